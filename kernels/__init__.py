@@ -1,0 +1,1 @@
+"""Array kernels: NumPy and numba only, no Keras, no TensorFlow."""
