@@ -1,0 +1,67 @@
+"""Grid masking in `keras.ops`: the twin of `kernels.grid_mask` inside a model."""
+
+from typing import Any
+
+from keras import ops
+
+
+def grid_shape(shape: tuple, cell_size: int, data_format: str) -> tuple:
+    """Rows and columns of cells; the last ones may be cut."""
+    height, width = spatial(shape, data_format)
+    return tuple(
+        None if side is None else -(-side // cell_size) for side in (height, width)
+    )
+
+
+def spatial(shape: tuple, data_format: str) -> tuple:
+    """Height and width of images of a shape."""
+    return shape[-3:-1] if data_format == "channels_last" else shape[-2:]
+
+
+def channels(shape: tuple, data_format: str) -> Any:
+    return shape[-1 if data_format == "channels_last" else -3]
+
+
+def grid_mask(
+    images: Any, keep: Any, cell_size: int, fill: Any, data_format: str
+) -> Any:
+    """Gives hidden cells the fill value of each channel; `keep` may lead with views."""
+    if data_format == "channels_last":
+        return _channels_last(images, keep, cell_size, fill)
+    height, width = spatial(ops.shape(images), data_format)
+    pixels = _cells_to_pixels(keep, cell_size, height, width)
+    return ops.where(
+        ops.expand_dims(pixels, -3), images, ops.reshape(fill, (-1, 1, 1))
+    )
+
+
+def _channels_last(images: Any, keep: Any, cell_size: int, fill: Any) -> Any:
+    """Works on rows of width * channels values, the fastest broadcast on a CPU.
+
+    256x32x32x3, five views, plain TensorFlow on two cores: 7 ms so, 55 ms with an
+    axis for the channels, 20 ms with `repeat`.
+    """
+    *batch, height, width, depth = ops.shape(images)
+    if _divides(cell_size, height) and _divides(cell_size, width):
+        visible = ops.expand_dims(ops.expand_dims(keep, -2), -1)
+        rows = (height // cell_size, cell_size, width // cell_size, cell_size * depth)
+        fill = ops.tile(fill, (cell_size,))
+    else:
+        visible = _cells_to_pixels(keep, cell_size, height, width, depth)
+        rows = (height, width * depth)
+        fill = ops.tile(fill, (width,))
+    masked = ops.where(visible, ops.reshape(images, (*batch, *rows)), fill)
+    return ops.reshape(masked, (*ops.shape(keep)[:-2], height, width, depth))
+
+
+def _cells_to_pixels(
+    keep: Any, cell_size: int, height: Any, width: Any, depth: int = 1
+) -> Any:
+    """`keep` for each row and, `depth` times, for each column of pixels."""
+    rows = ops.arange(height) // cell_size
+    columns = ops.arange(width * depth) // (cell_size * depth)
+    return ops.take(ops.take(keep, rows, axis=-2), columns, axis=-1)
+
+
+def _divides(side: int, length: Any) -> bool:
+    return isinstance(length, int) and length % side == 0

@@ -1,0 +1,39 @@
+"""Whether a classifier returns logits or probabilities."""
+
+from typing import Any
+
+import keras
+
+
+def infer_from_logits(classifier: Any) -> bool:
+    """Reads it off the classifier's last layer.
+
+    Raises:
+        ValueError: If the last layer or its activation does not tell.
+    """
+    layer = _last_layer(classifier)
+    known = getattr(layer, "from_logits", None)
+    if isinstance(known, bool):
+        return known
+    if isinstance(layer, keras.layers.Softmax):
+        return False
+    activation = getattr(layer, "activation", None)
+    if activation is keras.activations.linear:
+        return True
+    if activation is keras.activations.softmax:
+        return False
+    raise ValueError(
+        "`from_logits` must be given: whether the classifier returns logits (True) "
+        "or probabilities (False) cannot be read off its last layer. "
+        f"Received: from_logits=None, classifier={classifier!r}"
+    )
+
+
+def _last_layer(model: Any) -> Any:
+    """The layer behind a model's output, looked up through nested models."""
+    if isinstance(model, keras.Sequential) and model.layers:
+        return _last_layer(model.layers[-1])
+    history = getattr(getattr(model, "output", None), "_keras_history", None)
+    if isinstance(model, keras.Model) and history is not None:
+        return _last_layer(history.operation)
+    return model

@@ -1,0 +1,272 @@
+"""The random grid mask of MAD."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_maskdef.layers._arguments import (
+    check_choice,
+    check_fraction,
+    check_images,
+    check_positive_int,
+)
+from keras_maskdef.layers._grid_mask_ops import (
+    channels,
+    grid_mask,
+    grid_shape,
+    spatial,
+)
+from keras_maskdef.layers._grid_sampling import SAMPLINGS, partition_groups
+
+ACTIVE = ("always", "training", "inference")
+
+
+@keras.saving.register_keras_serializable(package="keras_maskdef")
+class RandomGridMask(keras.layers.Layer):
+    """Hides random square cells of each image, in training and in prediction.
+
+    The image is divided into cells of `cell_size` x `cell_size` pixels, counted
+    from its upper left corner; where the size is no multiple of `cell_size`, the
+    last row and column of cells are cut. Each call draws fresh cells for each
+    image, the same ones for all its channels, and gives the hidden pixels the
+    value `fill_value`. Visible pixels keep their bits, and what a hidden pixel
+    held (a NaN, too) leaves no trace.
+
+    Unlike Keras' random layers, it masks in prediction as well: in MAD the
+    randomness is the defence. Masking in training alone made the paper's model
+    weaker than no masking at all (its Table 2).
+
+    Args:
+        cell_size: Integer, the side of a cell in pixels. The paper's "8x8 grid"
+            is `cell_size=8`, which is 16 cells on a 32x32 image.
+        mask_rate: Float in [0, 1], the fraction of cells to hide.
+        fill_value: Number, or one number per channel, that hidden pixels get.
+        sampling: How cells are chosen.
+            `"bernoulli"`: each cell is hidden independently with probability
+            `mask_rate`, as in the paper.
+            `"fixed_count"`: `round(mask_rate * cells)` cells are hidden.
+            `"partition"`: consecutive views of one image show disjoint groups of
+            cells, so that `n = 1 / (1 - mask_rate)` views show each cell exactly
+            once; then the cells are split anew. `n` must be a whole number (rates
+            0, 1/2, 2/3, 3/4, 4/5, ..., or 1, which hides all) and at most the
+            number of cells. The groups' sizes differ by at most one cell. A
+            single call shows one group.
+        active: When the layer masks: `"always"`, only in `"training"`, or only
+            in `"inference"`. Otherwise it returns its input.
+        seed: Integer that makes the masks repeatable. With `None` they come from
+            fresh entropy, also after a saved model is loaded: a defence that
+            replays its masks can be learned. (`keras.utils.set_random_seed`
+            makes that entropy repeatable, as for every Keras layer.)
+        data_format: `"channels_last"` or `"channels_first"`; the default is
+            `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype` and so on, as for any Keras layer.
+
+    Call arguments:
+        images: Floating point images of any value range, `(batch, height, width,
+            channels)`, or one image without the batch axis (or both with the
+            channels first). The batch, height and width may be unknown.
+        training: Boolean, see `active`.
+
+    Returns:
+        The masked images, of the shape and dtype of `images` (the dtype is the
+        layer's compute dtype, as everywhere in Keras).
+
+    Gradient:
+        One through visible pixels, zero through hidden ones. None reaches the
+        choice of cells.
+
+    Raises:
+        ValueError: For an argument out of its range, images of a wrong rank,
+            cells larger than the image, or a `fill_value` that does not fit the
+            channels.
+        TypeError: For images that are not floating point.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_maskdef as kmd
+    >>> mask = kmd.RandomGridMask(cell_size=2, mask_rate=0.5, sampling="fixed_count")
+    >>> masked = mask(np.ones((1, 4, 4, 1), "float32"))
+    >>> float(keras.ops.sum(masked))
+    8.0
+
+    Reference:
+        Xu, Zhang, Zhao, Fang: A Mask-Based Adversarial Defense Scheme (MAD),
+        Algorithms 15 (2022) 461, sections 3.1 and 4.2.
+    """
+
+    def __init__(
+        self,
+        cell_size: int,
+        mask_rate: float = 0.75,
+        fill_value: float | Sequence[float] = 0.0,
+        sampling: str = "bernoulli",
+        active: str = "always",
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.cell_size = check_positive_int("cell_size", cell_size)
+        self.mask_rate = check_fraction("mask_rate", mask_rate)
+        self.fill_value = _check_fill_value(fill_value)
+        self.sampling = check_choice("sampling", sampling, tuple(SAMPLINGS))
+        self.active = check_choice("active", active, ACTIVE)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.data_format = check_choice(
+            "data_format",
+            data_format or keras.config.image_data_format(),
+            ("channels_last", "channels_first"),
+        )
+        if sampling == "partition":
+            partition_groups(self.mask_rate)
+        self.built = True
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        self._check(images)
+        if not self.is_active(training):
+            return images
+        return self.apply(images, self.sample(images))
+
+    def is_active(self, training: bool | None) -> bool:
+        """Whether a call with this `training` masks."""
+        return self.active == "always" or (self.active == "training") == bool(training)
+
+    def sample(
+        self,
+        images: Any,
+        views: int | None = None,
+        seed: keras.random.SeedGenerator | None = None,
+    ) -> Any:
+        """Draws the visible cells for a batch of images.
+
+        Args:
+            images: The images to be masked; only their shape counts.
+            views: Number of views of each image, or `None` for one view and no
+                axis for it.
+            seed: Where the randomness comes from; the layer's own by default.
+
+        Returns:
+            `keep`, booleans, true where a cell is visible: `(batch, rows,
+            columns)`, with an axis of `views` in front where that is given. An
+            image without a batch axis has none here either.
+        """
+        self._check(images)
+        shape = ops.shape(images)
+        rows, columns = grid_shape(shape, self.cell_size, self.data_format)
+        batch = shape[:-3]
+
+        def uniform(*shape: Any) -> Any:
+            # In half precision the rate would be off by up to 1/2048.
+            return keras.random.uniform(
+                shape, dtype="float32", seed=seed or self.seed_generator
+            )
+
+        keep = SAMPLINGS[self.sampling](
+            1 if views is None else check_positive_int("views", views),
+            batch[0] if batch else 1,
+            rows * columns,
+            self.mask_rate,
+            uniform,
+        )
+        lead = () if views is None else (views,)
+        return ops.reshape(keep, (*lead, *batch, rows, columns))
+
+    def apply(self, images: Any, keep: Any) -> Any:
+        """Masks images with given cells.
+
+        Args:
+            images: `(batch, height, width, channels)` or one image without the
+                batch axis, in the layer's `data_format`.
+            keep: Booleans of the shapes that `sample` returns.
+
+        Returns:
+            The masked images, with the axis of views in front if `keep` has it.
+        """
+        images = ops.convert_to_tensor(images)
+        keep = ops.convert_to_tensor(keep, dtype="bool")
+        self._check(images)
+        self._check_keep(keep, images)
+        fill = ops.broadcast_to(
+            ops.convert_to_tensor(self.fill_value, dtype=images.dtype),
+            (channels(images.shape, self.data_format),),
+        )
+        return grid_mask(images, keep, self.cell_size, fill, self.data_format)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "cell_size": self.cell_size,
+            "mask_rate": self.mask_rate,
+            "fill_value": self.fill_value,
+            "sampling": self.sampling,
+            "active": self.active,
+            "seed": self.seed,
+            "data_format": self.data_format,
+        }
+
+    def _check(self, images: Any) -> None:
+        check_images(images)
+        shape = tuple(images.shape)
+        depth = channels(shape, self.data_format)
+        if depth is None:
+            raise ValueError(
+                "`images` must have a known number of channels. "
+                f"Received: images.shape={shape}, data_format={self.data_format!r}"
+            )
+        if isinstance(self.fill_value, tuple) and len(self.fill_value) != depth:
+            raise ValueError(
+                f"`fill_value` must be one number, or one for each of the {depth} "
+                f"channels. Received: fill_value={self.fill_value}"
+            )
+        sides = [s for s in spatial(shape, self.data_format) if s is not None]
+        if any(side < self.cell_size for side in sides):
+            raise ValueError(
+                "`cell_size` must be at most the image's height and width. "
+                f"Received: cell_size={self.cell_size}, images.shape={shape}"
+            )
+        if self.sampling == "partition" and len(sides) == 2:
+            self._check_groups(shape)
+
+    def _check_groups(self, shape: tuple) -> None:
+        rows, columns = grid_shape(shape, self.cell_size, self.data_format)
+        groups = partition_groups(self.mask_rate)
+        if groups > rows * columns:
+            raise ValueError(
+                f'`mask_rate` with sampling="partition" makes {groups} groups of '
+                f"cells here, but there are {rows * columns} cells. Received: "
+                f"mask_rate={self.mask_rate}, cell_size={self.cell_size}, "
+                f"images.shape={shape}"
+            )
+
+    def _check_keep(self, keep: Any, images: Any) -> None:
+        shape, received = tuple(images.shape), tuple(keep.shape)
+        expected = shape[:-3] + grid_shape(shape, self.cell_size, self.data_format)
+        ends = received[len(received) - len(expected) :]
+        if len(received) - len(expected) not in (0, 1) or any(
+            None not in pair and pair[0] != pair[1]
+            for pair in zip(ends, expected, strict=True)
+        ):
+            raise ValueError(
+                f"`keep` must have the shape {expected}, or that with an axis of "
+                f"views in front, for cells of {self.cell_size} pixels on images of "
+                f"the shape {shape}. Received: keep.shape={received}"
+            )
+
+
+def _check_fill_value(value: Any) -> float | tuple[float, ...]:
+    try:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return tuple(float(v) for v in value)
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "`fill_value` must be a number or a sequence of one number per channel. "
+            f"Received: fill_value={value!r}"
+        ) from None

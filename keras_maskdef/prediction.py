@@ -1,0 +1,204 @@
+"""Prediction that stops voting on an image once its class is settled."""
+
+import weakref
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef.layers import VotingEnsemble
+from keras_maskdef.layers._arguments import check_images, check_positive_int
+from keras_maskdef.layers._pooling import probabilities
+
+# Sums of float32 probabilities are this exact, with room.
+_SLACK = 1e-4
+
+
+def predict(
+    defended: keras.Model,
+    x: Any,
+    early_exit: bool = True,
+    batch_size: int = 32,
+    seed: int | None = None,
+    return_views: bool = False,
+) -> Any:
+    """Predicts classes with a vote, view by view.
+
+    All masks are drawn first, batch by batch as `defended.predict` draws them.
+    Then each view goes through the classifier, and images whose class no further
+    view can change are left out of the later ones: after three of five equal
+    votes the other two need not be counted. Labels are those of the full vote on
+    the same masks. The classifier always sees batches of `batch_size` images, so
+    that nothing is compiled twice; its own results may differ by rounding from
+    those for other batch sizes.
+
+    With `pooling="geometric"` one view can outweigh all others, so every view is
+    used, whatever `early_exit` says.
+
+    Args:
+        defended: `VotingEnsemble`, or a functional or sequential model that ends
+            in one.
+        x: Floating point images, `(n, height, width, channels)`, as the model
+            takes them.
+        early_exit: Boolean, whether to leave out views that cannot matter.
+        batch_size: Integer, images in a pass.
+        seed: Integer that makes the masks of this call repeatable. By default
+            they come from the mask layer's own seed generator.
+        return_views: Boolean, whether to return the number of views as well.
+
+    Returns:
+        Labels, integers `(n,)`. With `return_views`, also the number of views
+        that each image took, integers `(n,)`.
+
+    Raises:
+        TypeError: If `defended` does not end in a `VotingEnsemble`, or `x` is not
+            floating point.
+        ValueError: If `x` has no four axes, or `batch_size` is below 1.
+
+    Example:
+
+    >>> import keras_maskdef as kmd
+    >>> classifier = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    >>> defended = kmd.VotingEnsemble(classifier, kmd.RandomGridMask(2))
+    >>> kmd.predict(defended, np.zeros((5, 8, 8, 1), "float32")).shape
+    (5,)
+    """
+    ensemble, images = _split(defended, _as_images(x), batch_size)
+    if not len(images):
+        empty = np.zeros(0, "int64")
+        return (empty, empty) if return_views else empty
+    if not ensemble.built:
+        ensemble.build(images.shape)
+    keep = _draw(ensemble, images, batch_size, seed)
+    stops_early = early_exit and ensemble.pooling != "geometric"
+    vote = _Vote(ensemble, len(images), len(keep))
+    for cells in keep:
+        pending = vote.pending if stops_early else np.arange(len(images))
+        if not len(pending):
+            break
+        outputs = _one_view(ensemble, images[pending], cells[pending], batch_size)
+        vote.add(pending, outputs)
+    labels = vote.labels()
+    return (labels, vote.views) if return_views else labels
+
+
+class _Vote:
+    """The state of a vote: who has seen what, and what can still change."""
+
+    def __init__(self, ensemble: VotingEnsemble, images: int, votes: int) -> None:
+        self.ensemble = ensemble
+        self.votes = votes
+        self.views = np.zeros(images, "int64")
+        self.outputs: list[np.ndarray] = []
+        self.scores: np.ndarray | None = None
+
+    @property
+    def pending(self) -> np.ndarray:
+        """Images whose class the views that are left could change."""
+        if self.scores is None:
+            return np.arange(len(self.views))
+        second, first = np.partition(self.scores, -2, axis=-1)[:, -2:].T
+        left = self.votes - self.views
+        return np.flatnonzero(first - second <= left + _SLACK)
+
+    def add(self, seen: np.ndarray, outputs: np.ndarray) -> None:
+        """Counts one view of the images in `seen`."""
+        if self.scores is None:
+            self.scores = np.zeros((len(self.views), outputs.shape[-1]))
+        full = np.zeros((len(self.views), outputs.shape[-1]), outputs.dtype)
+        full[seen] = outputs
+        self.outputs.append(full)
+        self.views[seen] += 1
+        self.scores[seen] += self._ballots(outputs)
+
+    def labels(self) -> np.ndarray:
+        """The leader where a vote ended early, the pooled class elsewhere."""
+        labels = np.argmax(self.scores, axis=-1)
+        full = self.views == self.votes
+        if full.any():
+            stacked = np.stack([view[full] for view in self.outputs])
+            pooled = keras.ops.convert_to_numpy(self.ensemble.pool(stacked))
+            labels[full] = np.argmax(pooled, axis=-1)
+        return labels
+
+    def _ballots(self, outputs: np.ndarray) -> np.ndarray:
+        """What one view adds to each class's score, from 0 to 1."""
+        if self.ensemble.pooling == "majority":
+            return np.eye(outputs.shape[-1])[np.argmax(outputs, axis=-1)]
+        shares = probabilities(outputs, self.ensemble.from_logits)
+        return keras.ops.convert_to_numpy(shares)
+
+
+class _OneView(keras.Model):
+    """Masks with given cells and classifies: one compiled function per ensemble."""
+
+    def __init__(self, ensemble: VotingEnsemble) -> None:
+        super().__init__(name="one_view")
+        self.mask, self.classifier = ensemble.mask, ensemble.classifier
+
+    def call(self, inputs: Any) -> Any:
+        images, cells = inputs
+        return self.classifier(self.mask.apply(images, cells), training=False)
+
+
+_compiled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _one_view(
+    ensemble: VotingEnsemble, images: np.ndarray, cells: np.ndarray, batch_size: int
+) -> np.ndarray:
+    if ensemble not in _compiled:
+        _compiled[ensemble] = _OneView(ensemble)
+    model = _compiled[ensemble]
+    outputs = []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size], cells[start : start + batch_size]
+        size = len(batch[0])
+        padded = [np.resize(part, (batch_size, *part.shape[1:])) for part in batch]
+        outputs.append(model.predict_on_batch(padded)[:size])
+    return np.concatenate(outputs)
+
+
+def _draw(
+    ensemble: VotingEnsemble, images: np.ndarray, batch_size: int, seed: int | None
+) -> np.ndarray:
+    """Visible cells, `(votes, n, rows, columns)`."""
+    generator = None if seed is None else keras.random.SeedGenerator(seed)
+    draws = [
+        ensemble.mask.sample(
+            images[start : start + batch_size], views=ensemble.votes, seed=generator
+        )
+        for start in range(0, len(images), batch_size)
+    ]
+    arrays = [keras.ops.convert_to_numpy(draw) for draw in draws]
+    return np.concatenate(arrays, axis=1)
+
+
+def _split(
+    defended: Any, images: np.ndarray, batch_size: int
+) -> tuple[VotingEnsemble, np.ndarray]:
+    """The vote at the model's end, and what reaches it."""
+    check_positive_int("batch_size", batch_size)
+    if isinstance(defended, VotingEnsemble):
+        return defended, images
+    last = defended.layers[-1] if getattr(defended, "layers", None) else None
+    if not isinstance(last, VotingEnsemble):
+        raise TypeError(
+            "`defended` must be a VotingEnsemble or a model that ends in one. "
+            f"Received: defended={defended!r}"
+        )
+    front = keras.Model(defended.inputs, last.input)
+    if len(images) and len(front.layers) > 1:
+        images = front.predict(images, batch_size=batch_size, verbose=0)
+    return last, images
+
+
+def _as_images(x: Any) -> np.ndarray:
+    images = keras.ops.convert_to_numpy(x)
+    check_images(images)
+    if images.ndim != 4:
+        raise ValueError(
+            "`x` must have four axes, (n, height, width, channels). "
+            f"Received: x.shape={images.shape}"
+        )
+    return images
