@@ -1,0 +1,42 @@
+"""Progress bars with the time left."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Advance = Callable[[int], None]
+Start = Callable[[str, int], Advance]
+
+
+def silent(description: str, total: int) -> Advance:
+    """Shows nothing."""
+    return lambda done: None
+
+
+@contextmanager
+def progress_bars(console: Console) -> Iterator[Start]:
+    """Gives a function that starts one bar and returns how to advance it."""
+    columns = (
+        TextColumn("{task.description:<44}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+
+        def start(description: str, total: int) -> Advance:
+            task = progress.add_task(description, total=total)
+            return lambda done: progress.advance(task, done)
+
+        yield start
