@@ -1,0 +1,87 @@
+"""Labelled images as arrays, and the checks that every data set shares."""
+
+import importlib
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ImageData(NamedTuple):
+    """Labelled images; unpacks as `images, labels, class_names`.
+
+    Attributes:
+        images: `(n, height, width, channels)` float32 in [0, 1].
+        labels: `(n,)` int64, from 0 to `len(class_names) - 1`.
+        class_names: What each label means.
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+
+def checked(
+    name: str, images: NDArray[np.float32], labels: Any, class_names: Sequence[str]
+) -> ImageData:
+    """Returns the `ImageData`, or raises ValueError if it would not be valid."""
+    labels = np.asarray(labels, np.int64)
+    if images.ndim != 4 or labels.shape != images.shape[:1]:
+        raise damaged(
+            name, f"images of shape {images.shape}, labels of shape {labels.shape}"
+        )
+    # Written so that NaN fails.
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise damaged(name, "pixels outside their range")
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise damaged(name, f"labels outside 0 to {len(class_names) - 1}")
+    return ImageData(images, labels, tuple(class_names))
+
+
+def parse_split(split: str, names: tuple[str, ...]) -> tuple[str, slice]:
+    """Splits `"train[2:-1]"` into `"train"` and `slice(2, -1)`."""
+    if not isinstance(split, str):
+        raise TypeError(f"`split` must be a string. Received: split={split!r}")
+    match = re.fullmatch(r"(\w+)(?:\[(-?\d+)?:(-?\d+)?\])?", split)
+    if match is None or match[1] not in names:
+        raise ValueError(
+            f"`split` must be one of {names} or a slice of one in whole numbers such "
+            f"as '{names[0]}[:100]'. Received: split={split!r}"
+        )
+    return match[1], slice(*(int(end) if end else None for end in match.groups()[1:]))
+
+
+def slice_rows(rows: Any, chosen: slice, split: str) -> Any:
+    for end in (chosen.start, chosen.stop):
+        if end is not None and abs(end) > len(rows):
+            raise ValueError(
+                f"`split` must stay within the {len(rows)} images that there are. "
+                f"Received: split={split!r}"
+            )
+    if not len(rows[chosen]):
+        raise empty_split(split)
+    return rows[chosen]
+
+
+def empty_split(split: str) -> ValueError:
+    return ValueError(f"`split` must select an image. Received: split={split!r}")
+
+
+def damaged(name: str, what: str) -> ValueError:
+    return ValueError(
+        f"The stored data set {name!r} is damaged: {what}. Delete its folder and get "
+        "it again"
+    )
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Imports a module of an optional dependency."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"This data set needs {module.split('.')[0]} ({error}): "
+            f"pip install 'keras-maskdef[{extra}]'"
+        ) from error
