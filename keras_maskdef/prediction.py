@@ -71,7 +71,7 @@ def predict(
         ensemble.build(images.shape)
     keep = _draw(ensemble, images, batch_size, seed)
     stops_early = early_exit and ensemble.pooling != "geometric"
-    vote = _Vote(ensemble, len(images), len(keep))
+    vote = _Vote(ensemble, images.shape)
     for cells in keep:
         pending = vote.pending if stops_early else np.arange(len(images))
         if not len(pending):
@@ -85,27 +85,24 @@ def predict(
 class _Vote:
     """The state of a vote: who has seen what, and what can still change."""
 
-    def __init__(self, ensemble: VotingEnsemble, images: int, votes: int) -> None:
+    def __init__(self, ensemble: VotingEnsemble, images_shape: tuple) -> None:
         self.ensemble = ensemble
-        self.votes = votes
-        self.views = np.zeros(images, "int64")
+        self.views = np.zeros(images_shape[0], "int64")
+        self.scores = np.zeros(ensemble.compute_output_shape(images_shape))
         self.outputs: list[np.ndarray] = []
-        self.scores: np.ndarray | None = None
 
     @property
     def pending(self) -> np.ndarray:
         """Images whose class the views that are left could change."""
-        if self.scores is None:
-            return np.arange(len(self.views))
+        if self.scores.shape[-1] == 1:
+            return np.flatnonzero(self.views == 0)
         second, first = np.partition(self.scores, -2, axis=-1)[:, -2:].T
-        left = self.votes - self.views
+        left = self.ensemble.votes - self.views
         return np.flatnonzero(first - second <= left + _SLACK)
 
     def add(self, seen: np.ndarray, outputs: np.ndarray) -> None:
         """Counts one view of the images in `seen`."""
-        if self.scores is None:
-            self.scores = np.zeros((len(self.views), outputs.shape[-1]))
-        full = np.zeros((len(self.views), outputs.shape[-1]), outputs.dtype)
+        full = np.zeros(self.scores.shape, outputs.dtype)
         full[seen] = outputs
         self.outputs.append(full)
         self.views[seen] += 1
@@ -114,7 +111,7 @@ class _Vote:
     def labels(self) -> np.ndarray:
         """The leader where a vote ended early, the pooled class elsewhere."""
         labels = np.argmax(self.scores, axis=-1)
-        full = self.views == self.votes
+        full = self.views == self.ensemble.votes
         if full.any():
             stacked = np.stack([view[full] for view in self.outputs])
             pooled = keras.ops.convert_to_numpy(self.ensemble.pool(stacked))

@@ -73,7 +73,7 @@ def evaluate(
         for name, defence in defences.items():
             target = bare_classifier(defence)
             if id(target) not in made:
-                title = f"{_title(setting)} on {target.name}"
+                title = f"{_title(setting)}, {name}"
                 made[id(target)] = _craft(
                     setting, target, images, labels, seed, start, title
                 )
@@ -100,7 +100,7 @@ def _adaptive_row(
     scores = {}
     for name, defence in defences.items():
         target = expectation_over_masks(defence, EOT_SAMPLES)
-        title = f"adaptive {_title(setting)} on {name}"
+        title = f"adaptive {_title(setting)}, {name}"
         adversarial = _craft(setting, target, images, labels, seed, start, title)
         scores[name] = _judge(defence, adversarial, labels)
     name = f"adaptive {setting.name}"

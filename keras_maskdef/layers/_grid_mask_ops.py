@@ -30,9 +30,7 @@ def grid_mask(
         return _channels_last(images, keep, cell_size, fill)
     height, width = spatial(ops.shape(images), data_format)
     pixels = _cells_to_pixels(keep, cell_size, height, width)
-    return ops.where(
-        ops.expand_dims(pixels, -3), images, ops.reshape(fill, (-1, 1, 1))
-    )
+    return ops.where(ops.expand_dims(pixels, -3), images, ops.reshape(fill, (-1, 1, 1)))
 
 
 def _channels_last(images: Any, keep: Any, cell_size: int, fill: Any) -> Any:
@@ -44,7 +42,12 @@ def _channels_last(images: Any, keep: Any, cell_size: int, fill: Any) -> Any:
     *batch, height, width, depth = ops.shape(images)
     if _divides(cell_size, height) and _divides(cell_size, width):
         visible = ops.expand_dims(ops.expand_dims(keep, -2), -1)
-        rows = (height // cell_size, cell_size, width // cell_size, cell_size * depth)
+        rows: tuple = (
+            height // cell_size,
+            cell_size,
+            width // cell_size,
+            cell_size * depth,
+        )
         fill = ops.tile(fill, (cell_size,))
     else:
         visible = _cells_to_pixels(keep, cell_size, height, width, depth)

@@ -199,6 +199,10 @@ class RandomGridMask(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
 
+    def compute_output_spec(self, images: Any, training: bool | None = None) -> Any:
+        self._check(images)
+        return keras.KerasTensor(images.shape, dtype=images.dtype)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -118,18 +118,20 @@ class VotingEnsemble(keras.Model):
             )
         self.votes = check_positive_int("votes", votes)
         self.pooling = check_choice("pooling", pooling, tuple(POOLINGS))
-        self.train_mask = train_mask and _check_mask("train_mask", train_mask)
+        self.train_mask = (
+            None if train_mask is None else _check_mask("train_mask", train_mask)
+        )
         self.from_logits = (
             infer_from_logits(classifier) if from_logits is None else bool(from_logits)
         )
-        self.votes_per_pass = votes_per_pass and check_positive_int(
-            "votes_per_pass", votes_per_pass
+        self.votes_per_pass = (
+            None
+            if votes_per_pass is None
+            else check_positive_int("votes_per_pass", votes_per_pass)
         )
 
     def build(self, input_shape: tuple) -> None:
         self.compute_output_shape(input_shape)
-        if not self.classifier.built:
-            self.classifier.build(input_shape)
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
@@ -168,14 +170,24 @@ class VotingEnsemble(keras.Model):
         return pool(outputs, self.pooling, self.from_logits)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        shape = self.classifier.compute_output_shape(input_shape)
-        if not isinstance(shape, tuple) or len(shape) != 2:
+        images = keras.KerasTensor(input_shape, dtype=self.classifier.compute_dtype)
+        if not self.classifier.built:
+            self.classifier(images)
+        # A subclassed model has no output shape of its own, but can be traced.
+        output = self.classifier.compute_output_spec(images)
+        shape = getattr(output, "shape", ())
+        if len(shape) != 2 or shape[-1] is None:
             raise ValueError(
                 "`classifier` must return one tensor of the shape (batch, classes). "
-                f"Received: classifier={self.classifier!r} with the output shape "
-                f"{shape}"
+                f"Received: classifier={self.classifier!r}, which returns {output}"
             )
-        return shape
+        return tuple(shape)
+
+    def compute_output_spec(self, images: Any, training: bool | None = None) -> Any:
+        check_images(images)
+        shape = self.compute_output_shape(tuple(images.shape))
+        dtype = keras.backend.result_type(self.classifier.compute_dtype, "float32")
+        return keras.KerasTensor(shape, dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -211,7 +223,5 @@ class VotingEnsemble(keras.Model):
 
 def _check_mask(name: str, mask: Any) -> RandomGridMask:
     if not isinstance(mask, RandomGridMask):
-        raise TypeError(
-            f"`{name}` must be a RandomGridMask. Received: {name}={mask!r}"
-        )
+        raise TypeError(f"`{name}` must be a RandomGridMask. Received: {name}={mask!r}")
     return mask

@@ -1,0 +1,110 @@
+"""MAD from end to end, small enough to watch."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_maskdef._image_data import ImageData
+from keras_maskdef._progress import Start, silent
+from keras_maskdef.evaluation.evaluate import Adversarial, AttackSetting, evaluate
+from keras_maskdef.evaluation.pictures import plot_report, plot_votes
+from keras_maskdef.evaluation.report import Report
+from keras_maskdef.layers import VotingEnsemble
+from keras_maskdef.recipes.mad import MNIST_LENET, Recipe
+from keras_maskdef.recipes.training import paper_vote, partition_vote, train
+
+PLAIN, UNMASKED = "plain", "masked, no vote"
+PAPER, PARTITION = "paper's vote", "partition vote"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made."""
+
+    report: Report
+    defences: dict[str, keras.Model]
+    crafted: list[Adversarial]
+    test: ImageData
+
+
+def run_demo(
+    train_data: ImageData,
+    test: ImageData,
+    epsilon: float = 0.1,
+    epochs: int = 40,
+    plain_epochs: int | None = None,
+    seed: int = 0,
+    recipe: Recipe = MNIST_LENET,
+    start: Start = silent,
+) -> Demo:
+    """Trains a plain and a masked classifier and attacks both, and two votes.
+
+    Args:
+        train_data: Training images.
+        test: Test images; all of them are attacked.
+        epsilon: Linf size of the perturbations.
+        epochs: Passes over the training images under masks.
+        plain_epochs: Passes of the plain model, which learns faster; a quarter
+            of `epochs` by default.
+        seed: Integer for weights, masks, order and attacks.
+        recipe: Architecture, cells and rate.
+        start: Starts a progress bar, see `keras_maskdef._progress`.
+
+    Returns:
+        The report, the four models, and the adversarial images.
+    """
+    keras.utils.set_random_seed(seed)
+    quick = replace(recipe, epochs=plain_epochs or max(1, epochs // 4))
+    plain, _ = train(quick, train_data, masked=False, start=start)
+    classifier, _ = train(
+        replace(recipe, epochs=epochs), train_data, masked=True, start=start
+    )
+    defences = {
+        PLAIN: plain,
+        UNMASKED: classifier,
+        PAPER: paper_vote(classifier, recipe),
+        PARTITION: partition_vote(classifier, recipe),
+    }
+    settings = [
+        AttackSetting(name, "linf", epsilon)
+        for name in ("fgsm", "bim", "pgd", "deepfool")
+    ]
+    report, crafted = evaluate(
+        defences,
+        test.images,
+        test.labels,
+        settings,
+        adaptive=AttackSetting("pgd", "linf", epsilon),
+        seed=seed,
+        start=start,
+    )
+    return Demo(report, defences, crafted, test)
+
+
+def save_demo(demo: Demo, output: Path) -> list[Path]:
+    """Writes the report, its chart and a picture of votes; returns their paths."""
+    output.mkdir(parents=True, exist_ok=True)
+    paths = [output / name for name in ("report.json", "accuracy.png", "votes.png")]
+    demo.report.save(paths[0])
+    plot_report(demo.report, paths[1])
+    defence = demo.defences[PARTITION]
+    assert isinstance(defence, VotingEnsemble)
+    adversarial = next(
+        made.images
+        for made in demo.crafted
+        if made.setting.name == "pgd" and made.attacked is defence.classifier
+    )
+    # The first image of each of eight classes, right or wrong.
+    _, first = np.unique(demo.test.labels, return_index=True)
+    shown = first[:8]
+    plot_votes(
+        defence,
+        demo.test.images[shown],
+        adversarial[shown],
+        demo.test.labels[shown],
+        demo.test.class_names,
+        paths[2],
+    )
+    return paths
