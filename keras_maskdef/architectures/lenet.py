@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_maskdef.architectures._inputs import check_classes, image_input
+from keras_maskdef.architectures._parts import class_count, image_input
 
 
 def lenet(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> keras.Model:
@@ -47,7 +47,7 @@ def lenet(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> keras.
         LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to
         Document Recognition", Proceedings of the IEEE 86(11), 1998, section 2.
     """
-    check_classes(classes)
+    classes = class_count(classes)
     inputs = image_input(input_shape, minimum=16)
     x = inputs
     for filters in (20, 50):
