@@ -13,7 +13,7 @@ def lenet(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> keras.
 
     Two 5x5 convolutions without padding, of 20 and 50 filters, each followed by
     a 2x2 max pooling, and a hidden dense layer of 500 units: the widened LeNet-5
-    that Caffe made common. The paper's 6 and 16 filters are too few for digits
+    that Caffe made common. LeNet-5's own 6 and 16 filters are too few for digits
     of which three quarters are masked: after two masked epochs of MNIST, four
     partition views voted 94.7 % right with 6 and 16 filters, 96.0 % with these,
     and 95.7 % with 32 and 64 padded ones at three times the cost.
