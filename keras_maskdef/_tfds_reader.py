@@ -44,7 +44,13 @@ def read(
         raise empty_split(split)
     try:
         images, labels = tfds.as_numpy(
-            builder.as_dataset(split=split, batch_size=-1, as_supervised=True)
+            builder.as_dataset(
+                split=split,
+                batch_size=-1,
+                as_supervised=True,
+                # Read once: a cache would only be a second copy.
+                read_config=tfds.ReadConfig(try_autocache=False),
+            )
         )
     except (tf.errors.OpError, AssertionError) as error:
         raise damaged(name, str(error)) from error

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_maskdef.architectures._inputs import check_classes, image_input
+from keras_maskdef.architectures._parts import class_count, image_input
 
 
 def lenet(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> keras.Model:
@@ -13,7 +13,7 @@ def lenet(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> keras.
 
     Two 5x5 convolutions without padding, of 20 and 50 filters, each followed by
     a 2x2 max pooling, and a hidden dense layer of 500 units: the widened LeNet-5
-    that Caffe made common. The paper's 6 and 16 filters are too few for digits
+    that Caffe made common. LeNet-5's own 6 and 16 filters are too few for digits
     of which three quarters are masked: after two masked epochs of MNIST, four
     partition views voted 94.7 % right with 6 and 16 filters, 96.0 % with these,
     and 95.7 % with 32 and 64 padded ones at three times the cost.
@@ -47,7 +47,7 @@ def lenet(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> keras.
         LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to
         Document Recognition", Proceedings of the IEEE 86(11), 1998, section 2.
     """
-    check_classes(classes)
+    classes = class_count(classes)
     inputs = image_input(input_shape, minimum=16)
     x = inputs
     for filters in (20, 50):

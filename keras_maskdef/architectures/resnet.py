@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import layers
 
-from keras_maskdef.architectures._inputs import (
+from keras_maskdef.architectures._parts import (
     channel_axis,
-    check_classes,
+    class_count,
     conv_norm,
     image_input,
     is_integer,
@@ -114,17 +114,17 @@ def _resnet(
     block: _Block,
     stages: Sequence[int],
 ) -> keras.Model:
-    check_classes(classes)
+    classes = class_count(classes)
     if not is_integer(width) or width < 1:
         raise ValueError(
             "`width` must be an integer above 0, the filters of the first stage. "
             f"Received: width={width}"
         )
     inputs = image_input(input_shape, minimum=8)
-    x = layers.ReLU()(conv_norm(inputs, width, 3))
+    x = layers.ReLU()(conv_norm(inputs, int(width), 3))
     for stage, blocks in enumerate(stages):
         for index in range(blocks):
-            x = block(x, width * 2**stage, 2 if stage and not index else 1)
+            x = block(x, int(width) * 2**stage, 2 if stage and not index else 1)
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(classes)(x), name=name)
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from keras_maskdef.architectures._inputs import (
-    check_classes,
+from keras_maskdef.architectures._parts import (
+    class_count,
     conv_norm,
     image_input,
     is_positive,
@@ -62,7 +62,7 @@ def vgg16(
         Large-Scale Image Recognition", ICLR 2015, table 1, column D; batch
         normalization after Ioffe and Szegedy, ICML 2015.
     """
-    check_classes(classes)
+    classes = class_count(classes)
     if not is_positive(width):
         raise ValueError(
             "`width` must be a finite number above 0, a multiplier of the filters. "

@@ -33,15 +33,16 @@ def image_input(input_shape: Sequence[int], minimum: int) -> keras.KerasTensor:
             "and width, or the poolings leave nothing. "
             f"Received: input_shape={input_shape}"
         )
-    return keras.Input(shape)
+    return keras.Input([int(size) for size in shape])
 
 
-def check_classes(classes: int) -> None:
-    """Raises ValueError unless `classes` is an integer of at least 2."""
+def class_count(classes: int) -> int:
+    """Returns `classes` as an int, or raises ValueError if it is under 2."""
     if not is_integer(classes) or classes < 2:
         raise ValueError(
             f"`classes` must be an integer of at least 2. Received: classes={classes}"
         )
+    return int(classes)
 
 
 def is_integer(value: object) -> bool:
