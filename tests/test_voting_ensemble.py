@@ -106,11 +106,13 @@ def test_pooling_equals_its_definition(views, batch, classes, logits, pooling, s
 
 
 def test_ties_go_to_the_larger_mean_probability():
-    """Two votes each for 1 and 2; the third class comes between them otherwise."""
-    shares = [[[0.0, 0.6, 0.4]], [[0.0, 0.6, 0.4]], [[0.1, 0.0, 0.9]], [[0.4, 0.0, 0.6]]]
-    np.testing.assert_allclose(ask(shares, "majority", False), [[0, 0.5, 0.5]], atol=2e-6)
-    assert ask(shares, "majority", False).argmax() == 2
-    assert ask(np.log(np.maximum(shares, 1e-9)), "majority", True).argmax() == 2
+    """Two votes for class 1 and two for class 2, which is surer of itself."""
+    one, two = [[0.0, 0.6, 0.4]], [[0.1, 0.0, 0.9]]
+    pooled = ask([one, one, two, two], "majority", False)
+    np.testing.assert_allclose(pooled, [[0, 0.5, 0.5]], atol=2e-6)
+    assert pooled.argmax() == 2
+    logits = np.log(np.maximum([one, one, two, two], 1e-9))
+    assert ask(logits, "majority", True).argmax() == 2
     # A tie that only the last bits of the mean decide.
     close = [[[0.5 + 2e-7, 0.5 - 2e-7]], [[0.5 - 1e-7, 0.5 + 1e-7]]]
     assert ask(close, "majority", False).argmax() == 0

@@ -175,7 +175,7 @@ class VotingEnsemble(keras.Model):
             self.classifier(images)
         # A subclassed model has no output shape of its own, but can be traced.
         output = self.classifier.compute_output_spec(images)
-        shape = getattr(output, "shape", ())
+        shape: tuple = getattr(output, "shape", ())
         if len(shape) != 2 or shape[-1] is None:
             raise ValueError(
                 "`classifier` must return one tensor of the shape (batch, classes). "
