@@ -28,3 +28,13 @@ def check_attack_inputs(images: Any, labels: Any, epsilon: float) -> tuple:
             f"`epsilon` must be a number above 0. Received: epsilon={epsilon}"
         )
     return images.astype("float32", copy=False), labels.astype("int64", copy=False)
+
+
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Labels that the model has classes for."""
+    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(
+            f"`labels` must be from 0 to {classes - 1} for a model of {classes} "
+            f"classes. Received: labels.min()={labels.min()}, "
+            f"labels.max()={labels.max()}"
+        )

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from keras_maskdef.attacks._foolbox import CLASSES, FoolboxAttack
-from keras_maskdef.attacks._inputs import check_attack_inputs
+from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
+from keras_maskdef.layers._arguments import check_positive_int
 
 
 def available() -> list[tuple[str, str]]:
@@ -42,7 +43,8 @@ def craft(
             images.
         norm: `"linf"`, or `"l2"` for DeepFool.
         batch_size: Integer, images attacked at once.
-        seed: Integer for the attack's random start.
+        seed: Integer for the attack's random start. It sets TensorFlow's global
+            seed, which foolbox draws from.
         on_batch: Called after each batch with the number of images done in it.
 
     Returns:
@@ -53,7 +55,7 @@ def craft(
         ValueError: For an unknown attack, images outside [0, 1] or NaN, labels
             that do not fit, or a model that does not tell whether it returns
             logits.
-        ModuleNotFoundError: If foolbox is not installed.
+        ImportError: If foolbox is not installed.
 
     Example:
 
@@ -75,6 +77,8 @@ def craft(
             f"Received: name={name!r}, norm={norm!r}"
         )
     images, labels = check_attack_inputs(images, labels, epsilon)
+    check_positive_int("batch_size", batch_size)
+    check_labels(labels, model.compute_output_shape(images.shape)[-1])
     attack = FoolboxAttack(name, norm, model, seed)
     adversarial = np.empty_like(images)
     for start in range(0, len(images), batch_size):

@@ -1,0 +1,126 @@
+import io
+import json
+
+import keras
+import matplotlib.image
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_maskdef import RandomGridMask, VotingEnsemble, datasets
+from keras_maskdef.architectures import lenet
+from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
+from keras_maskdef.evaluation.pictures import plot_report, plot_votes
+from keras_maskdef.evaluation.score import Score
+
+ATTACKS = [AttackSetting("fgsm", "linf", 0.1), AttackSetting("deepfool", "l2", 1.0)]
+ADAPTIVE = AttackSetting("bim", "linf", 0.1)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.sample("test[:24]")
+
+
+@pytest.fixture(scope="module")
+def defences():
+    keras.utils.set_random_seed(0)
+    classifier = lenet()
+    classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
+    images, labels, _ = datasets.sample("train[:1000]")
+    classifier.fit(images, labels, epochs=2, verbose=0)
+    vote = VotingEnsemble(classifier, RandomGridMask(7, 0.25), votes=3)
+    return {"bare": classifier, "vote": vote}
+
+
+@pytest.fixture(scope="module")
+def evaluation(defences, digits):
+    return evaluate(defences, digits.images, digits.labels, ATTACKS, ADAPTIVE)
+
+
+def test_rows_end_with_the_adaptive_attack(evaluation):
+    report, _ = evaluation
+    assert [row.title for row in report.rows] == [
+        "clean",
+        "fgsm linf 0.1",
+        "deepfool l2 1",
+        "adaptive bim linf 0.1",
+    ]
+    assert report.rows[-1].threat_model == "adaptive"
+    assert report.defences == ["bare", "vote"]
+    for row in report.rows[1:]:
+        assert row.scores["bare"].accuracy <= report.rows[0].scores["bare"].accuracy
+
+
+def test_defences_of_one_classifier_share_its_adversarial_images(evaluation, defences):
+    _, crafted = evaluation
+    assert [made.setting for made in crafted] == ATTACKS
+    assert all(made.attacked is defences["bare"] for made in crafted)
+
+
+def test_scores_are_those_of_the_images(evaluation, defences, digits):
+    report, crafted = evaluation
+    for row, made in zip(report.rows[1:3], crafted, strict=True):
+        predicted = defences["bare"].predict(made.images, verbose=0).argmax(-1)
+        expected = np.mean(predicted == digits.labels)
+        assert row.scores["bare"].accuracy == pytest.approx(expected)
+
+
+def test_a_seed_repeats_the_report(defences, digits):
+    def run():
+        keras.utils.set_random_seed(5)
+        classifier = defences["bare"]
+        vote = VotingEnsemble(classifier, RandomGridMask(7, 0.25), votes=3)
+        arguments = {"vote": vote}, digits.images, digits.labels, ATTACKS, ADAPTIVE
+        return evaluate(*arguments, seed=5)[0].to_dict()
+
+    assert run() == run()
+
+
+def test_report_is_saved_and_printed(evaluation, tmp_path):
+    report, _ = evaluation
+    report.save(tmp_path / "report.json")
+    stored = json.loads((tmp_path / "report.json").read_text())
+    score = stored["rows"][-1]["scores"]["vote"]
+    low, high = score["interval_95"]
+    assert low <= score["accuracy"] <= high
+    assert score["images"] == 24
+    assert stored["settings"]["seed"] == 0
+    page = io.StringIO()
+    Console(width=80, file=page).print(report)
+    text = page.getvalue()
+    assert "adaptive bim linf" in text
+    assert "24 test images" in text
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "interval"),
+    # Wilson (1927), as computed by R's prop.test(correct = FALSE).
+    [
+        (0, 10, (0.0, 0.2775328)),
+        (5, 10, (0.2365931, 0.7634069)),
+        (81, 263, (0.2552998, 0.3661978)),
+        (10, 10, (0.7224672, 1.0)),
+    ],
+)
+def test_wilson_interval(right, images, interval):
+    assert Score(right / images, images).interval() == pytest.approx(interval, abs=1e-4)
+
+
+def test_pictures(evaluation, defences, digits, tmp_path):
+    report, crafted = evaluation
+    plot_report(report, tmp_path / "bars.png")
+    plot_votes(
+        defences["vote"],
+        digits.images[:3],
+        crafted[0].images[:3],
+        digits.labels[:3],
+        digits.class_names,
+        tmp_path / "votes.png",
+    )
+    bars = matplotlib.image.imread(tmp_path / "bars.png")
+    votes = matplotlib.image.imread(tmp_path / "votes.png")
+    # All four defences' colours and black text; wider than tall; rows of images.
+    assert bars.shape[1] > bars.shape[0]
+    assert len(np.unique(bars[..., :3].reshape(-1, 3), axis=0)) > 20
+    assert votes.shape[0] > 300
