@@ -35,7 +35,7 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
     from keras_maskdef._progress import progress_bars
     from keras_maskdef.recipes.demo import run_demo, save_demo
 
-    training, test = _load(options, "train"), _load_test(options)
+    training, test = _load(options, console), _load_test(options, console)
     with progress_bars(console) as start:
         demo = run_demo(
             training,
@@ -65,7 +65,7 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         options.mask_rate,
         epochs=options.epochs,
     )
-    data = _load(options, "train")
+    data = _load(options, console)
     with progress_bars(console) as start:
         masked = options.vote != "none"
         model, history = train(recipe, data, masked=masked, start=start)
@@ -90,7 +90,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
 
     keras.utils.set_random_seed(options.seed)
     model = keras.saving.load_model(options.model)
-    test = _load_test(options)
+    test = _load_test(options, console)
     defences = {options.model.stem: model}
     if bare_classifier(model) is not model:
         defences = {"its bare classifier": bare_classifier(model), **defences}
@@ -113,16 +113,18 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         console.print(f"wrote {options.output}")
 
 
-def _load(options: argparse.Namespace, split: str) -> Any:
+def _load(options: argparse.Namespace, console: Console, split: str = "train") -> Any:
     from keras_maskdef import datasets
 
-    return datasets.load(options.dataset, split, options.data_dir, options.download)
+    with console.status(f"reading {options.dataset}, {split}"):
+        return datasets.load(options.dataset, split, options.data_dir, options.download)
 
 
-def _load_test(options: argparse.Namespace) -> Any:
+def _load_test(options: argparse.Namespace, console: Console) -> Any:
     # Tiny-ImageNet's own test images have no labels.
     tiny = options.dataset.startswith("tiny_imagenet")
-    return _load(options, f"{'validation' if tiny else 'test'}[:{options.images}]")
+    split = f"{'validation' if tiny else 'test'}[:{options.images}]"
+    return _load(options, console, split)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -178,7 +180,9 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> Any:
 
 def _images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=_count, default=200, help="to attack")
-    parser.add_argument("--epsilon", type=_epsilon, default=0.1, help="Linf, in [0, 1]")
+    parser.add_argument(
+        "--epsilon", type=_epsilon, default=0.15, help="Linf, in [0, 1]"
+    )
 
 
 def _count(text: str) -> int:

@@ -6,7 +6,6 @@ import pytest
 
 from keras_maskdef.architectures import lenet, resnet18, resnet50, vgg16
 
-
 SMALL = {
     "lenet": (lenet, (28, 28, 1), {}),
     "vgg16": (vgg16, (32, 32, 3), {"width": 0.25}),

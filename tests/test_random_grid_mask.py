@@ -274,6 +274,9 @@ def test_half_precision_keeps_visible_bits():
         ({"active": True}, "Received: active=True"),
         ({"data_format": "NHWC"}, "Received: data_format='NHWC'"),
         ({"fill_value": "black"}, "Received: fill_value='black'"),
+        ({"fill_value": []}, r"Received: fill_value=\[\]"),
+        ({"fill_value": [[0.5]]}, r"Received: fill_value=\[\[0.5\]\]"),
+        ({"fill_value": None}, "Received: fill_value=None"),
         ({"mask_rate": 0.7, "sampling": "partition"}, "such as 0.6667 or 0.75"),
     ],
 )

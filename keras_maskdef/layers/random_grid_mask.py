@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_maskdef.layers._arguments import (
@@ -266,11 +267,12 @@ class RandomGridMask(keras.layers.Layer):
 
 def _check_fill_value(value: Any) -> float | tuple[float, ...]:
     try:
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return tuple(float(v) for v in value)
-        return float(value)
+        numbers = np.asarray(value, dtype="float64")
     except (TypeError, ValueError):
+        numbers = np.empty((0, 0))
+    if numbers.ndim > 1 or numbers.size == 0 or not np.isfinite(numbers).all():
         raise ValueError(
-            "`fill_value` must be a number or a sequence of one number per channel. "
+            "`fill_value` must be a finite number, or one per channel. "
             f"Received: fill_value={value!r}"
-        ) from None
+        )
+    return tuple(numbers.tolist()) if numbers.ndim else float(numbers)

@@ -1,0 +1,85 @@
+"""Every example in the docs and docstrings runs."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import keras_maskdef
+
+ROOT = Path(__file__).parents[1]
+# Downloads, or reads folders that only a user has.
+NEEDS_DATA = {
+    "cifar10",
+    "image_folder",
+    "mnist",
+    "svhn_cropped",
+    "tiny_imagenet",
+    "tiny_imagenet_subset",
+}
+
+
+def modules():
+    walk = pkgutil.walk_packages(keras_maskdef.__path__, "keras_maskdef.")
+    return [importlib.import_module(module.name) for module in walk]
+
+
+def documented():
+    """All public objects that this package defines, by their full name."""
+    found = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            own = getattr(value, "__module__", None) == module.__name__
+            if own and callable(value) and not name.startswith("_"):
+                found[f"{module.__name__}.{name}"] = value
+    return found
+
+
+DOCUMENTED = documented()
+FENCED = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_docstring_examples(name):
+    value = DOCUMENTED[name]
+    text = inspect.getdoc(value) or ""
+    if name.rpartition(".")[-1] in NEEDS_DATA:
+        for block in FENCED.findall(text):
+            ast.parse(block)
+        return
+    for block in FENCED.findall(text):
+        exec(compile(block, name, "exec"), {})
+    source = importlib.import_module(value.__module__)
+    finder = doctest.DocTestFinder(recurse=False)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for test in finder.find(value, name, globs=dict(vars(source))):
+        assert runner.run(test).failed == 0
+
+
+@pytest.mark.parametrize("name", keras_maskdef.__all__)
+def test_public_names_are_documented(name):
+    value = getattr(keras_maskdef, name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        text = inspect.getdoc(value)
+        for section in ("Args:", "Returns:", "Raises:", "Example:"):
+            assert section in text, section
+
+
+def test_readme_examples():
+    """In order and in one namespace, as a reader would try them."""
+    blocks = FENCED.findall((ROOT / "README.md").read_text())
+    assert len(blocks) == 3
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        assert (ROOT / target).exists(), target
