@@ -128,7 +128,7 @@ def _on_cuda(array: Any) -> bool:
 def _overlap(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         # Bounded work: where the exact answer is too dear, this answers True.
-        return np.may_share_memory(a, b, max_work=10_000)
+        return np.may_share_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     (a_first, a_last), (b_first, b_last) = _byte_bounds(a), _byte_bounds(b)
     return a_first < b_last and b_first < a_last
 
