@@ -33,7 +33,7 @@ def trusted(check: Callable[..., str]) -> Callable[..., bool]:
                 f"against the reference and is not used; the CPU computes in its "
                 f"place. {fault}",
                 CudaFallbackWarning,
-                stacklevel=5,
+                stacklevel=7,
             )
         return not fault
 

@@ -10,8 +10,9 @@ its result is in place, as frameworks keep streams that numba does not know.
 """
 
 import functools
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ from numba.cuda import libdevice
 from numba.cuda.extending import intrinsic
 
 from . import _networks, reference
+from ._selfcheck import CudaFallbackWarning as CudaFallbackWarning
 from ._selfcheck import sample_images, trusted
 
-SIMULATED = bool(config.ENABLE_CUDASIM)
+SIMULATED = bool(vars(config)["ENABLE_CUDASIM"])
 THREADS = 128
 # Eight blocks of 128 threads share 65,536 registers: at most 64 for a thread.
 LAUNCH_BOUNDS = {} if SIMULATED else {"launch_bounds": (THREADS, 8)}
@@ -36,7 +38,7 @@ ROWS_A_THREAD = 16
 device = functools.partial(cuda.jit, device=True, inline="always")
 
 # Kernels that only move or order values see float32 as its bits.
-BITS = {"float32": np.dtype("int32"), "uint8": np.dtype("uint8")}
+BITS: dict[str, Any] = {"float32": np.dtype("int32"), "uint8": np.dtype("uint8")}
 
 
 # --- 16 bytes at once -----------------------------------------------------------------
@@ -84,7 +86,9 @@ def _lane(number: int) -> Any:
 
 def _load16_simulated(array: Any, index: int) -> Any:
     size = array.dtype.itemsize
-    words = array[index : index + 16 // size].view("int32" if size == 1 else array.dtype)
+    words = array[index : index + 16 // size].view(
+        "int32" if size == 1 else array.dtype
+    )
     return words[0], words[1], words[2], words[3]
 
 
@@ -104,13 +108,13 @@ rint = np.rint if SIMULATED else libdevice.rintf
 
 
 @device
-def _quotient(a, b):  # type: ignore[no-untyped-def]
+def _quotient(a, b):
     # Of two numbers from 0 to 2**31 - 1, without the cost of signs or of 64 bits.
     return np.int32(np.uint32(a) // np.uint32(b))
 
 
 @device
-def _remainder(a, b):  # type: ignore[no-untyped-def]
+def _remainder(a, b):
     return np.int32(np.uint32(a) % np.uint32(b))
 
 
@@ -123,7 +127,7 @@ def grid_mask_kernel(dtype: str) -> Any:
     full = np.int32(-1 if bits == 32 else (1 << bits) - 1)
 
     @device
-    def filling(fill, channel, channels):  # type: ignore[no-untyped-def]
+    def filling(fill, channel, channels):
         word = np.int32(0)
         for part in range(per_word):
             value = np.int32(fill[np.uint64(_remainder(channel + part, channels))])
@@ -131,7 +135,7 @@ def grid_mask_kernel(dtype: str) -> Any:
         return word
 
     @device
-    def covered(word, fill, keep, moves, item, at, shown):  # type: ignore[no-untyped-def]
+    def covered(word, fill, keep, moves, item, at, shown):
         onward, back, step = moves
         mask = np.int32(0)
         for part in range(per_word):
@@ -146,9 +150,7 @@ def grid_mask_kernel(dtype: str) -> Any:
         return np.int32((word & mask) | (fill & ~mask)), at, shown
 
     @cuda.jit(**LAUNCH_BOUNDS)
-    def kernel(  # type: ignore[no-untyped-def]
-        images, keep, fill, out, height, width, channels, cell, views, wide
-    ):
+    def kernel(images, keep, fill, out, height, width, channels, cell, views, wide):
         start = cuda.grid(1) * items
         if start >= images.size:
             return
@@ -195,9 +197,7 @@ def grid_mask_kernel(dtype: str) -> Any:
             for view in range(views):
                 at = view * grids + first
                 shown = keep[np.uint64(at)]
-                new0, at, shown = covered(
-                    word0, fill0, keep, moves, 0, at, shown
-                )
+                new0, at, shown = covered(word0, fill0, keep, moves, 0, at, shown)
                 new1, at, shown = covered(
                     word1, fill1, keep, moves, per_word, at, shown
                 )
@@ -242,12 +242,12 @@ def _launch_grid_mask(
 
 
 @device
-def _round_float(value, levels):  # type: ignore[no-untyped-def]
+def _round_float(value, levels):
     return rint(value * levels) / levels
 
 
 @device
-def _round_byte(value, levels):  # type: ignore[no-untyped-def]
+def _round_byte(value, levels):
     # Rounded n / d is (2 * n + d) // (2 * d). The way back from a level multiplies by
     # 255 / levels in 16 binary places, which gives every one of the 510 levels exactly.
     level = np.uint32(2 * np.int32(value) * levels + 255) // np.uint32(2 * 255)
@@ -256,7 +256,7 @@ def _round_byte(value, levels):  # type: ignore[no-untyped-def]
 
 
 @device
-def _round_bytes(word, levels):  # type: ignore[no-untyped-def]
+def _round_bytes(word, levels):
     result = np.int32(0)
     for part in range(4):
         shift = np.int32(8 * part)
@@ -273,7 +273,7 @@ def bit_depth_kernel(dtype: str) -> Any:
     round_word = _round_float if is_float else _round_bytes
 
     @cuda.jit(**LAUNCH_BOUNDS)
-    def kernel(images, out, levels, wide):  # type: ignore[no-untyped-def]
+    def kernel(images, out, levels, wide):
         start = cuda.grid(1) * items
         if wide and start + items <= images.size:
             words = load16(images, start)
@@ -306,7 +306,7 @@ def _launch_bit_depth(images: Any, bits: int, out: Any) -> None:
 
 
 @device
-def _key_of_float(bits):  # type: ignore[no-untyped-def]
+def _key_of_float(bits):
     # An integer that orders as the float does whose bits these are, NaN last.
     if (bits & np.int32(0x7FFFFFFF)) > np.int32(0x7F800000):
         return np.int32(0x7FFFFFFF)
@@ -314,12 +314,12 @@ def _key_of_float(bits):  # type: ignore[no-untyped-def]
 
 
 @device
-def _float_of_key(key):  # type: ignore[no-untyped-def]
+def _float_of_key(key):
     return np.int32(key ^ ((key >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
 @device
-def _unchanged(value):  # type: ignore[no-untyped-def]
+def _unchanged(value):
     return value
 
 
@@ -330,11 +330,31 @@ def _device_function(name: str, arguments: str, lines: Sequence[str]) -> Any:
     return device(scope[name])
 
 
-def _exchange(a: int, b: int, is_low_needed: bool, is_high_needed: bool) -> str:
-    low, high = f"min(v{a}, v{b})", f"max(v{a}, v{b})"
-    if is_low_needed and is_high_needed:
-        return f"v{a}, v{b} = {low}, {high}"
-    return f"v{a} = {low}" if is_low_needed else f"v{b} = {high}"
+class _Exchanges:
+    """The source of a comparator network; `names` maps a place to what it holds now.
+
+    Every value has a name of its own, as reassigned names take numba long to sort out.
+    """
+
+    def __init__(self, load: Callable[[int], str]) -> None:
+        self.lines: list[str] = []
+        self.names: dict[int, str] = {}
+        self._load = load
+
+    def add(self, a: int, b: int, is_low_needed: bool, is_high_needed: bool) -> None:
+        for place in (a, b):
+            if place not in self.names:
+                self.names[place] = self._assign(self._load(place))
+        operands = f"{self.names[a]}, {self.names[b]}"
+        if is_low_needed:
+            self.names[a] = self._assign(f"min({operands})")
+        if is_high_needed:
+            self.names[b] = self._assign(f"max({operands})")
+
+    def _assign(self, expression: str) -> str:
+        name = f"t{len(self.lines)}"
+        self.lines.append(f"{name} = {expression}")
+        return name
 
 
 @functools.cache
@@ -344,13 +364,17 @@ def row_sorter(size: int) -> Any:
     It sorts the `size` keys from `source` on, `step` apart, to `target` on, `THREADS`
     apart.
     """
-    values = range(size)
-    network = _networks.needed(_networks.SORTERS[size], values)
-    lines = ["source, step, target = uint64(source), uint64(step), uint64(target)"]
-    for i in values:
-        lines += [f"v{i} = int32(keys[source])", "source = source + step"]
-    lines += [_exchange(*comparator) for comparator in network]
-    lines += [f"keys[target + uint64({i * THREADS})] = v{i}" for i in values]
+    places = [f"s{place}" for place in range(size)]
+    addresses = ["s0 = uint64(source)", "by = uint64(step)", "to = uint64(target)"]
+    addresses += [f"{b} = {a} + by" for a, b in itertools.pairwise(places)]
+    exchanges = _Exchanges(lambda place: f"int32(keys[{places[place]}])")
+    for comparator in _networks.needed(_networks.SORTERS[size], range(size)):
+        exchanges.add(*comparator)
+    stores = [
+        f"keys[to + uint64({place * THREADS})] = {exchanges.names[place]}"
+        for place in range(size)
+    ]
+    lines = [*addresses, *exchanges.lines, *stores]
     return _device_function("sort_row", "keys, source, step, target", lines)
 
 
@@ -359,18 +383,16 @@ def median_selector(size: int) -> Any:
     """Returns `select(keys, source)`: the median of `size` sorted rows of keys.
 
     The keys lie from `source` on, `THREADS` apart, row by row. Each is loaded where it
-    is first compared, which keeps few of them in registers.
+    is first compared, so that few are in registers at once: at most 33 of the 49 of a
+    7x7 window.
     """
     network, result = _networks.median_of_sorted_rows(size)
-    lines = ["source = uint64(source)"]
-    loaded: set[int] = set()
+    exchanges = _Exchanges(lambda place: f"int32(keys[at + uint64({place * THREADS})])")
     for comparator in _networks.needed(network, [result]):
-        for place in sorted(set(comparator[:2]) - loaded):
-            at = f"source + uint64({place * THREADS})"
-            lines.append(f"v{place} = int32(keys[{at}])")
-        loaded.update(comparator[:2])
-        lines.append(_exchange(*comparator))
-    return _device_function("select", "keys, source", [*lines, f"return v{result}"])
+        exchanges.add(*comparator)
+    last = f"return {exchanges.names[result]}"
+    lines = ["at = uint64(source)", *exchanges.lines, last]
+    return _device_function("select", "keys, source", lines)
 
 
 @functools.cache
@@ -391,7 +413,7 @@ def median_kernel(dtype: str, size: int) -> Any:
     sort_row, select = row_sorter(size), median_selector(size)
 
     @device
-    def mirror(keys, place, item, edge, pitch, row, channels):  # type: ignore[no-untyped-def]
+    def mirror(keys, place, item, edge, pitch, row, channels):
         # Copies the key of an item near an end of its row to its place beyond the end.
         shift = np.int32(2 * _remainder(item, channels) - channels - 2 * item)
         if item < before * channels and item + shift >= edge:
@@ -401,9 +423,7 @@ def median_kernel(dtype: str, size: int) -> Any:
             keys[np.uint64(place + shift)] = keys[np.uint64(place)]
 
     @cuda.jit(**LAUNCH_BOUNDS)
-    def kernel(  # type: ignore[no-untyped-def]
-        images, out, height, row, channels, columns, pitch, rows, wide
-    ):
+    def kernel(images, out, height, row, channels, columns, pitch, rows, wide):
         keys = cuda.shared.array(0, key_type, ALIGNMENT)
         lane = np.int32(cuda.threadIdx.x)
         groups = _quotient(THREADS, columns)
@@ -461,22 +481,17 @@ def median_kernel(dtype: str, size: int) -> Any:
         y = np.int32(top + before + group * rows)
         if group >= groups or item >= row:
             return
-        source = np.int32(
-            ring + group * rows * pitch + item - edge - before * channels
-        )
+        source = np.int32(ring + group * rows * pitch + item - edge - before * channels)
         target = np.int32(lane)
-        for _ in range(size - 1):
-            sort_row(keys, source, channels, target)
-            source = np.int32(source + pitch)
-            target = np.int32(target + size * THREADS)
-        place = origin + np.int64(y) * row + item
-        for _ in range(min(rows, height - y)):
+        place = origin + np.int64(y - size + 1) * row + item
+        for line in range(size - 1 + min(rows, height - y)):
             sort_row(keys, source, channels, target)
             source = np.int32(source + pitch)
             target = np.int32(target + size * THREADS)
             if target >= ring:
                 target = lane
-            out[np.uint64(place)] = from_key(select(keys, lane))
+            if line >= size - 1:
+                out[np.uint64(place)] = from_key(select(keys, lane))
             place += row
 
     return kernel
@@ -522,7 +537,7 @@ def why_unavailable() -> str | None:
     """Returns None where kernels can run on a device, else the reason in words."""
     if cuda.is_available():
         return None
-    return f"numba-cuda finds no CUDA device ({cuda.cuda_error()})"
+    return " ".join(f"numba-cuda finds no device. {cuda.cuda_error() or ''}".split())
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -575,7 +590,7 @@ def _ceil_div(a: int, b: int) -> int:
 
 
 @cuda.jit
-def _copy_kernel(source, target):  # type: ignore[no-untyped-def]
+def _copy_kernel(source, target):
     index = cuda.grid(1)
     if index >= target.size:
         return
@@ -602,7 +617,7 @@ def _contiguous(array: Any) -> Any:
 
 # --- the kernels, as `keras_maskdef.kernels` calls them -------------------------------
 
-LAUNCHERS = {
+LAUNCHERS: dict[str, Callable[..., None]] = {
     "grid_mask": _launch_grid_mask,
     "bit_depth": _launch_bit_depth,
     "median": _launch_median,
