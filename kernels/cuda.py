@@ -12,13 +12,14 @@ its result is in place, as frameworks keep streams that numba does not know.
 import functools
 import itertools
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import cuda, types
-from numba.core import config
+from numba.core import config as numba_config
 from numba.cuda import libdevice
 from numba.cuda.extending import intrinsic
 
@@ -26,7 +27,8 @@ from . import _networks, reference
 from ._selfcheck import CudaFallbackWarning as CudaFallbackWarning
 from ._selfcheck import sample_images, trusted
 
-SIMULATED = bool(vars(config)["ENABLE_CUDASIM"])
+config: Any = numba_config
+SIMULATED = bool(config.ENABLE_CUDASIM)
 THREADS = 128
 # Eight blocks of 128 threads share 65,536 registers: at most 64 for a thread.
 LAUNCH_BOUNDS = {} if SIMULATED else {"launch_bounds": (THREADS, 8)}
@@ -102,6 +104,23 @@ def _store16_simulated(array: Any, index: int, words: Any) -> None:
 load16 = _load16_simulated if SIMULATED else _load16
 store16 = _store16_simulated if SIMULATED else _store16
 rint = np.rint if SIMULATED else libdevice.rintf
+
+
+_configuring = threading.Lock()
+
+
+def configured(kernel: Any, blocks: int, shared: int = 0) -> Any:
+    """Returns `kernel` ready to be called on a grid of `blocks`.
+
+    Numba warns of any grid below 128 blocks, but a small batch is no mistake.
+    """
+    with _configuring:
+        warn = config.CUDA_LOW_OCCUPANCY_WARNINGS
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+        try:
+            return kernel[blocks, THREADS, 0, shared]
+        finally:
+            config.CUDA_LOW_OCCUPANCY_WARNINGS = warn
 
 
 # --- grid_mask ------------------------------------------------------------------------
@@ -232,7 +251,7 @@ def _launch_grid_mask(
     views, items = math.prod(keep.shape[:-3]), 16 // bits.itemsize
     wide = _is_aligned(source, target) and (views == 1 or source.size % items == 0)
     blocks = _ceil_div(source.size, THREADS * items)
-    grid_mask_kernel(str(images.dtype))[blocks, THREADS](
+    configured(grid_mask_kernel(str(images.dtype)), blocks)(
         *(source, _flat(keep, np.dtype("uint8")), cuda.to_device(fill.view(bits))),
         *(target, *map(np.int32, (*images.shape[1:], cell_size, views)), wide),
     )
@@ -297,7 +316,7 @@ def _launch_bit_depth(images: Any, bits: int, out: Any) -> None:
     source, target = _flat(images, dtype), _flat(out, dtype)
     levels = (np.float32 if dtype == np.float32 else np.int32)(2**bits - 1)
     blocks = _ceil_div(source.size, THREADS * (16 // dtype.itemsize))
-    bit_depth_kernel(str(dtype))[blocks, THREADS](
+    configured(bit_depth_kernel(str(dtype)), blocks)(
         source, target, levels, _is_aligned(source, target)
     )
 
@@ -522,7 +541,7 @@ def _launch_median(images: Any, size: int, out: Any) -> None:
     keys = size * size * THREADS + (tile_height + size - 1) * pitch
     wide = _is_aligned(source) and row * source.dtype.itemsize % 16 == 0
     shared = keys * source.dtype.itemsize
-    median_kernel(dtype, size)[blocks, THREADS, 0, shared](
+    configured(median_kernel(dtype, size), blocks, shared)(
         source,
         target,
         *map(np.int32, (height, row, channels, columns, pitch, rows)),
@@ -589,8 +608,8 @@ def _ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-@cuda.jit
-def _copy_kernel(source, target):
+@cuda.jit(**LAUNCH_BOUNDS)
+def copy_kernel(source, target):
     index = cuda.grid(1)
     if index >= target.size:
         return
@@ -604,7 +623,7 @@ def _copy_kernel(source, target):
 def _copy(source: Any, target: Any) -> None:
     shape = (1,) * (5 - len(target.shape)) + tuple(target.shape)
     blocks = _ceil_div(math.prod(shape), THREADS)
-    _copy_kernel[blocks, THREADS](source.reshape(shape), target.reshape(shape))
+    configured(copy_kernel, blocks)(source.reshape(shape), target.reshape(shape))
 
 
 def _contiguous(array: Any) -> Any:
