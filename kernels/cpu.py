@@ -59,10 +59,10 @@ def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
     """Fills `out` with the window medians of `images`; see `kernels.median`."""
     with _Flat(out) as flat:
         tiling = _median.tiling(images.shape)
-        elements = images.size // tiling.count
+        elements = images.size // tiling.total
         split(
             _median.kernel(size),
-            tiling.count,
+            tiling.total,
             _SMALLEST_FILTERED // max(1, elements),
             _flat(images),
             flat,
@@ -94,8 +94,19 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 @njit(nogil=True)
 def _mask_bands(
-    first, last, images, keep, fill, out, views, batch, height, cell_size, row, cell
-):
+    first: int,
+    last: int,
+    images: np.ndarray,
+    keep: np.ndarray,
+    fill: np.ndarray,
+    out: np.ndarray,
+    views: int,
+    batch: int,
+    height: int,
+    cell_size: int,
+    row: int,
+    cell: int,
+) -> None:
     """Masks bands, each one row of cells of one image, all in bytes.
 
     A byte mask turns the choice into `and` and `or`, the same for every dtype.
@@ -118,14 +129,18 @@ def _mask_bands(
 
 
 @njit(nogil=True)
-def _round_floats(first, last, images, out, levels):
+def _round_floats(
+    first: int, last: int, images: np.ndarray, out: np.ndarray, levels: int
+) -> None:
     scale = np.float32(levels)
     for i in range(np.uint64(first), np.uint64(last)):
         out[i] = np.rint(images[i] * scale) / scale
 
 
 @njit(nogil=True)
-def _round_bytes(first, last, images, out, levels):
+def _round_bytes(
+    first: int, last: int, images: np.ndarray, out: np.ndarray, levels: int
+) -> None:
     # Integer division by multiplication: exact for what 8 bits hold, and vectorised.
     half, inverse = np.uint32(levels // 2), np.uint32((1 << 22) // levels + 1)
     for i in range(np.uint64(first), np.uint64(last)):
