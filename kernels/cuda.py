@@ -23,7 +23,7 @@ from numba.core import config as numba_config
 from numba.cuda import libdevice
 from numba.cuda.extending import intrinsic
 
-from . import _networks, reference
+from . import _cuda_networks, cpu, reference
 from ._selfcheck import CudaFallbackWarning as CudaFallbackWarning
 from ._selfcheck import sample_images, trusted
 
@@ -387,7 +387,7 @@ def row_sorter(size: int) -> Any:
     addresses = ["s0 = uint64(source)", "by = uint64(step)", "to = uint64(target)"]
     addresses += [f"{b} = {a} + by" for a, b in itertools.pairwise(places)]
     exchanges = _Exchanges(lambda place: f"int32(keys[{places[place]}])")
-    for comparator in _networks.needed(_networks.SORTERS[size], range(size)):
+    for comparator in _cuda_networks.needed(_cuda_networks.SORTERS[size], range(size)):
         exchanges.add(*comparator)
     stores = [
         f"keys[to + uint64({place * THREADS})] = {exchanges.names[place]}"
@@ -405,9 +405,9 @@ def median_selector(size: int) -> Any:
     is first compared, so that few are in registers at once: at most 33 of the 49 of a
     7x7 window.
     """
-    network, result = _networks.median_of_sorted_rows(size)
+    network, result = _cuda_networks.median_of_sorted_rows(size)
     exchanges = _Exchanges(lambda place: f"int32(keys[at + uint64({place * THREADS})])")
-    for comparator in _networks.needed(network, [result]):
+    for comparator in _cuda_networks.needed(network, [result]):
         exchanges.add(*comparator)
     last = f"return {exchanges.names[result]}"
     lines = ["at = uint64(source)", *exchanges.lines, last]
@@ -686,8 +686,6 @@ def _launch(
 def _compute_on_host(
     kernel: str, arrays: tuple[Any, ...], parameters: tuple[Any, ...], out: Any
 ) -> None:
-    from . import cpu
-
     result = np.empty(out.shape, out.dtype)
     hosted = [array.copy_to_host() for array in arrays]
     getattr(cpu, kernel)(*hosted, *parameters, result)

@@ -7,8 +7,7 @@ values. Rows are sorted when they come in, so there are `size + 1` patterns a ro
 
 import numpy as np
 import pytest
-
-from keras_maskdef.kernels import _networks
+from keras_maskdef.kernels import _cuda_networks
 
 
 def run(network: list[tuple[int, int, bool, bool]], values: list[np.ndarray]) -> None:
@@ -21,12 +20,10 @@ def run(network: list[tuple[int, int, bool, bool]], values: list[np.ndarray]) ->
 
 @pytest.mark.parametrize("size", range(2, 8))
 def test_median_of_sorted_rows(size: int) -> None:
-    network, result = _networks.median_of_sorted_rows(size)
+    network, result = _cuda_networks.median_of_sorted_rows(size)
     ones = np.indices((size + 1,) * size, dtype=np.int8).reshape(size, -1)
-    values = [
-        ones[row] >= size - rank for row in range(size) for rank in range(size)
-    ]
-    run(_networks.needed(network, [result]), values)
+    values = [ones[row] >= size - rank for row in range(size) for rank in range(size)]
+    run(_cuda_networks.needed(network, [result]), values)
     # The upper median is 1 where the values from its rank up are.
     expected = ones.sum(axis=0, dtype=int) >= size * size - size * size // 2
     np.testing.assert_array_equal(values[result], expected)
@@ -36,13 +33,17 @@ def test_median_of_sorted_rows(size: int) -> None:
 def test_sorters(size: int) -> None:
     patterns = np.indices((2,) * size).reshape(size, -1).astype(bool)
     values = list(patterns)
-    run(_networks.needed(_networks.SORTERS[size], range(size)), values)
+    run(_cuda_networks.needed(_cuda_networks.SORTERS[size], range(size)), values)
     np.testing.assert_array_equal(values, np.sort(patterns, axis=0))
 
 
 def test_steps_are_as_few_as_stated() -> None:
     steps = []
     for size in range(2, 8):
-        network, result = _networks.median_of_sorted_rows(size)
-        steps.append(sum(low + high for *_, low, high in _networks.needed(network, [result])))
+        network, result = _cuda_networks.median_of_sorted_rows(size)
+        steps.append(
+            sum(
+                low + high for *_, low, high in _cuda_networks.needed(network, [result])
+            )
+        )
     assert steps == [3, 12, 47, 110, 179, 326]
