@@ -149,9 +149,10 @@ def grid_mask_kernel(dtype: str) -> Any:
     def filling(fill, channel, channels):
         word = np.int32(0)
         for part in range(per_word):
-            value = np.int32(fill[np.uint64(_remainder(channel + part, channels))])
+            value = np.int32(fill[np.uint64(channel)])
             word = np.int32(word | (value & full) << np.int32(bits * part))
-        return word
+            channel = np.int32(0 if channel + 1 == channels else channel + 1)
+        return word, channel
 
     @device
     def covered(word, fill, keep, moves, item, at, shown):
@@ -184,10 +185,10 @@ def grid_mask_kernel(dtype: str) -> Any:
         first = image * grid_size + np.int64(_quotient(y, cell)) * grid_width
         first += _quotient(x, cell)
         grids = np.int64(np.uint64(images.size) // np.uint64(image_size)) * grid_size
-        fill0 = filling(fill, channel, channels)
-        fill1 = filling(fill, channel + per_word, channels)
-        fill2 = filling(fill, channel + 2 * per_word, channels)
-        fill3 = filling(fill, channel + 3 * per_word, channels)
+        fill0, next_channel = filling(fill, channel, channels)
+        fill1, next_channel = filling(fill, next_channel, channels)
+        fill2, next_channel = filling(fill, next_channel, channels)
+        fill3, next_channel = filling(fill, next_channel, channels)
         # A bit for every item outside the cell of the item before it: either the next
         # cell follows, or the row of cells starts again.
         onward = back = np.int32(0)
@@ -251,9 +252,10 @@ def _launch_grid_mask(
     views, items = math.prod(keep.shape[:-3]), 16 // bits.itemsize
     wide = _is_aligned(source, target) and (views == 1 or source.size % items == 0)
     blocks = _ceil_div(source.size, THREADS * items)
+    cell = min(cell_size, max(images.shape[1:3]))  # as good, and fits 32 bits
     configured(grid_mask_kernel(str(images.dtype)), blocks)(
         *(source, _flat(keep, np.dtype("uint8")), cuda.to_device(fill.view(bits))),
-        *(target, *map(np.int32, (*images.shape[1:], cell_size, views)), wide),
+        *(target, *map(np.int32, (*images.shape[1:], cell, views)), wide),
     )
 
 

@@ -126,6 +126,14 @@ def test_grid_mask_equals_the_reference(
         np.testing.assert_array_equal(result, expected)
 
 
+def test_grid_mask_of_one_boundless_cell(cuda: Any) -> None:
+    images = draw((2, 8, 8, 2), "float32")
+    keep = np.array([[[True]], [[False]]])
+    result = kernels.grid_mask(images, keep, 2**40, 0.5, device="cuda")
+    np.testing.assert_array_equal(result[0], images[0])
+    assert (result[1] == 0.5).all()
+
+
 def test_grid_mask_covers_nan(cuda: Any) -> None:
     images = np.full((1, 4, 4, 1), np.nan, "float32")
     keep = np.zeros((1, 2, 2), bool)
