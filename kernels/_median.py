@@ -10,40 +10,16 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types, uint64
-from numba.extending import intrinsic
+from numba import njit, uint64
 
 from . import _median_networks as networks
+from ._vectors import LINE, copy, inner, scratch, whole_vectors, wide
 
 # Elements of a plane of the ring. A power of two would put the planes on the same lines
 # of the first cache, and make loads wait for stores to other planes.
 _PLANE = 1040
-_LINE = 64  # bytes of a cache line and of the widest vector
 _TILE_ROWS = 64
 _MAX_EDGE = 6 * 8  # elements a row is longer by, size - 1 columns of up to 8 channels
-
-_jit = njit(nogil=True)
-# Called from other kernels only: no wrapper for Python to compile, and no calls left,
-# which would pass every array in seven words a row.
-_inner = njit(nogil=True, forceinline=True, no_cpython_wrapper=True)
-
-
-def _lower_wide(typing_context: Any) -> Any:
-    """Lets the function that calls it use 64-byte vectors where the CPU has them.
-
-    By default LLVM stops at 32 bytes even there. Measured with AVX-512: 10 to 15 %
-    off the 3x3 median of float32 and uint8.
-    """
-
-    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # Past llvmlite's list of known names, which lacks this one.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.none(), lower
-
-
-_wide: Any = intrinsic(_lower_wide)
 
 
 class Tiling(NamedTuple):
@@ -58,23 +34,23 @@ def tiling(shape: tuple[int, ...]) -> Tiling:
     """Cuts images into tiles of about equal size, no wider than the ring's planes."""
     batch, height, width, channels = shape
     down = -(-height // _TILE_ROWS)
-    across = -(-width // ((_PLANE - _LINE) // channels))
+    across = -(-width // ((_PLANE - LINE) // channels))
     return Tiling(batch * down * across, -(-height // down), -(-width // across))
 
 
 @cache
 def kernel(size: int) -> Callable[..., None]:
     """Returns `filter_tiles(first, last, images, out, ...)` for windows of `size`."""
-    stages: dict[str, Any] = {"uint64": uint64, "wide": _wide}
+    stages: dict[str, Any] = {"uint64": uint64, "wide": wide}
     exec(networks.stages(size, _PLANE), stages)
-    sort_rows, medians = _inner(stages["sort_rows"]), _inner(stages["medians"])
+    sort_rows, medians = inner(stages["sort_rows"]), inner(stages["medians"])
     paired = size >= networks.SMALLEST_PAIRED
-    merge_pairs = _inner(stages["merge_pairs"]) if paired else None
+    merge_pairs = inner(stages["merge_pairs"]) if paired else sort_rows
     lists = len(networks.window_lists(size))
     before, after = size // 2, (size - 1) // 2
     slot = size * _PLANE
 
-    @_inner
+    @inner
     def locate(at: np.ndarray, row: int) -> None:
         """Sets where the lists begin of the window that ends with `row`."""
         for i in range(lists):
@@ -82,7 +58,7 @@ def kernel(size: int) -> Callable[..., None]:
             single = not paired or 2 * i == size - 1
             at[i] = top % size * slot * (1 if single else 2)
 
-    @_jit
+    @njit(nogil=True)
     def filter_tiles(
         first: int,
         last: int,
@@ -94,12 +70,12 @@ def kernel(size: int) -> Callable[..., None]:
         tile_rows: int,
         tile_columns: int,
     ) -> None:
-        _wide()
-        lane = _LINE // images.itemsize
-        rows = _scratch(size * slot, images)
-        pairs = _scratch(2 * size * slot if paired else 0, images)
-        line = _scratch(_PLANE + _MAX_EDGE + 2 * _LINE, images)
-        line = line[-before * channels % lane :]
+        wide()
+        itemsize = images.itemsize
+        rows = scratch(size * slot, images)
+        pairs = scratch(2 * size * slot if paired else 0, images)
+        line = scratch(_PLANE + _MAX_EDGE + 2 * LINE, images)
+        line = line[-before * channels % (LINE // itemsize) :]
         edge_to = np.empty(_MAX_EDGE, np.uint64)
         edge_from = np.empty(_MAX_EDGE, np.uint64)
         at = np.empty(lists, np.uint64)
@@ -114,7 +90,7 @@ def kernel(size: int) -> Callable[..., None]:
                 edge_to, edge_from, left - before, right + after, width, channels
             )
             length = (right - left) * channels
-            count = np.uint64(-(-length // lane) * lane)
+            count = np.uint64(whole_vectors(length, itemsize))
             # Whole vectors may spill into the next row of the result, which comes
             # later, but not past the tile.
             end = (image * height + bottom) * width * channels if across == 1 else 0
@@ -128,7 +104,6 @@ def kernel(size: int) -> Callable[..., None]:
                     right + after,
                     width,
                     channels,
-                    lane,
                     edge_to,
                     edge_from,
                     edges,
@@ -146,20 +121,12 @@ def kernel(size: int) -> Callable[..., None]:
                     medians(rows, pairs, at, out, np.uint64(result), count)
                 else:
                     medians(rows, pairs, at, line, np.uint64(0), count)
-                    _copy(line, 0, out, result, length)
+                    copy(line, 0, out, result, length)
 
     return filter_tiles
 
 
-@_inner
-def _scratch(length: int, like: np.ndarray) -> np.ndarray:
-    """Returns an array that begins with a cache line."""
-    scratch = np.empty(length + _LINE, like.dtype)
-    start = -scratch.ctypes.data % _LINE // like.itemsize
-    return scratch[start : start + length]
-
-
-@_inner
+@inner
 def _read_row(
     images: np.ndarray,
     base: int,
@@ -168,24 +135,26 @@ def _read_row(
     right: int,
     width: int,
     channels: int,
-    lane: int,
     edge_to: np.ndarray,
     edge_from: np.ndarray,
     edges: int,
 ) -> None:
     """Copies columns `left` to `right` of the row at `base`, mirrored, into `line`."""
-    inner_left, inner_right = max(left, 0), min(right, width)
-    source, count = base + inner_left * channels, (inner_right - inner_left) * channels
-    vectors = -(-count // lane) * lane
+    inside_left, inside_right = max(left, 0), min(right, width)
+    source, count = (
+        base + inside_left * channels,
+        (inside_right - inside_left) * channels,
+    )
+    vectors = whole_vectors(count, images.itemsize)
     if source + vectors <= images.size:
         count = vectors
-    _copy(images, source, line, (inner_left - left) * channels, count)
+    copy(images, source, line, (inside_left - left) * channels, count)
     start = np.uint64(base)
     for i in range(np.uint64(edges)):
         line[edge_to[i]] = images[start + edge_from[i]]
 
 
-@_inner
+@inner
 def _find_edges(
     edge_to: np.ndarray,
     edge_from: np.ndarray,
@@ -205,17 +174,7 @@ def _find_edges(
     return found
 
 
-@_inner
-def _copy(
-    source: np.ndarray, start: int, target: np.ndarray, offset: int, count: int
-) -> None:
-    _wide()
-    begin, to = np.uint64(start), np.uint64(offset)
-    for i in range(np.uint64(count)):
-        target[to + i] = source[begin + i]
-
-
-@_inner
+@inner
 def _mirrored(index: int, length: int) -> int:
     if index < 0:
         return -index - 1
