@@ -1,13 +1,17 @@
 """CUDA kernels against a copy on the device and against CuPy, with pytest-benchmark.
 
-Needs a CUDA device, numba-cuda and pytest-benchmark; CuPy is compared where it is
-installed. Arrays are on the device throughout, the first call of each function, which
-compiles, is outside the timed part, and the wait for the device is inside it:
+Needs a CUDA device, numba-cuda and pytest-benchmark, but neither Keras nor TensorFlow
+nor an installed package; CuPy is compared where it is installed. Arrays are on the
+device throughout, the first call of each function, which compiles, is outside the timed
+part, and the wait for the device is inside it:
 
     pytest benchmarks/test_cuda.py --benchmark-enable --benchmark-json=cuda.json
 """
 
+import importlib.util
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +19,26 @@ import pytest
 
 pytest.importorskip("numba_cuda", reason="no CUDA device: numba-cuda is not installed")
 
-from keras_maskdef.kernels import cuda as backend
+from numba import cuda
 
-from keras_maskdef import kernels
 
+def load_kernels() -> Any:
+    """Imports the folder alone, as the package above it imports Keras."""
+    folder = Path(__file__).parents[1] / "kernels"
+    spec = importlib.util.spec_from_file_location(
+        "maskdef_kernels", folder / "__init__.py"
+    )
+    assert spec is not None and spec.loader is not None
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+kernels = load_kernels()
+backend = importlib.import_module("maskdef_kernels.cuda")
 if backend.SIMULATED or (reason := backend.why_unavailable()) is not None:
     why = "it is simulated" if backend.SIMULATED else reason
     pytest.skip(f"no CUDA device: {why}", allow_module_level=True)
-
-from numba import cuda
 
 SHAPES = [(256, 32, 32, 3), (256, 28, 28, 1), (64, 64, 64, 3), (16, 224, 224, 3)]
 DTYPES = ["float32", "uint8"]
