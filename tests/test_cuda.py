@@ -165,6 +165,24 @@ def test_device_arrays_may_start_anywhere(cuda: Any, dtype: str) -> None:
     np.testing.assert_array_equal(out.copy_to_host(), reference.bit_depth(host, 3))
 
 
+def test_device_arrays_through_the_public_functions(cuda: Any) -> None:
+    if cuda.SIMULATED:
+        pytest.skip("simulated arrays have no __cuda_array_interface__")
+    images = draw((2, 9, 11, 3), "float32")
+    resident = cuda.asarray(images)
+    keep = draw_keep(images, 4, (3,))
+    out = cuda.empty((3, *images.shape), "float32")
+    assert kernels.grid_mask(resident, cuda.asarray(keep), 4, out=out) is out
+    expected = reference.grid_mask(images, keep, 4)
+    np.testing.assert_array_equal(out.copy_to_host(), expected)
+    result = kernels.median(resident, 5)
+    np.testing.assert_array_equal(result.copy_to_host(), reference.median(images, 5))
+    with pytest.raises(ValueError, match="`out` must not share memory"):
+        kernels.bit_depth(resident, 3, out=resident)
+    with pytest.raises(ValueError, match="`device` must be 'auto' or 'cuda'"):
+        kernels.bit_depth(resident, 3, device="cpu")
+
+
 def test_empty_batches(cuda: Any) -> None:
     images = np.zeros((0, 8, 8, 3), "float32")
     assert kernels.median(images, 3, device="cuda").shape == images.shape
