@@ -91,23 +91,19 @@ def kernel(size: int) -> Callable[..., None]:
             )
             length = (right - left) * channels
             count = np.uint64(whole_vectors(length, itemsize))
+            inside_left = max(left - before, 0)
+            inside = (min(right + after, width) - inside_left) * channels
+            inside_whole = whole_vectors(inside, itemsize)
+            offset = (inside_left - left + before) * channels
             # Whole vectors may spill into the next row of the result, which comes
             # later, but not past the tile.
             end = (image * height + bottom) * width * channels if across == 1 else 0
             for row in range(top - before, bottom + after):
                 base = (image * height + _mirrored(row, height)) * width * channels
-                _read_row(
-                    images,
-                    base,
-                    line,
-                    left - before,
-                    right + after,
-                    width,
-                    channels,
-                    edge_to,
-                    edge_from,
-                    edges,
-                )
+                source = base + inside_left * channels
+                spills = source + inside_whole <= images.size
+                copy(images, source, line, offset, inside_whole if spills else inside)
+                _mirror_edges(images, base, line, edge_to, edge_from, edges)
                 target = np.uint64((row + size) % size * slot)
                 sort_rows(line, rows, target, count, np.uint64(channels))
                 if paired and row > top - before:
@@ -127,28 +123,14 @@ def kernel(size: int) -> Callable[..., None]:
 
 
 @inner
-def _read_row(
+def _mirror_edges(
     images: np.ndarray,
     base: int,
     line: np.ndarray,
-    left: int,
-    right: int,
-    width: int,
-    channels: int,
     edge_to: np.ndarray,
     edge_from: np.ndarray,
     edges: int,
 ) -> None:
-    """Copies columns `left` to `right` of the row at `base`, mirrored, into `line`."""
-    inside_left, inside_right = max(left, 0), min(right, width)
-    source, count = (
-        base + inside_left * channels,
-        (inside_right - inside_left) * channels,
-    )
-    vectors = whole_vectors(count, images.itemsize)
-    if source + vectors <= images.size:
-        count = vectors
-    copy(images, source, line, (inside_left - left) * channels, count)
     start = np.uint64(base)
     for i in range(np.uint64(edges)):
         line[edge_to[i]] = images[start + edge_from[i]]
