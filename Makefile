@@ -18,7 +18,10 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy kernels
 
 bench: $(VENV)/.dev
-	$(BIN)/pytest benchmarks --benchmark-enable
+	@mkdir -p .benchmarks
+	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-quiet \
+		--benchmark-json=.benchmarks/run.json
+	$(BIN)/python benchmarks/report.py .benchmarks/run.json
 
 # One virtual environment, one stamp per set of extras.
 $(VENV)/.%: pyproject.toml

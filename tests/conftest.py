@@ -15,3 +15,23 @@ except ModuleNotFoundError as error:
         "installation: run `pip install -e '.[dev]'` first.",
         returncode=4,
     )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-gpu",
+        action="store_true",
+        help="fail, instead of skipping the gpu tests, where there is no CUDA device",
+    )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not session.config.getoption("--require-gpu"):
+        return
+    try:
+        from keras_maskdef.kernels import cuda
+    except ImportError as error:
+        pytest.exit(f"--require-gpu: numba-cuda is not here: {error}", returncode=1)
+    reason = "it is simulated" if cuda.SIMULATED else cuda.why_unavailable()
+    if reason is not None:
+        pytest.exit(f"--require-gpu: no CUDA device: {reason}", returncode=1)
