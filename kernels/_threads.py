@@ -10,6 +10,6 @@ _POOL = ThreadPoolExecutor(_THREADS)
 
 def split(function: Callable[[int, int], None], count: int) -> None:
     """Calls `function(first, last)` on contiguous parts of `count` items, at once."""
-    parts = min(_THREADS, count)
+    parts = min(_THREADS, count) or 1
     edges = [count * part // parts for part in range(parts + 1)]
     list(_POOL.map(function, edges[:-1], edges[1:]))
