@@ -73,7 +73,7 @@ def _byte(value: int) -> np.uint8:
 
 
 @njit(nogil=True)
-def encode(source: NDArray, target: NDArray, first: int, last: int) -> None:
+def encode(first: int, last: int, source: NDArray, target: NDArray) -> None:
     """Write Lab of the flat `uint8` BGR pixels `first` to `last - 1` to `target`."""
     matrix = ENCODE_MATRIX.ravel()
     for pixel in range(np.uint64(first), np.uint64(last)):
@@ -96,7 +96,7 @@ def encode(source: NDArray, target: NDArray, first: int, last: int) -> None:
 
 
 @njit(nogil=True)
-def decode(source: NDArray, target: NDArray, first: int, last: int) -> None:
+def decode(first: int, last: int, source: NDArray, target: NDArray) -> None:
     """Write BGR of the flat `uint8` Lab pixels `first` to `last - 1` to `target`."""
     matrix = DECODE_MATRIX.ravel()
     for pixel in range(np.uint64(first), np.uint64(last)):

@@ -15,6 +15,9 @@ from . import _lab
 from . import _nl_means_jit as jit
 from ._threads import split
 
+# Fewer elements a thread than this cost more to hand over than to convert.
+SMALLEST = 1 << 14
+
 
 def nl_means(
     images: NDArray,
@@ -91,7 +94,10 @@ def _filter_channels(
     fits = (len(table) - 1) << shift <= narrow
     limit = np.array([narrow], np.uint16) if fits else np.array([2**31], np.uint32)
     halves = (patch_size // 2, search_size // 2)
-    arguments = (
+    split(
+        jit.denoise,
+        batch * -(-height // jit.STRIP_ROWS),
+        1,
         source.reshape(-1),
         target.reshape(-1),
         (height, width, depth),
@@ -104,8 +110,6 @@ def _filter_channels(
         _mirrored(height, sum(halves)),
         _mirrored(width, sum(halves)),
     )
-    strips = batch * -(-height // jit.STRIP_ROWS)
-    split(lambda first, last: jit.denoise(*arguments, first, last), strips)
 
 
 def _mirrored(length: int, border: int) -> NDArray[np.uint64]:
@@ -117,6 +121,6 @@ def _converted(
     kernel: Callable[..., None], source: NDArray, target: NDArray, unit: int = 1
 ) -> NDArray:
     """Returns `target`, filled by a kernel that works on `unit` values at a time."""
-    flat = (source.reshape(-1), target.reshape(-1))
-    split(lambda first, last: kernel(*flat, first, last), source.size // unit)
+    jobs = source.size // unit
+    split(kernel, jobs, SMALLEST, source.reshape(-1), target.reshape(-1))
     return target

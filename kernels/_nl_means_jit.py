@@ -19,7 +19,7 @@ _FLOATS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 @njit(nogil=True)
-def to_levels(source: NDArray, target: NDArray, first: int, last: int) -> None:
+def to_levels(first: int, last: int, source: NDArray, target: NDArray) -> None:
     """Writes `rint(255 * x)` of flat floats, cut to 0..255; NaN becomes 0."""
     for i in range(uint64(first), uint64(last)):
         level = np.rint(source[i] * np.float32(255))
@@ -28,7 +28,7 @@ def to_levels(source: NDArray, target: NDArray, first: int, last: int) -> None:
 
 
 @njit(nogil=True)
-def to_floats(source: NDArray, target: NDArray, first: int, last: int) -> None:
+def to_floats(first: int, last: int, source: NDArray, target: NDArray) -> None:
     """Writes `x / 255` of flat eight-bit levels."""
     for i in range(uint64(first), uint64(last)):
         target[i] = _FLOATS[source[i]]
@@ -36,6 +36,8 @@ def to_floats(source: NDArray, target: NDArray, first: int, last: int) -> None:
 
 @njit(nogil=True)
 def denoise(
+    first: int,
+    last: int,
     source: NDArray,
     target: NDArray,
     shape: tuple[int, int, int],
@@ -47,8 +49,6 @@ def denoise(
     limit: NDArray,
     rows: NDArray,
     columns: NDArray,
-    first: int,
-    last: int,
 ) -> None:
     """Filters `count` channels from `channel` on, jointly, of strips `first` to `last`.
 

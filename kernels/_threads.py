@@ -1,15 +1,62 @@
-"""A pool of threads to split kernels over."""
+"""A pool of threads over which a kernel is split.
+
+Kernels are serial and release the GIL. `njit(parallel=True)` is not used: where numba
+falls back to its workqueue layer, two threads that enter it together abort the process,
+and TensorFlow calls from several.
+"""
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any
 
-_THREADS = os.cpu_count() or 1
-_POOL = ThreadPoolExecutor(_THREADS)
+from numba import config
+
+_lock = Lock()
+_pool: ThreadPoolExecutor | None = None
 
 
-def split(function: Callable[[int, int], None], count: int) -> None:
-    """Calls `function(first, last)` on contiguous parts of `count` items, at once."""
-    parts = min(_THREADS, count) or 1
-    edges = [count * part // parts for part in range(parts + 1)]
-    list(_POOL.map(function, edges[:-1], edges[1:]))
+def split(
+    kernel: Callable[..., None], jobs: int, smallest: int, *arguments: Any
+) -> None:
+    """Calls `kernel(first, last, *arguments)` on blocks that cover `range(jobs)`.
+
+    No block is below `smallest` jobs, for which a second thread would cost more than it
+    saves. There are as many threads as `NUMBA_NUM_THREADS` says, by default one a core.
+    """
+    blocks = max(1, min(config.NUMBA_NUM_THREADS, jobs // max(1, smallest)))
+    bounds = [jobs * i // blocks for i in range(blocks + 1)]
+    # The caller takes the first block, and any other that no thread has begun.
+    later = []
+    for first, last in zip(bounds[1:-1], bounds[2:], strict=True):
+        later.append((_submit(kernel, first, last, *arguments), first, last))
+    kernel(bounds[0], bounds[1], *arguments)
+    for future, first, last in reversed(later):
+        if future is None or future.cancel():
+            kernel(first, last, *arguments)
+        else:
+            future.result()
+
+
+def _submit(kernel: Callable[..., None], *arguments: Any) -> "Future[None] | None":
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(
+                config.NUMBA_NUM_THREADS, thread_name_prefix="maskdef-kernels"
+            )
+        try:
+            return _pool.submit(kernel, *arguments)
+        except RuntimeError:  # the interpreter is shutting down
+            return None
+
+
+def _forget() -> None:
+    """A forked child has none of its parent's threads, and perhaps a held lock."""
+    global _lock, _pool
+    _lock, _pool = Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

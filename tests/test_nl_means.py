@@ -130,7 +130,7 @@ def test_color_conversion_equals_opencv_for_every_input(convert, in_numpy, code)
     for first in levels:
         plane = np.stack(np.meshgrid([first], levels, levels), axis=-1)[:, 0]
         plane = np.ascontiguousarray(plane)
-        convert(plane.reshape(-1), converted.reshape(-1), 0, 256 * 256)
+        convert(0, 256 * 256, plane.reshape(-1), converted.reshape(-1))
         expected = cv2.cvtColor(plane, code)
         np.testing.assert_array_equal(converted, expected)
         if first % 16 == 0:
