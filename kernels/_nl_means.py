@@ -64,16 +64,16 @@ def weight_table(
     shift = (area - 1).bit_length()
     scale = 2**shift / area
     unit = (2**31 - 1) // (search_size**2 * 255)
-    count = int(255**2 * channels / scale + 1)
     with np.errstate(all="ignore"):
         # OpenCV holds the strength and its square in single precision.
-        variance = np.float32(strength) ** 2 * np.float32(channels)
+        variance = float(np.float32(strength) ** 2 * np.float32(channels))
+        # From seven variances on the weight is below a thousandth.
+        count = int(min(255**2 * channels, 7 * variance) / scale) + 1
         decay = np.exp(-np.arange(count) * scale / np.float64(variance))
     decay[0] = 1.0
     weights = np.rint(unit * decay)
-    zeros = np.flatnonzero(weights < 0.001 * unit)
-    weights = weights[: zeros[0]] if zeros.size else weights
-    return np.append(weights, 0).astype(np.uint32), shift
+    weights[weights < 0.001 * unit] = 0
+    return np.append(np.trim_zeros(weights, "b"), 0).astype(np.uint32), shift
 
 
 def _filter_channels(
