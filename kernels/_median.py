@@ -13,20 +13,19 @@ import numpy as np
 from numba import njit, uint64
 
 from . import _median_networks as networks
+from ._vectors import LINE, copy, inner, scratch, whole_vectors, wide
 
 # Elements of a plane of the ring. A power of two would put the planes on the same lines
 # of the first cache, and make loads wait for stores to other planes.
 _PLANE = 1040
 _TILE_ROWS = 64
-_MAX_EDGE = 3 * 6 * 8  # elements: 3 * (size - 1) columns of up to 8 channels
-
-_jit = njit(nogil=True)
+_MAX_EDGE = 6 * 8  # elements a row is longer by, size - 1 columns of up to 8 channels
 
 
 class Tiling(NamedTuple):
-    """Tiles of `rows` x `columns` pixels, `count` of them for the batch."""
+    """Tiles of `rows` x `columns` pixels, `total` of them in the batch."""
 
-    count: int
+    total: int
     rows: int
     columns: int
 
@@ -35,117 +34,148 @@ def tiling(shape: tuple[int, ...]) -> Tiling:
     """Cuts images into tiles of about equal size, no wider than the ring's planes."""
     batch, height, width, channels = shape
     down = -(-height // _TILE_ROWS)
-    across = -(-width // (_PLANE // channels))
+    across = -(-width // ((_PLANE - LINE) // channels))
     return Tiling(batch * down * across, -(-height // down), -(-width // across))
 
 
 @cache
 def kernel(size: int) -> Callable[..., None]:
     """Returns `filter_tiles(first, last, images, out, ...)` for windows of `size`."""
-    stages: dict[str, Any] = {"uint64": uint64}
+    stages: dict[str, Any] = {"uint64": uint64, "wide": wide}
     exec(networks.stages(size, _PLANE), stages)
-    sort_rows, medians = _jit(stages["sort_rows"]), _jit(stages["medians"])
+    sort_rows, medians = inner(stages["sort_rows"]), inner(stages["medians"])
     paired = size >= networks.SMALLEST_PAIRED
-    merge_pairs = _jit(stages["merge_pairs"]) if paired else None
+    merge_pairs = inner(stages["merge_pairs"]) if paired else sort_rows
     lists = len(networks.window_lists(size))
     before, after = size // 2, (size - 1) // 2
     slot = size * _PLANE
 
-    @_jit
+    @inner
+    def locate(at: np.ndarray, row: int) -> None:
+        """Sets where the lists begin of the window that ends with `row`."""
+        for i in range(lists):
+            top = row + 1 + (2 * i if paired else i)
+            single = not paired or 2 * i == size - 1
+            at[i] = top % size * slot * (1 if single else 2)
+
+    @njit(nogil=True)
     def filter_tiles(
-        first, last, images, out, height, width, channels, tile_rows, tile_columns
-    ):
-        rows = np.empty(size * slot, images.dtype)
-        pairs = np.empty(2 * size * slot if paired else 0, images.dtype)
-        edge = np.empty(_MAX_EDGE, images.dtype)
+        first: int,
+        last: int,
+        images: np.ndarray,
+        out: np.ndarray,
+        height: int,
+        width: int,
+        channels: int,
+        tile_rows: int,
+        tile_columns: int,
+    ) -> None:
+        wide()
+        itemsize = images.itemsize
+        rows = scratch(size * slot, images)
+        pairs = scratch(2 * size * slot if paired else 0, images)
+        line = scratch(_PLANE + _MAX_EDGE + 2 * LINE, images)
+        line = line[-before * channels % (LINE // itemsize) :]
+        edge_to = np.empty(_MAX_EDGE, np.uint64)
         edge_from = np.empty(_MAX_EDGE, np.uint64)
         at = np.empty(lists, np.uint64)
-        step = np.uint64(channels)
-        across = -(-width // tile_columns)
-        down = -(-height // tile_rows)
+        across, down = -(-width // tile_columns), -(-height // tile_rows)
         for tile in range(first, last):
             image = tile // (down * across)
             top = tile // across % down * tile_rows
             bottom = min(top + tile_rows, height)
             left = tile % across * tile_columns
             right = min(left + tile_columns, width)
-            inner_left, inner_right = max(left, before), min(right, width - after)
-            left_edge = (inner_left - left) * channels
-            right_edge = (right - inner_right) * channels
-            edges = _edge_columns(
-                edge_from, left, inner_left, inner_right, right, width, channels, size
+            edges = _find_edges(
+                edge_to, edge_from, left - before, right + after, width, channels
             )
-            count = np.uint64((right - left) * channels)
+            length = (right - left) * channels
+            count = np.uint64(whole_vectors(length, itemsize))
+            # Whole vectors may spill into the next row of the result, which comes
+            # later, but not past the tile.
+            end = (image * height + bottom) * width * channels if across == 1 else 0
             for row in range(top - before, bottom + after):
                 base = (image * height + _mirrored(row, height)) * width * channels
-                ring = (row + size) % size
-                target = ring * slot
-                sort_rows(
+                _read_row(
                     images,
-                    np.uint64(base + (inner_left - before) * channels),
-                    rows,
-                    np.uint64(target + left_edge),
-                    np.uint64((inner_right - inner_left) * channels),
-                    step,
+                    base,
+                    line,
+                    left - before,
+                    right + after,
+                    width,
+                    channels,
+                    edge_to,
+                    edge_from,
+                    edges,
                 )
-                if edges > 0:
-                    for i in range(np.uint64(edges)):
-                        edge[i] = images[np.uint64(base) + edge_from[i]]
-                    sort_rows(
-                        edge,
-                        np.uint64(0),
-                        rows,
-                        np.uint64(target),
-                        np.uint64(left_edge),
-                        step,
-                    )
-                    sort_rows(
-                        edge,
-                        np.uint64(edges - right_edge - (size - 1) * channels),
-                        rows,
-                        np.uint64(target + (inner_right - left) * channels),
-                        np.uint64(right_edge),
-                        step,
-                    )
-                above = (row + size - 1) % size
-                if paired and row >= top - before + 1:
-                    merge_pairs(
-                        rows,
-                        np.uint64(above * slot),
-                        np.uint64(target),
-                        pairs,
-                        np.uint64(2 * above * slot),
-                        count,
-                    )
-                if row >= top + after:
-                    for i in range(lists):
-                        start = row - size + 1 + (2 * i if paired else i)
-                        single = not paired or 2 * i == size - 1
-                        at[i] = (start + size) % size * slot * (1 if single else 2)
-                    result = ((image * height + row - after) * width + left) * channels
+                target = np.uint64((row + size) % size * slot)
+                sort_rows(line, rows, target, count, np.uint64(channels))
+                if paired and row > top - before:
+                    above = np.uint64((row + size - 1) % size * slot)
+                    merge_pairs(rows, above, target, pairs, np.uint64(2) * above, count)
+                if row < top + after:
+                    continue
+                locate(at, row)
+                result = ((image * height + row - after) * width + left) * channels
+                if result + count <= end:
                     medians(rows, pairs, at, out, np.uint64(result), count)
+                else:
+                    medians(rows, pairs, at, line, np.uint64(0), count)
+                    copy(line, 0, out, result, length)
 
     return filter_tiles
 
 
-@_jit
-def _edge_columns(
-    edge_from, left, inner_left, inner_right, right, width, channels, size
-):
-    """Lists, as offsets in a row, what the windows over the border read; returns
-    how many there are."""
-    before, found = size // 2, 0
-    for first, last in ((left, inner_left), (inner_right, right)):
-        if first < last:
-            for column in range(first - before, last - before + size - 1):
-                for channel in range(channels):
-                    edge_from[found] = _mirrored(column, width) * channels + channel
-                    found += 1
+@inner
+def _read_row(
+    images: np.ndarray,
+    base: int,
+    line: np.ndarray,
+    left: int,
+    right: int,
+    width: int,
+    channels: int,
+    edge_to: np.ndarray,
+    edge_from: np.ndarray,
+    edges: int,
+) -> None:
+    """Copies columns `left` to `right` of the row at `base`, mirrored, into `line`."""
+    inside_left, inside_right = max(left, 0), min(right, width)
+    source, count = (
+        base + inside_left * channels,
+        (inside_right - inside_left) * channels,
+    )
+    vectors = whole_vectors(count, images.itemsize)
+    if source + vectors <= images.size:
+        count = vectors
+    copy(images, source, line, (inside_left - left) * channels, count)
+    start = np.uint64(base)
+    for i in range(np.uint64(edges)):
+        line[edge_to[i]] = images[start + edge_from[i]]
+
+
+@inner
+def _find_edges(
+    edge_to: np.ndarray,
+    edge_from: np.ndarray,
+    left: int,
+    right: int,
+    width: int,
+    channels: int,
+) -> int:
+    """Lists what mirrors the columns from `left` to `right` that are no columns."""
+    found = 0
+    for column in range(left, right):
+        if column < 0 or column >= width:
+            for channel in range(channels):
+                edge_to[found] = (column - left) * channels + channel
+                edge_from[found] = _mirrored(column, width) * channels + channel
+                found += 1
     return found
 
 
-@_jit
-def _mirrored(index, length):
+@inner
+def _mirrored(index: int, length: int) -> int:
     if index < 0:
         return -index - 1
     return index if index < length else 2 * length - 1 - index

@@ -79,7 +79,7 @@ class Network:
         return self.high(self.low(a, b), self.low(self.high(a, b), c))
 
     def _select_of_two(self, a: Wires, b: Wires, rank: int) -> str:
-        # The rank-th value is the least of max(a[i - 1], b[j - 1]) with i + j = rank + 1.
+        # It is the least of max(a[i - 1], b[j - 1]) over i + j = rank + 1.
         candidates = []
         for i in range(max(0, rank + 1 - len(b)), min(len(a), rank + 1) + 1):
             j = rank + 1 - i
@@ -112,8 +112,8 @@ def _prune(lists: Sequence[Wires], rank: int) -> tuple[list[Wires], int]:
 def stages(size: int, plane: int) -> str:
     """Returns the source of the three stages for windows of `size`.
 
-    Each works on one row of `count` values. `sort_rows(source, start, rows, target,
-    count, step)` sorts the `size` values from each one on, `step` apart, into `size`
+    Each works on one row of `count` values. `sort_rows(line, rows, target, count,
+    step)` sorts the `size` values from each one on, `step` apart, into `size`
     planes, which lie `plane` apart. `merge_pairs(rows, upper, lower, pairs, target,
     count)` merges two sorted rows into `2 * size` planes; it is there from
     `SMALLEST_PAIRED` on. `medians(rows, pairs, at, out, target, count)` takes the lists
@@ -129,10 +129,10 @@ def stages(size: int, plane: int) -> str:
 def _sort_rows(size: int, plane: int) -> str:
     network = Network()
     inputs = [f"a{i}" for i in range(size)]
-    loads = [f"a{i} = source[i + start + {_u(i)} * step]" for i in range(size)]
+    loads = [f"a{i} = line[i + {_u(i)} * step]" for i in range(size)]
     results = network.sort(inputs)
     return _function(
-        "sort_rows(source, start, rows, target, count, step)",
+        "sort_rows(line, rows, target, count, step)",
         loads + network.lines(results) + _stores("rows", results, plane),
     )
 
@@ -203,4 +203,4 @@ def _u(value: int) -> str:
 def _function(signature: str, lines: list[str], before: Sequence[str] = ()) -> str:
     head = "".join(f"    {line}\n" for line in before)
     body = "".join(f"        {line}\n" for line in lines)
-    return f"def {signature}:\n{head}    for i in range(count):\n{body}"
+    return f"def {signature}:\n    wide()\n{head}    for i in range(count):\n{body}"

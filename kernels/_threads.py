@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
-from numba import config
+import numba
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -25,7 +25,7 @@ def split(
     No block is below `smallest` jobs, for which a second thread would cost more than it
     saves. There are as many threads as `NUMBA_NUM_THREADS` says, by default one a core.
     """
-    blocks = max(1, min(config.NUMBA_NUM_THREADS, jobs // max(1, smallest)))
+    blocks = max(1, min(_threads(), jobs // max(1, smallest)))
     bounds = [jobs * i // blocks for i in range(blocks + 1)]
     # The caller takes the first block, and any other that no thread has begun.
     later = []
@@ -39,13 +39,15 @@ def split(
             future.result()
 
 
+def _threads() -> int:
+    return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+
+
 def _submit(kernel: Callable[..., None], *arguments: Any) -> "Future[None] | None":
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(
-                config.NUMBA_NUM_THREADS, thread_name_prefix="maskdef-kernels"
-            )
+            _pool = ThreadPoolExecutor(_threads(), thread_name_prefix="maskdef-kernels")
         try:
             return _pool.submit(kernel, *arguments)
         except RuntimeError:  # the interpreter is shutting down

@@ -12,6 +12,7 @@ from numba import njit
 
 from . import _median
 from ._threads import split
+from ._vectors import LINE, whole_vectors, wide
 
 # Fewer elements a thread than this cost more to hand over than to compute.
 _SMALLEST_MASKED = 1 << 17
@@ -39,7 +40,7 @@ def grid_mask(
             _SMALLEST_MASKED // max(1, row * cell_size * len(views)),
             _flat(images).view(np.uint8),
             _flat(views).view(np.uint8),
-            np.tile(fill, width).view(np.uint8),
+            np.tile(fill, width + LINE).view(np.uint8),
             flat.view(np.uint8),
             *(len(views), batch, height, cell_size, row, cell),
         )
@@ -59,10 +60,10 @@ def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
     """Fills `out` with the window medians of `images`; see `kernels.median`."""
     with _Flat(out) as flat:
         tiling = _median.tiling(images.shape)
-        elements = images.size // tiling.count
+        elements = images.size // tiling.total
         split(
             _median.kernel(size),
-            tiling.count,
+            tiling.total,
             _SMALLEST_FILTERED // max(1, elements),
             _flat(images),
             flat,
@@ -94,41 +95,65 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 @njit(nogil=True)
 def _mask_bands(
-    first, last, images, keep, fill, out, views, batch, height, cell_size, row, cell
-):
+    first: int,
+    last: int,
+    images: np.ndarray,
+    keep: np.ndarray,
+    fill: np.ndarray,
+    out: np.ndarray,
+    views: int,
+    batch: int,
+    height: int,
+    cell_size: int,
+    row: int,
+    cell: int,
+) -> None:
     """Masks bands, each one row of cells of one image, all in bytes.
 
-    A byte mask turns the choice into `and` and `or`, the same for every dtype.
+    A byte mask turns the choice into `and` and `or`, the same for every dtype. Loops
+    run in whole vectors where what they spill is written again later, which it is up
+    to the end of the image.
     """
-    mask = np.empty(row, np.uint8)
-    bands = -(-height // cell_size)
-    across = -(-row // cell)
-    for band in range(first, last):
-        image, top = band // bands, band % bands * cell_size
-        bottom = min(top + cell_size, height)
+    wide()
+    whole_row, whole_cell = whole_vectors(row, 1), whole_vectors(cell, 1)
+    mask = np.empty(row + whole_row + whole_cell, np.uint8)
+    bands, across = -(-height // cell_size), -(-row // cell)
+    for job in range(first, last):
+        image, band = job // bands, job % bands
+        top, bottom = band * cell_size, min((band + 1) * cell_size, height)
         for view in range(views):
-            cells = ((view * batch + image) * bands + band % bands) * across
+            cells = ((view * batch + image) * bands + band) * across
             for column in range(across):
-                mask[column * cell : (column + 1) * cell] = -keep[cells + column]
+                value, start = -keep[cells + column], np.uint64(column * cell)
+                for i in range(np.uint64(whole_cell)):
+                    mask[start + i] = value
+            end = (view * batch + image + 1) * height * row
             for y in range(top, bottom):
-                source = np.uint64((image * height + y) * row)
-                target = np.uint64(((view * batch + image) * height + y) * row)
-                for i in range(np.uint64(row)):
-                    out[target + i] = images[source + i] & mask[i] | fill[i] & ~mask[i]
+                source = (image * height + y) * row
+                target = ((view * batch + image) * height + y) * row
+                spills = target + whole_row <= end and source + whole_row <= images.size
+                begin, to = np.uint64(source), np.uint64(target)
+                for i in range(np.uint64(whole_row if spills else row)):
+                    visible = mask[i]
+                    out[to + i] = images[begin + i] & visible | fill[i] & ~visible
 
 
 @njit(nogil=True)
-def _round_floats(first, last, images, out, levels):
+def _round_floats(
+    first: int, last: int, images: np.ndarray, out: np.ndarray, levels: int
+) -> None:
     scale = np.float32(levels)
     for i in range(np.uint64(first), np.uint64(last)):
         out[i] = np.rint(images[i] * scale) / scale
 
 
 @njit(nogil=True)
-def _round_bytes(first, last, images, out, levels):
-    # Integer division by multiplication: exact for what 8 bits hold, and vectorised.
-    half, inverse = np.uint32(levels // 2), np.uint32((1 << 22) // levels + 1)
+def _round_bytes(
+    first: int, last: int, images: np.ndarray, out: np.ndarray, levels: int
+) -> None:
+    # float32 is exact enough: no value comes nearer to a tie than 1 / (2 * 255).
+    wide()
+    down, up = np.float32(levels / 255), np.float32(255 / levels)
     for i in range(np.uint64(first), np.uint64(last)):
-        product = np.uint32(images[i]) * np.uint32(levels) + np.uint32(128)
-        level = (product + (product >> np.uint32(8))) >> np.uint32(8)
-        out[i] = ((level * np.uint32(255) + half) * inverse) >> np.uint32(22)
+        level = np.rint(np.float32(images[i]) * down)
+        out[i] = np.uint8(np.int32(np.rint(level * up)))

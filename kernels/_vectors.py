@@ -1,0 +1,63 @@
+"""Helpers with which the CPU kernels fill whole vectors."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+LINE = 64  # bytes of a cache line and of the widest vector
+
+
+def _lower_wide(typing_context: Any) -> Any:
+    """Lets the function that calls it use 64-byte vectors where the CPU has them.
+
+    By default LLVM stops at 32 bytes even there. Measured with AVX-512: 10 to 15 %
+    off the 3x3 median of float32 and uint8.
+    """
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # Past llvmlite's list of known names, which lacks this one.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), lower
+
+
+wide: Any = intrinsic(_lower_wide)
+
+
+def inner(function: Any) -> Any:
+    """Compiles a function that only other kernels call.
+
+    No wrapper for Python is compiled, and no call is left: it would pass every array
+    in seven words, several times a row.
+    """
+    options: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True}
+    return njit(nogil=True, **options)(function)
+
+
+@inner
+def whole_vectors(count: int, itemsize: int) -> int:
+    """Returns `count` elements rounded up to whole vectors."""
+    lane = LINE // itemsize
+    return -(-count // lane) * lane
+
+
+@inner
+def scratch(length: int, like: np.ndarray) -> np.ndarray:
+    """Returns an array of the dtype of `like` that begins with a cache line."""
+    array = np.empty(length + LINE, like.dtype)
+    start = -array.ctypes.data % LINE // like.itemsize
+    return array[start : start + length]
+
+
+@inner
+def copy(
+    source: np.ndarray, start: int, target: np.ndarray, offset: int, count: int
+) -> None:
+    """Copies `count` elements between flat arrays."""
+    wide()
+    begin, to = np.uint64(start), np.uint64(offset)
+    for i in range(np.uint64(count)):
+        target[to + i] = source[begin + i]

@@ -1,0 +1,370 @@
+"""The CPU kernels against the NumPy reference, and the reference against scipy."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras_maskdef.kernels import reference
+from scipy import ndimage
+
+from keras_maskdef import kernels
+
+DTYPES = ("float32", "uint8")
+EXTREMES = {
+    "float32": np.array(
+        [0.0, 1.0, -1.0, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0.5], "float32"
+    ),
+    "uint8": np.array([0, 1, 127, 128, 254, 255], "uint8"),
+}
+
+
+def drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    if dtype == "uint8":
+        return rng.integers(0, 256, shape, "uint8")
+    return rng.random(shape, "float32")
+
+
+@st.composite
+def images(draw: st.DrawFn, smallest: int = 1, empty: bool = True) -> np.ndarray:
+    """Noise, a few distinct values, a constant or extremes, in any memory order."""
+    batch = draw(st.integers(0 if empty else 1, 3))
+    height, width = (draw(st.integers(smallest, smallest + 33)) for _ in range(2))
+    shape = (batch, height, width, draw(st.integers(1, 8)))
+    dtype = draw(st.sampled_from(DTYPES))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["noise", "few", "constant", "extremes"]))
+    values = EXTREMES[dtype] if kind == "extremes" else drawn(rng, (3,), dtype)
+    if kind == "noise":
+        array = drawn(rng, shape, dtype)
+    else:
+        array = rng.choice(values[:1] if kind == "constant" else values, shape)
+    order = draw(st.sampled_from(["plain", "reversed", "channels first", "strided"]))
+    if order == "reversed":
+        return array[:, ::-1, ::-1]
+    if order == "channels first":
+        return np.ascontiguousarray(array.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    if order == "strided":
+        return np.repeat(array, 2, axis=2)[:, :, ::2]
+    return array
+
+
+def filled_out(draw: st.DataObject, shape: tuple[int, ...], dtype: np.dtype) -> object:
+    """None, a plain `out`, or one that is a view of every other column."""
+    kind = draw.draw(st.sampled_from(["none", "plain", "strided"]))
+    if kind == "none":
+        return None
+    if kind == "plain":
+        return np.empty(shape, dtype)
+    return np.empty((*shape[:-1], 2 * shape[-1]), dtype)[..., ::2]
+
+
+def check(
+    kernel: Callable[..., np.ndarray],
+    expected: np.ndarray,
+    given_images: np.ndarray,
+    out: object,
+) -> None:
+    before = given_images.copy()
+    result = kernel(out=out)
+    assert result is out or out is None
+    assert result.dtype == expected.dtype
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(given_images, before)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_median_equals_the_reference(data: st.DataObject) -> None:
+    size = data.draw(st.integers(2, 7))
+    x = data.draw(images(smallest=size))
+    out = filled_out(data, x.shape, x.dtype)
+    expected = reference.median(x, size)
+    check(lambda **more: kernels.median(x, size, **more), expected, x, out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_bit_depth_equals_the_reference(data: st.DataObject) -> None:
+    bits = data.draw(st.integers(1, 8))
+    x = data.draw(images())
+    x = np.where(np.abs(x) < 3e38, x, x.dtype.type(1))
+    out = filled_out(data, x.shape, x.dtype)
+    expected = reference.bit_depth(x, bits)
+    check(lambda **more: kernels.bit_depth(x, bits, **more), expected, x, out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_grid_mask_equals_the_reference(data: st.DataObject) -> None:
+    x = data.draw(images())
+    cell = data.draw(st.integers(1, 40))
+    grid = (x.shape[0], -(-x.shape[1] // cell), -(-x.shape[2] // cell))
+    views = data.draw(st.sampled_from([(), (0,), (1,), (3,)]))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    keep = np.random.default_rng(seed).random((*views, *grid)) < 0.5
+    fill = data.draw(st.sampled_from([0, 7, list(range(x.shape[3]))]))
+    out = filled_out(data, (*views, *x.shape), x.dtype)
+    expected = reference.grid_mask(x, keep, cell, fill)
+    assert expected.shape == (*views, *x.shape)
+    check(
+        lambda **more: kernels.grid_mask(x, keep, cell, fill, **more), expected, x, out
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", range(2, 8))
+def test_reference_median_equals_scipy(size: int, dtype: str) -> None:
+    rng = np.random.default_rng(size)
+    for shape in ((2, 9, 12, 3), (1, size, size, 1), (2, 13, 8, 8), (0, 8, 8, 3)):
+        x = drawn(rng, shape, dtype)
+        expected = ndimage.median_filter(x, size=(1, size, size, 1), mode="reflect")
+        np.testing.assert_array_equal(reference.median(x, size), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [2, 3, 5, 6])
+def test_median_equals_scipy_over_tiles(size: int, dtype: str) -> None:
+    """Images taller and wider than the kernel's tiles, and channels to spare."""
+    rng = np.random.default_rng(size)
+    for shape in ((1, 150, 40, 3), (1, 20, 700, 3), (2, 70, 130, 8)):
+        x = drawn(rng, shape, dtype)
+        expected = ndimage.median_filter(x, size=(1, size, size, 1), mode="reflect")
+        np.testing.assert_array_equal(kernels.median(x, size), expected)
+
+
+def test_median_where_images_hold_nan() -> None:
+    rng = np.random.default_rng(0)
+    x = drawn(rng, (4, 16, 17, 2), "float32")
+    x[rng.random(x.shape) < 0.03] = np.nan
+    for size in range(2, 8):
+        window = (1, size, size, 1)
+        touched = ndimage.maximum_filter(np.isnan(x), size=window, mode="reflect")
+        result, clean = kernels.median(x, size), reference.median(x, size)
+        np.testing.assert_array_equal(result[~touched], clean[~touched])
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_bit_depth_of_uint8_is_the_formula_on_fractions(bits: int) -> None:
+    levels = 2**bits - 1
+    x = np.arange(256, dtype="uint8").reshape(1, 16, 16, 1)
+    expected = np.rint(255 * (np.rint(x / 255 * levels) / levels)).astype("uint8")
+    np.testing.assert_array_equal(kernels.bit_depth(x, bits), expected)
+    assert len(np.unique(expected)) == 2**bits
+
+
+def test_bit_depth_rounds_half_to_even_and_keeps_nan() -> None:
+    x = np.array([0.5, 0.500001, -0.25, 1.5, np.nan, np.inf], "float32")
+    result = kernels.bit_depth(x.reshape(1, 1, 6, 1), bits=1).ravel()
+    np.testing.assert_array_equal(
+        result, np.array([0, 1, 0, 2, np.nan, np.inf], "float32")
+    )
+
+
+def test_bit_depth_equals_art() -> None:
+    squeezing = pytest.importorskip("art.defences.preprocessor").FeatureSqueezing
+    x = drawn(np.random.default_rng(0), (2, 32, 32, 3), "float32")
+    for bits in (1, 4, 5):
+        expected = squeezing(clip_values=(0, 1), bit_depth=bits)(x)[0]
+        np.testing.assert_allclose(kernels.bit_depth(x, bits), expected, atol=6e-8)
+
+
+def test_covered_pixels_are_exactly_the_fill() -> None:
+    x = np.full((1, 4, 4, 2), np.nan, "float32")
+    x[..., 1] = np.inf
+    keep = np.array([[[False, True], [True, False]]])
+    result = kernels.grid_mask(x, keep, 2, fill_value=(0.25, -0.0))
+    covered = result[0, :2, :2]
+    assert (covered[..., 0] == 0.25).all()
+    assert (np.signbit(covered[..., 1])).all() and (covered[..., 1] == 0).all()
+    np.testing.assert_array_equal(result[0, :2, 2:], x[0, :2, 2:])
+
+
+IMAGES = np.zeros((2, 8, 9, 3), "float32")
+KEEP = np.ones((2, 2, 3), bool)
+READ_ONLY = np.zeros_like(IMAGES)
+READ_ONLY.flags.writeable = False
+
+BAD = [
+    ("median", (IMAGES[0], 3), ValueError, "images"),
+    ("median", (IMAGES.astype("float64"), 3), TypeError, "float32 or uint8"),
+    ("median", (np.zeros((1, 3, 8, 9), "uint8"), 3), ValueError, "1 to 8 channels"),
+    ("median", (np.zeros((1, 3, 8, 0), "uint8"), 3), ValueError, "1 to 8 channels"),
+    ("median", ([[1.0]], 3), ValueError, "images"),
+    ("median", (IMAGES, 0), ValueError, "size"),
+    ("median", (IMAGES, 1), ValueError, "size"),
+    ("median", (IMAGES, 8), ValueError, "size"),
+    ("median", (IMAGES, 3.0), TypeError, "size"),
+    ("median", (IMAGES, True), TypeError, "size"),
+    ("median", (IMAGES[:, :4], 5), ValueError, "size"),
+    ("median", (IMAGES[:, :, :4], 5), ValueError, "size"),
+    ("median", (IMAGES, 3, IMAGES[:1]), ValueError, "out"),
+    ("median", (IMAGES, 3, IMAGES.astype("uint8")), TypeError, "out"),
+    ("median", (IMAGES, 3, IMAGES.tolist()), TypeError, "out"),
+    ("median", (IMAGES, 3, READ_ONLY), ValueError, "out"),
+    ("median", (IMAGES, 3, IMAGES), ValueError, "out"),
+    ("median", (IMAGES, 3, IMAGES[::-1]), ValueError, "out"),
+    ("median", (IMAGES, 3, None, "gpu"), ValueError, "device"),
+    ("bit_depth", (IMAGES, 0), ValueError, "bits"),
+    ("bit_depth", (IMAGES, 9), ValueError, "bits"),
+    ("bit_depth", (IMAGES, "4"), TypeError, "bits"),
+    ("bit_depth", (IMAGES.astype("int32"), 4), TypeError, "images"),
+    ("bit_depth", (IMAGES, 4, IMAGES), ValueError, "out"),
+    ("grid_mask", (IMAGES, KEEP, 0), ValueError, "cell_size"),
+    ("grid_mask", (IMAGES, KEEP, 3), ValueError, "keep"),
+    ("grid_mask", (IMAGES, KEEP[:1], 4), ValueError, "keep"),
+    ("grid_mask", (IMAGES, KEEP[0], 4), ValueError, "keep"),
+    ("grid_mask", (IMAGES, KEEP[None, None], 4), ValueError, "keep"),
+    ("grid_mask", (IMAGES, KEEP.astype("uint8"), 4), TypeError, "keep"),
+    ("grid_mask", (IMAGES, KEEP, 4, (0, 1)), ValueError, "fill_value"),
+    ("grid_mask", (IMAGES, KEEP, 4, "black"), TypeError, "fill_value"),
+    ("grid_mask", (IMAGES.astype("uint8"), KEEP, 4, 0.5), ValueError, "fill_value"),
+    ("grid_mask", (IMAGES.astype("uint8"), KEEP, 4, 256), ValueError, "fill_value"),
+    ("grid_mask", (IMAGES, KEEP, 4, 0, IMAGES[None]), ValueError, "out"),
+    ("grid_mask", (IMAGES, KEEP, 4, 0, IMAGES), ValueError, "out"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "error", "says"), BAD)
+def test_bad_input_is_named(
+    name: str, arguments: tuple, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says) as raised:
+        getattr(kernels, name)(*arguments)
+    assert "Received: " in str(raised.value)
+
+
+def test_interleaved_halves_of_one_array_do_not_overlap() -> None:
+    both = np.zeros((1, 6, 6, 4), "float32")
+    both[..., :2] = drawn(np.random.default_rng(0), (1, 6, 6, 2), "float32")
+    kernels.median(both[..., :2], 3, out=both[..., 2:])
+    np.testing.assert_array_equal(both[..., 2:], reference.median(both[..., :2], 3))
+
+
+def test_forcing_a_missing_cuda_device_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "keras_maskdef.kernels.cuda", None)
+    with pytest.raises(RuntimeError, match="numba-cuda"):
+        kernels.median(IMAGES, 3, device="cuda")
+
+
+class OnDevice:
+    """An array that says it lives on a CUDA device."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
+
+
+def test_device_arrays_are_told_and_not_read_on_the_host() -> None:
+    with pytest.raises(ValueError, match="device"):
+        kernels.median(OnDevice(), 3, device="cpu")
+    with pytest.raises(TypeError, match="out"):
+        kernels.median(IMAGES, 3, out=OnDevice())
+
+
+def run_python(code: str, **environment: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_import_is_light() -> None:
+    loaded = run_python(
+        "import sys, keras_maskdef.kernels; print('numba.cuda' in sys.modules, "
+        "'numba' in sys.modules)"
+    )
+    assert loaded.split() == ["False", "False"]
+
+
+THREADED = """
+import threading
+import numpy as np
+import tensorflow as tf
+from keras_maskdef import kernels
+from keras_maskdef.kernels import reference
+
+x = np.random.default_rng(0).random((64, 32, 32, 3), "float32")
+keep = np.random.default_rng(1).random((64, 4, 4)) < 0.5
+
+
+def every_kernel(images, keep):
+    masked = kernels.grid_mask(images, keep, 8)
+    return kernels.median(kernels.bit_depth(masked, 5), 3)
+
+
+def mapped(images, keep):
+    images = tf.numpy_function(every_kernel, [images, keep], tf.float32)
+    return tf.ensure_shape(images, (16, 32, 32, 3))
+
+
+data = tf.data.Dataset.from_tensor_slices((x, keep)).batch(16, drop_remainder=True)
+data = data.repeat(8).map(mapped, num_parallel_calls=8)
+expected = reference.grid_mask(x, keep, 8)
+expected = reference.median(reference.bit_depth(expected, 5), 3)
+for i, result in enumerate(data):
+    first = i % 4 * 16
+    np.testing.assert_array_equal(result, expected[first : first + 16])
+"""
+
+
+def test_tf_data_maps_in_parallel_under_workqueue() -> None:
+    run_python(THREADED, NUMBA_THREADING_LAYER="workqueue", CUDA_VISIBLE_DEVICES="")
+
+
+def test_eight_threads_call_every_kernel_at_once() -> None:
+    x = drawn(np.random.default_rng(0), (64, 32, 32, 3), "float32")
+    keep = np.random.default_rng(1).random((3, 64, 4, 4)) < 0.5
+    expected = (
+        reference.grid_mask(x, keep, 8),
+        reference.bit_depth(x, 4),
+        reference.median(x, 3),
+    )
+    start, failures = threading.Barrier(8), []
+
+    def call() -> None:
+        start.wait()
+        for _ in range(5):
+            results = (
+                kernels.grid_mask(x, keep, 8),
+                kernels.bit_depth(x, 4),
+                kernels.median(x, 3),
+            )
+            for result, wanted in zip(results, expected, strict=True):
+                if not np.array_equal(result, wanted):
+                    failures.append(result)
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    run_python("""
+import os, warnings
+import numpy as np
+from keras_maskdef import kernels
+
+x = np.random.default_rng(0).random((256, 32, 32, 3), "float32")
+expected = kernels.median(x, 3)
+warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the point
+child = os.fork()
+if child == 0:
+    os._exit(0 if np.array_equal(kernels.median(x, 3), expected) else 1)
+assert os.waitpid(child, 0)[1] == 0
+""")
