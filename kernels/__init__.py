@@ -9,9 +9,9 @@ that live on a CUDA device, told by `__cuda_array_interface__` or DLPack, stay t
 from typing import Any
 
 from . import _validate as validate
-from ._device import choose
+from ._device import choose, host
 
-__all__ = ["bit_depth", "grid_mask", "median"]
+__all__ = ["bit_depth", "grid_mask", "median", "nl_means"]
 
 
 def grid_mask(
@@ -171,4 +171,81 @@ def median(images: Any, size: int, out: Any = None, device: str = "auto") -> Any
     validate.check_window("size", size, images)
     result = place.output(out, tuple(images.shape), images.dtype, (images,))
     place.run("median", (images,), (size,), result)
+    return result if out is None else out
+
+
+def nl_means(
+    images: Any,
+    strength: float,
+    patch_size: int,
+    search_size: int,
+    out: Any = None,
+    device: str = "auto",
+) -> Any:
+    """Replaces every pixel by a mean over its search window, weighted by likeness.
+
+    Bit for bit OpenCV's non-local means, image by image: `fastNlMeansDenoising(x, None,
+    strength, patch_size, search_size)` for one channel and
+    `fastNlMeansDenoisingColored(x, None, strength, strength, patch_size, search_size)`
+    for three. A pixel weighs `exp(-d / strength**2)`, with `d` the mean squared
+    difference of the patches round both pixels on the 0..255 scale; weights under 0.001
+    are zero, borders are mirrored about the edge pixel, all in OpenCV's fixed point.
+    OpenCV itself is not needed.
+
+    Color images go through 8-bit Lab, whose lightness and color are filtered apart.
+    OpenCV takes the first channel for blue; images are passed on as they are, so that
+    RGB images are read as BGR. That is how EvadeML-Zoo, and the results published with
+    it, use the function. For OpenCV's own reading of RGB images, pass
+    `images[..., ::-1]` and reverse the result.
+
+    float32 images are filtered as `clip(rint(255 * x), 0, 255)` and the result divided
+    by 255: it has 256 levels. NaN is filtered as 0.
+
+    Args:
+        images: float32 array in [0, 1] or uint8 array, of shape (B, H, W, 1) or
+            (B, H, W, 3).
+        strength: filter strength on the 0..255 scale, above 0; OpenCV's `h`.
+        patch_size: side of a patch in pixels, odd, 1 to 127. (OpenCV takes the next
+            odd number for an even one.)
+        search_size: side of the search window in pixels, odd, 1 to 2901. Both sizes
+            may exceed the image.
+        out: array to write the result into, not overlapping the images, or None for a
+            new one.
+        device: `"auto"` or `"cpu"`. There is no CUDA kernel; images must be on the
+            host.
+
+    Returns:
+        An array of the shape and dtype of `images`. It is `out` where `out` is given.
+
+    Raises:
+        TypeError: `images`, `strength`, a size or `out` is of a wrong type or dtype.
+        ValueError: a wrong rank, channels other than 1 or 3, `strength` not above 0 or
+            not finite, a size even or out of range, an `out` of the wrong shape or
+            overlapping the images.
+        RuntimeError: CUDA is asked for, or the images are on a CUDA device.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_maskdef import kernels
+        >>> images = np.full((1, 8, 8, 3), 0.5, "float32")
+        >>> images[0, 4, 4] += 0.01
+        >>> smooth = kernels.nl_means(images, strength=4, patch_size=3, search_size=13)
+        >>> np.ptp(smooth) < np.ptp(images)
+        np.True_
+
+    Source:
+        Buades, Coll and Morel, "A Non-Local Algorithm for Image Denoising", CVPR 2005;
+        as a defence, "13-3-4" for `search_size`, `patch_size` and `strength`, Xu, Evans
+        and Qi, "Feature Squeezing: Detecting Adversarial Examples in Deep Neural
+        Networks", NDSS 2018, section on non-local smoothing.
+    """
+    place = host("nl_means", device, images)
+    images = place.asarray(images)
+    validate.check_images(images, channels=(1, 3))
+    strength = validate.positive("strength", strength)
+    patch_size = validate.odd_integer("patch_size", patch_size, 127)
+    search_size = validate.odd_integer("search_size", search_size, 2901)
+    result = place.output(out, tuple(images.shape), images.dtype, (images,))
+    window = (strength, patch_size, search_size)
+    place.run("nl_means", (images,), window, result)
     return result if out is None else out

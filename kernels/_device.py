@@ -43,6 +43,22 @@ def choose(device: str, images: Any) -> "Place":
     return Place(import_module(f"{__package__}.cpu"), resident=False, upload=False)
 
 
+def host(kernel: str, device: str, images: Any) -> "Place":
+    """Returns the place of a kernel in a module of its own that has no CUDA twin."""
+    if device == "cuda" or _on_cuda(images):
+        where = "on a CUDA device" if _on_cuda(images) else "on the host"
+        raise RuntimeError(
+            f"`{kernel}` has no CUDA kernel: copy the images to the host and pass "
+            f"device='auto' or 'cpu'. Received: device={device!r}, images {where}"
+        )
+    if device not in ("auto", "cpu"):
+        raise ValueError(
+            f"`device` must be 'auto' or 'cpu'. Received: device={device!r}"
+        )
+    module = import_module(f"{__package__}._{kernel}")
+    return Place(module, resident=False, upload=False)
+
+
 @dataclass(frozen=True)
 class Place:
     """A module of kernels, and where the caller's arrays are.

@@ -1,6 +1,8 @@
 """Argument checks shared by every kernel; all of them run before any work."""
 
+import math
 import operator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,11 @@ DTYPES = ("float32", "uint8")
 MAX_CHANNELS = 8
 
 
-def check_images(images: Any) -> None:
-    """Raises unless `images` is a float32 or uint8 array of shape (B, H, W, C)."""
+def check_images(images: Any, channels: Collection[int] = ()) -> None:
+    """Raises unless `images` is a float32 or uint8 array of shape (B, H, W, C).
+
+    C is one of `channels`, or 1 to 8 where that is empty.
+    """
     if len(images.shape) != 4:
         raise ValueError(
             "`images` must have the shape (batch, height, width, channels). "
@@ -25,6 +30,11 @@ def check_images(images: Any) -> None:
         raise ValueError(
             f"`images` must have 1 to {MAX_CHANNELS} channels on its last axis. "
             f"Received: images.shape={tuple(images.shape)}"
+        )
+    if channels and images.shape[3] not in channels:
+        raise ValueError(
+            f"`images` must have {' or '.join(map(str, channels))} channels on the "
+            f"last axis. Received: images.shape={tuple(images.shape)}"
         )
 
 
@@ -42,6 +52,28 @@ def integer(name: str, value: Any, lowest: int, highest: int | None = None) -> i
     if number < lowest or (highest is not None and number > highest):
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
     return number
+
+
+def odd_integer(name: str, value: Any, highest: int) -> int:
+    """Returns `value` as an odd int from 1 to `highest`, or raises."""
+    number = integer(name, value, 1, highest)
+    if number % 2 == 0:
+        raise ValueError(f"`{name}` must be odd. Received: {name}={value!r}")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """Returns `value` as a finite float above 0, or raises."""
+    numeric = isinstance(value, (int, float, np.integer, np.floating))
+    if isinstance(value, bool) or not numeric:
+        raise TypeError(
+            f"`{name}` must be a number above 0. Received: {name}={value!r}"
+        )
+    if not 0 < value < math.inf:
+        raise ValueError(
+            f"`{name}` must be a finite number above 0. Received: {name}={value!r}"
+        )
+    return float(value)
 
 
 def check_window(name: str, size: int, images: Any) -> None:

@@ -1,0 +1,63 @@
+"""Non-local means at 13-3-4 against OpenCV's loop over images and a bare copy."""
+
+import cv2
+import numpy as np
+import pytest
+
+from keras_maskdef import kernels
+
+SHAPES = [(256, 32, 32, 3), (256, 28, 28, 1), (64, 64, 64, 3), (16, 224, 224, 3)]
+STRENGTH, PATCH, SEARCH = 4, 3, 13
+
+
+def opencv_loop(images, out):
+    for image, target in zip(images, out, strict=True):
+        if image.shape[-1] == 3:
+            cv2.fastNlMeansDenoisingColored(
+                image, target, STRENGTH, STRENGTH, PATCH, SEARCH
+            )
+        else:
+            cv2.fastNlMeansDenoising(image, target, STRENGTH, PATCH, SEARCH)
+
+
+def opencv_loop_on_floats(images, out):
+    levels = np.clip(np.rint(images * np.float32(255)), 0, 255).astype(np.uint8)
+    filtered = np.empty_like(levels)
+    opencv_loop(levels, filtered)
+    np.divide(filtered, np.float32(255), out=out)
+
+
+def kernel(images, out):
+    kernels.nl_means(images, STRENGTH, PATCH, SEARCH, out=out)
+
+
+def bare_copy(images, out):
+    np.copyto(out, images)
+
+
+@pytest.fixture(params=SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def levels(request):
+    """Smooth pictures with some noise, as photographs have: like neighbors exist."""
+    batch, height, width, channels = request.param
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (batch, 4, 4, channels)).astype(np.uint8)
+    smooth = np.stack(
+        [cv2.resize(x, (width, height)).reshape(height, width, -1) for x in coarse]
+    )
+    return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("contender", ["kernel", "opencv_loop", "bare_copy"])
+def test_nl_means(benchmark, levels, dtype, contender):
+    images = levels if dtype == "uint8" else levels / np.float32(255)
+    opencv = opencv_loop if dtype == "uint8" else opencv_loop_on_floats
+    run = {"kernel": kernel, "opencv_loop": opencv, "bare_copy": bare_copy}[contender]
+    benchmark.group = f"nl_means {'x'.join(map(str, images.shape))} {dtype}"
+    benchmark.extra_info["contender"] = contender
+    out = np.empty_like(images)
+    benchmark.pedantic(run, args=(images, out), rounds=5, warmup_rounds=1)
+    if contender != "bare_copy":
+        expected = np.empty_like(images)
+        opencv(images, expected)
+        np.testing.assert_array_equal(out, expected)
