@@ -94,12 +94,13 @@ def chart(small: dict[str, Any], path: Path) -> None:
         axis.bar_label(bars, [cell(row) for row in rows], padding=3, fontsize=8)
         axis.set_xscale("log")
         axis.margins(x=0.25)
+        axis.tick_params(axis="x", which="both", bottom=False, labelbottom=False)
         axis.set_title(f"{key[0]}, {key[2]}", fontsize=10, loc="left")
-        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
     for axis in list(grid.flat)[len(cases) :]:
         axis.axis("off")
     figure.suptitle(
-        f"Batches of {'x'.join(map(str, shape))}: ms, and how many times ours\n"
+        f"Batches of {'x'.join(map(str, shape))}: ms on a log scale, (times ours)\n"
         f"{small['device']}, {small['cores']} cores",
         fontsize=11,
     )

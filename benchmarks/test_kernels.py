@@ -73,19 +73,35 @@ def median_art(x: np.ndarray, size: int) -> Call:
 
 
 def tensorflow_median(x: Any, size: int) -> Any:
-    """The window's values side by side, sorted."""
+    """Networks of min and max for 2x2 and 3x3; above, the window's values sorted."""
     import tensorflow as tf
 
+    low, high = tf.minimum, tf.maximum
     before, after = size // 2, (size - 1) // 2
     pads = [[0, 0], [before, after], [before, after], [0, 0]]
     padded = tf.pad(x, pads, mode="SYMMETRIC")
     height, width = x.shape[1:3]
-    shifted = [
-        padded[:, i : i + height, j : j + width]
-        for i in range(size)
-        for j in range(size)
-    ]
-    return tf.sort(tf.stack(shifted, axis=-1), axis=-1)[..., size * size // 2]
+
+    def middle(a: Any, b: Any, c: Any) -> Any:
+        return high(low(a, b), low(high(a, b), c))
+
+    def beside(values: Any) -> list[Any]:
+        return [values[:, :, j : j + width] for j in range(size)]
+
+    below = [padded[:, i : i + height] for i in range(size)]
+    if size == 2:
+        lows, highs = beside(low(*below)), beside(high(*below))
+        return high(high(*lows), low(*highs))
+    if size == 3:
+        lows = beside(low(low(below[0], below[1]), below[2]))
+        highs = beside(high(high(below[0], below[1]), below[2]))
+        return middle(
+            high(high(lows[0], lows[1]), lows[2]),
+            middle(*beside(middle(*below))),
+            low(low(highs[0], highs[1]), highs[2]),
+        )
+    values = tf.stack([v for row in below for v in beside(row)], axis=-1)
+    return tf.sort(values, axis=-1)[..., size * size // 2]
 
 
 def median_tensorflow(x: np.ndarray, size: int) -> Call:

@@ -16,7 +16,7 @@ from ._vectors import LINE, whole_vectors, wide
 
 # Fewer elements a thread than this cost more to hand over than to compute.
 _SMALLEST_MASKED = 1 << 17
-_SMALLEST_ROUNDED = 1 << 17
+_SMALLEST_ROUNDED = 1 << 19
 _SMALLEST_FILTERED = 1 << 14
 
 
