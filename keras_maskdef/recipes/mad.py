@@ -24,7 +24,7 @@ class Recipe:
     mask_rate: float = 0.75
     votes: int = 5
     epochs: int = 20
-    batch_size: int = 128
+    batch_size: int = 64
     learning_rate: float = 1e-3
 
 
