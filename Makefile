@@ -1,7 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+# TensorFlow greets with its build flags, and looks for a GPU, on standard error.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test lint bench clean
 

@@ -1,7 +1,6 @@
 """The `maskdef` command: argument parsing and printing."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +15,6 @@ ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status, 2 where the user can mend it."""
-    # Before TensorFlow is imported, which else greets with its build flags.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)
     console = Console()
     try:
