@@ -43,6 +43,13 @@ def functional():
     return keras.Model(inputs, sequential()(inputs))
 
 
+def called(model):
+    """The model after it was called on a symbolic image, inside another."""
+    inputs = keras.Input((8, 8, 1))
+    keras.Model(inputs, model(inputs))
+    return model
+
+
 def softmax(logits):
     shifted = np.exp(logits - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
@@ -219,6 +226,7 @@ def test_compile_fit_evaluate_predict(build, pooling):
         (keras.Sequential([sequential(), keras.layers.Softmax()]), False),
         (keras.Sequential([sequential(), keras.layers.Activation("softmax")]), False),
         (VotingEnsemble(sequential("softmax"), RandomGridMask(2)), False),
+        (called(VotingEnsemble(sequential(), RandomGridMask(2))), True),
         (sequential("relu"), None),
         (Subclassed(), None),
     ],
