@@ -27,8 +27,8 @@ bench: $(VENV)/.dev
 # One virtual environment, one stamp per set of extras.
 $(VENV)/.%: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
-	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	$(BIN)/python -m pip install -qq --upgrade "pip>=25"
+	$(BIN)/python -m pip install -qq --editable ".[$*]"
 	@touch $@
 
 clean:
