@@ -7,19 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_maskdef import RandomGridMask, VotingEnsemble, datasets
-from keras_maskdef.architectures import lenet
 from keras_maskdef.attacks import available, craft, expectation_over_masks
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    keras.utils.set_random_seed(0)
-    model = lenet()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss)
-    images, labels, _ = datasets.sample("train[:1500]")
-    model.fit(images, labels, epochs=3, verbose=0)
-    return model
 
 
 @pytest.fixture(scope="module")

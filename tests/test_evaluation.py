@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from keras_maskdef import RandomGridMask, VotingEnsemble, datasets
-from keras_maskdef.architectures import lenet
 from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
 from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.score import Score
@@ -24,12 +23,7 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def defences():
-    keras.utils.set_random_seed(0)
-    classifier = lenet()
-    classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
-    images, labels, _ = datasets.sample("train[:1000]")
-    classifier.fit(images, labels, epochs=2, verbose=0)
+def defences(classifier):
     vote = VotingEnsemble(classifier, RandomGridMask(7, 0.25), votes=3)
     return {"bare": classifier, "vote": vote}
 
