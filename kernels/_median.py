@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, uint64
 
 from . import _median_networks as networks
-from ._vectors import LINE, copy, inner, scratch, whole_vectors, wide
+from ._vectors import LINE, copy, inner, mirrored, scratch, whole_vectors, wide
 
 # Elements of a plane of the ring. A power of two would put the planes on the same lines
 # of the first cache, and make loads wait for stores to other planes.
@@ -99,7 +99,7 @@ def kernel(size: int) -> Callable[..., None]:
             # later, but not past the tile.
             end = (image * height + bottom) * width * channels if across == 1 else 0
             for row in range(top - before, bottom + after):
-                base = (image * height + _mirrored(row, height)) * width * channels
+                base = (image * height + mirrored(row, height)) * width * channels
                 source = base + inside_left * channels
                 spills = source + inside_whole <= images.size
                 copy(images, source, line, offset, inside_whole if spills else inside)
@@ -151,13 +151,6 @@ def _find_edges(
         if column < 0 or column >= width:
             for channel in range(channels):
                 edge_to[found] = (column - left) * channels + channel
-                edge_from[found] = _mirrored(column, width) * channels + channel
+                edge_from[found] = mirrored(column, width) * channels + channel
                 found += 1
     return found
-
-
-@inner
-def _mirrored(index: int, length: int) -> int:
-    if index < 0:
-        return -index - 1
-    return index if index < length else 2 * length - 1 - index

@@ -61,3 +61,11 @@ def copy(
     begin, to = np.uint64(start), np.uint64(offset)
     for i in range(np.uint64(count)):
         target[to + i] = source[begin + i]
+
+
+@inner
+def mirrored(index: int, length: int) -> int:
+    """Returns what lies at `index` of an axis continued by its mirror images."""
+    if index < 0:
+        return -index - 1
+    return index if index < length else 2 * length - 1 - index

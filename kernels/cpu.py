@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from . import _median
+from . import _median, _median_rows
 from ._threads import split
 from ._vectors import LINE, whole_vectors, wide
 
@@ -58,6 +58,9 @@ def bit_depth(images: np.ndarray, bits: int, out: np.ndarray) -> None:
 
 def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
     """Fills `out` with the window medians of `images`; see `kernels.median`."""
+    if size <= _median_rows.LARGEST:
+        _median_of_rows(images, size, out)
+        return
     with _Flat(out) as flat:
         tiling = _median.tiling(images.shape)
         elements = images.size // tiling.total
@@ -70,6 +73,20 @@ def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
             *images.shape[1:],
             tiling.rows,
             tiling.columns,
+        )
+
+
+def _median_of_rows(images: np.ndarray, size: int, out: np.ndarray) -> None:
+    batch, height, width, channels = images.shape
+    with _Flat(out) as flat:
+        split(
+            _median_rows.kernel(size, channels),
+            batch * height,
+            _SMALLEST_FILTERED // (width * channels),
+            _flat(images),
+            flat,
+            height,
+            width,
         )
 
 
