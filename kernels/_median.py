@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, uint64
 
 from . import _median_networks as networks
-from ._vectors import LINE, copy, inner, mirrored, scratch, whole_vectors, wide
+from ._vectors import LINE, copy, has_nan, inner, mirrored, scratch, whole_vectors, wide
 
 # Elements of a plane of the ring. A power of two would put the planes on the same lines
 # of the first cache, and make loads wait for stores to other planes.
@@ -64,6 +64,7 @@ def kernel(size: int) -> Callable[..., None]:
         last: int,
         images: np.ndarray,
         out: np.ndarray,
+        holds_nan: np.ndarray,
         height: int,
         width: int,
         channels: int,
@@ -103,6 +104,8 @@ def kernel(size: int) -> Callable[..., None]:
                 source = base + inside_left * channels
                 spills = source + inside_whole <= images.size
                 copy(images, source, line, offset, inside_whole if spills else inside)
+                if has_nan(line, offset, inside):
+                    holds_nan[0] = True
                 _mirror_edges(images, base, line, edge_to, edge_from, edges)
                 target = np.uint64((row + size) % size * slot)
                 sort_rows(line, rows, target, count, np.uint64(channels))

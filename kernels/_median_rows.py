@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ._median_networks import Network
-from ._vectors import copy, inner, mirrored, scratch, wide
+from ._vectors import copy, mirrored, scratch, wide
 
 LARGEST = 3  # the largest window for which the registers suffice
 _BYTES = 64 if binding.get_host_cpu_features().get("avx512bw") else 32
@@ -45,7 +45,7 @@ class _Row:
         self.context, self.builder = context, builder
         self.size, self.channels = size, channels
 
-    def emit(self, kinds: Sequence[Any], arguments: Sequence[Any]) -> None:
+    def emit(self, kinds: Sequence[Any], arguments: Sequence[Any]) -> Any:
         builder = self.builder
         data = [
             self.context.make_array(kind)(self.context, builder, argument).data
@@ -54,12 +54,17 @@ class _Row:
         images, at, out = data
         target, count = arguments[3:]
         dtype = kinds[0].dtype
-        is_float = isinstance(dtype, types.Float)
+        self.is_float = isinstance(dtype, types.Float)
+        is_signed = isinstance(dtype, types.Integer) and dtype.signed
         self.lanes = _BYTES * 8 // dtype.bitwidth
         self.align = dtype.bitwidth // 8
         self.vector = ir.VectorType(self.context.get_value_type(dtype), self.lanes)
+        is_less = builder.icmp_signed if is_signed else builder.icmp_unsigned
         self.network = _VectorNetwork(
-            builder, builder.fcmp_ordered if is_float else builder.icmp_unsigned
+            builder, builder.fcmp_ordered if self.is_float else is_less
+        )
+        self.nan = cgutils.alloca_once_value(
+            builder, ir.Constant(ir.VectorType(ir.IntType(1), self.lanes), None)
         )
         self.count = count
         self.rows = [
@@ -81,6 +86,8 @@ class _Row:
         stop = builder.add(self.last, _WORD(1))
         with cgutils.for_range_slice(builder, whole, stop, _WORD(1)) as (index, _):
             self._step(index, is_inside=False)
+        lanes = builder.bitcast(builder.load(self.nan), ir.IntType(self.lanes))
+        return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0))
 
     def _step(self, index: Any, is_inside: bool) -> None:
         builder = self.builder
@@ -127,9 +134,14 @@ class _Row:
 
     def _sorted_columns(self, index: Any) -> list[Any]:
         builder = self.builder
-        return self.network.sort(
-            [builder.load(self._at(row, index), align=self.align) for row in self.rows]
-        )
+        values = [
+            builder.load(self._at(row, index), align=self.align) for row in self.rows
+        ]
+        if self.is_float:
+            middle = values[self.size // 2]
+            is_nan = builder.fcmp_unordered("uno", middle, middle)
+            builder.store(builder.or_(builder.load(self.nan), is_nan), self.nan)
+        return self.network.sort(values)
 
     def _at(self, row: Any, index: Any) -> Any:
         builder = self.builder
@@ -159,22 +171,26 @@ def row_medians(size: int, channels: int) -> Any:
     """Returns `medians(images, at, out, target, count)`, which fills one row.
 
     `at` holds where the `size` rows of its windows begin. Reads and writes are of whole
-    vectors and go past the `count` values of the row.
+    vectors and go past the `count` values of the row. It returns whether what it read
+    of the middle row holds NaN.
     """
 
-    def typed(typing: Any, images: Any, at: Any, out: Any, target: Any, count: Any) -> Any:
+    def typed(
+        typing: Any, images: Any, at: Any, out: Any, target: Any, count: Any
+    ) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _Row(context, builder, size, channels).emit(signature.args, arguments)
-            return context.get_dummy_value()
+            return _Row(context, builder, size, channels).emit(
+                signature.args, arguments
+            )
 
-        return types.none(images, at, out, types.uint64, types.uint64), emit
+        return types.boolean(images, at, out, types.uint64, types.uint64), emit
 
     return intrinsic(typed)
 
 
 @cache
 def kernel(size: int, channels: int) -> Callable[..., None]:
-    """Returns `filter_rows(first, last, images, out, height, width)`.
+    """Returns `filter_rows(first, last, images, out, holds_nan, height, width)`.
 
     It fills the rows from `first` to `last`, counted over all images.
     """
@@ -188,6 +204,7 @@ def kernel(size: int, channels: int) -> Callable[..., None]:
         last: int,
         images: np.ndarray,
         out: np.ndarray,
+        holds_nan: np.ndarray,
         height: int,
         width: int,
     ) -> None:
@@ -196,6 +213,8 @@ def kernel(size: int, channels: int) -> Callable[..., None]:
         count = np.uint64(row)
         spill = row + lane
         at = np.empty(size, np.uint64)
+        lines = scratch((size + 1) * spill, images)
+        found = False
         for job in range(first, last):
             top = job // height * height
             deepest = 0
@@ -204,13 +223,15 @@ def kernel(size: int, channels: int) -> Callable[..., None]:
                 deepest = max(deepest, y)
                 at[i] = y * row
             if deepest * row + spill <= images.size and job * row + spill <= last * row:
-                medians(images, at, out, np.uint64(job * row), count)
+                found |= medians(images, at, out, np.uint64(job * row), count)
             else:
-                lines = scratch((size + 1) * spill, images)
+                lines[:] = 0
                 for i in range(size):
                     copy(images, at[i], lines, i * spill, row)
                     at[i] = i * spill
-                medians(lines, at, lines, np.uint64(size * spill), count)
+                found |= medians(lines, at, lines, np.uint64(size * spill), count)
                 copy(lines, size * spill, out, job * row, row)
+        if found:
+            holds_nan[0] = True
 
     return filter_rows

@@ -64,6 +64,16 @@ def copy(
 
 
 @inner
+def has_nan(array: np.ndarray, start: int, count: int) -> bool:
+    """Tells whether any of `count` elements of a flat array is NaN."""
+    wide()
+    begin, found = np.uint64(start), False
+    for i in range(np.uint64(count)):
+        found |= array[begin + i] != array[begin + i]
+    return found
+
+
+@inner
 def mirrored(index: int, length: int) -> int:
     """Returns what lies at `index` of an axis continued by its mirror images."""
     if index < 0:

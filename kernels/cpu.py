@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from . import _median, _median_rows
+from . import _bit_depth, _median, _median_rows
 from ._threads import split
 from ._vectors import LINE, whole_vectors, wide
 
@@ -49,45 +49,63 @@ def grid_mask(
 def bit_depth(images: np.ndarray, bits: int, out: np.ndarray) -> None:
     """Fills `out` with `images` on `2**bits` levels; see `kernels.bit_depth`."""
     with _Flat(out) as flat:
-        kernel = _round_bytes if images.dtype == np.uint8 else _round_floats
-        if images.dtype == np.uint8 and bits == 8:
-            np.copyto(flat, _flat(images))
-            return
-        split(kernel, flat.size, _SMALLEST_ROUNDED, _flat(images), flat, 2**bits - 1)
+        source = _flat(images)
+        if images.dtype == np.float32:
+            levels = 2**bits - 1
+            split(
+                *(_bit_depth.round_floats, flat.size, _SMALLEST_ROUNDED),
+                *(source, flat, levels),
+            )
+        elif bits == 8:
+            np.copyto(flat, source)
+        else:
+            split(
+                *(_bit_depth.round_bytes, flat.size, _SMALLEST_ROUNDED),
+                *(source, flat, bits),
+            )
 
 
 def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
     """Fills `out` with the window medians of `images`; see `kernels.median`."""
-    if size <= _median_rows.LARGEST:
-        _median_of_rows(images, size, out)
-        return
+    holds_nan = np.zeros(1, bool)
+    _filter(images, size, out, holds_nan)
+    if holds_nan[0]:
+        # Minimum and maximum know no order of NaN: again, as integers that have one.
+        keys = _ordered(np.ascontiguousarray(images).view(np.int32))
+        medians = np.empty_like(keys)
+        _filter(keys, size, medians, holds_nan)
+        np.copyto(out, _ordered(medians).view(np.float32))
+
+
+def _filter(
+    images: np.ndarray, size: int, out: np.ndarray, holds_nan: np.ndarray
+) -> None:
+    """Fills `out` with medians, and sets `holds_nan` where `images` hold any."""
+    batch, height, width, channels = images.shape
     with _Flat(out) as flat:
+        if size <= _median_rows.LARGEST:
+            split(
+                _median_rows.kernel(size, channels),
+                batch * height,
+                _SMALLEST_FILTERED // (width * channels),
+                *(_flat(images), flat, holds_nan, height, width),
+            )
+            return
         tiling = _median.tiling(images.shape)
-        elements = images.size // tiling.total
         split(
             _median.kernel(size),
             tiling.total,
-            _SMALLEST_FILTERED // max(1, elements),
-            _flat(images),
-            flat,
-            *images.shape[1:],
-            tiling.rows,
-            tiling.columns,
+            _SMALLEST_FILTERED // max(1, images.size // tiling.total),
+            *(_flat(images), flat, holds_nan, height, width, channels),
+            *(tiling.rows, tiling.columns),
         )
 
 
-def _median_of_rows(images: np.ndarray, size: int, out: np.ndarray) -> None:
-    batch, height, width, channels = images.shape
-    with _Flat(out) as flat:
-        split(
-            _median_rows.kernel(size, channels),
-            batch * height,
-            _SMALLEST_FILTERED // (width * channels),
-            _flat(images),
-            flat,
-            height,
-            width,
-        )
+def _ordered(bits: np.ndarray) -> np.ndarray:
+    """Turns the bits of floats into integers of the same order, NaN last, and back."""
+    keys = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    is_nan = (bits & 0x7FFFFFFF) > 0x7F800000
+    return np.where(is_nan, np.int32(0x7FFFFFFF), keys)
 
 
 class _Flat:
@@ -153,24 +171,3 @@ def _mask_bands(
                 for i in range(np.uint64(whole_row if spills else row)):
                     visible = mask[i]
                     out[to + i] = images[begin + i] & visible | fill[i] & ~visible
-
-
-@njit(nogil=True)
-def _round_floats(
-    first: int, last: int, images: np.ndarray, out: np.ndarray, levels: int
-) -> None:
-    scale = np.float32(levels)
-    for i in range(np.uint64(first), np.uint64(last)):
-        out[i] = np.rint(images[i] * scale) / scale
-
-
-@njit(nogil=True)
-def _round_bytes(
-    first: int, last: int, images: np.ndarray, out: np.ndarray, levels: int
-) -> None:
-    # float32 is exact enough: no value comes nearer to a tie than 1 / (2 * 255).
-    wide()
-    down, up = np.float32(levels / 255), np.float32(255 / levels)
-    for i in range(np.uint64(first), np.uint64(last)):
-        level = np.rint(np.float32(images[i]) * down)
-        out[i] = np.uint8(np.int32(np.rint(level * up)))
