@@ -8,11 +8,10 @@ for NaN. The functions take valid arguments; `keras_maskdef.kernels` checks them
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from . import _bit_depth, _median, _median_rows
+from . import _bit_depth, _grid_mask, _median, _median_rows
 from ._threads import split
-from ._vectors import LINE, whole_vectors, wide
+from ._vectors import LINE
 
 # Fewer elements a thread than this cost more to hand over than to compute.
 _SMALLEST_MASKED = 1 << 17
@@ -35,7 +34,7 @@ def grid_mask(
         row = width * channels * images.itemsize
         cell = cell_size * channels * images.itemsize
         split(
-            _mask_bands,
+            _grid_mask.mask_bands,
             bands,
             _SMALLEST_MASKED // max(1, row * cell_size * len(views)),
             _flat(images).view(np.uint8),
@@ -126,48 +125,3 @@ class _Flat:
 
 def _flat(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array).reshape(-1)
-
-
-@njit(nogil=True)
-def _mask_bands(
-    first: int,
-    last: int,
-    images: np.ndarray,
-    keep: np.ndarray,
-    fill: np.ndarray,
-    out: np.ndarray,
-    views: int,
-    batch: int,
-    height: int,
-    cell_size: int,
-    row: int,
-    cell: int,
-) -> None:
-    """Masks bands, each one row of cells of one image, all in bytes.
-
-    A byte mask turns the choice into `and` and `or`, the same for every dtype. Loops
-    run in whole vectors where what they spill is written again later, which it is up
-    to the end of the image.
-    """
-    wide()
-    whole_row, whole_cell = whole_vectors(row, 1), whole_vectors(cell, 1)
-    mask = np.empty(row + whole_row + whole_cell, np.uint8)
-    bands, across = -(-height // cell_size), -(-row // cell)
-    for job in range(first, last):
-        image, band = job // bands, job % bands
-        top, bottom = band * cell_size, min((band + 1) * cell_size, height)
-        for view in range(views):
-            cells = ((view * batch + image) * bands + band) * across
-            for column in range(across):
-                value, start = -keep[cells + column], np.uint64(column * cell)
-                for i in range(np.uint64(whole_cell)):
-                    mask[start + i] = value
-            end = (view * batch + image + 1) * height * row
-            for y in range(top, bottom):
-                source = (image * height + y) * row
-                target = ((view * batch + image) * height + y) * row
-                spills = target + whole_row <= end and source + whole_row <= images.size
-                begin, to = np.uint64(source), np.uint64(target)
-                for i in range(np.uint64(whole_row if spills else row)):
-                    visible = mask[i]
-                    out[to + i] = images[begin + i] & visible | fill[i] & ~visible
