@@ -9,6 +9,8 @@ from numba.extending import intrinsic
 
 from ._vectors import wide
 
+_Fixed = tuple[np.uint16, np.uint16, np.uint16]  # factor, bias, shift
+
 
 @njit(nogil=True)
 def round_floats(
@@ -20,8 +22,7 @@ def round_floats(
         out[i] = np.rint(images[i] * scale) / scale
 
 
-@intrinsic
-def _scaled(typing: Any, value: Any, factor: Any, bias: Any, shift: Any) -> Any:
+def _lower_scaled(typing: Any, value: Any, factor: Any, bias: Any, shift: Any) -> Any:
     """Returns `(value * factor + bias) >> shift` of a byte, in 16 bits.
 
     Numba's own integers have 64 bits, which leaves 8 of them to a vector, not 32.
@@ -36,14 +37,17 @@ def _scaled(typing: Any, value: Any, factor: Any, bias: Any, shift: Any) -> Any:
     return types.uint8(types.uint8, types.uint16, types.uint16, types.uint16), emit
 
 
+_scaled: Any = intrinsic(_lower_scaled)
+
+
 @njit(nogil=True)
 def _round_bytes(
     first: int,
     last: int,
     images: np.ndarray,
     out: np.ndarray,
-    down: np.ndarray,
-    up: np.ndarray,
+    down: _Fixed,
+    up: _Fixed,
 ) -> None:
     wide()
     down_factor, down_bias, down_shift = down
@@ -63,9 +67,7 @@ def round_bytes(
     _round_bytes(first, last, images, out, down, up)
 
 
-def _fixed_point(
-    numerator: int, denominator: int, shift: int
-) -> tuple[np.uint16, np.uint16, np.uint16]:
+def _fixed_point(numerator: int, denominator: int, shift: int) -> _Fixed:
     """Returns a factor, bias and shift that round `x * numerator / denominator`.
 
     Half of what the rounded factor lacks for the largest `x`, the denominator, is in

@@ -10,8 +10,7 @@ from numba.extending import intrinsic
 from ._vectors import LINE, whole_vectors, wide
 
 
-@intrinsic
-def _choose_line(
+def _lower_choose_line(
     typing: Any,
     images: Any,
     begin: Any,
@@ -48,8 +47,10 @@ def _choose_line(
     return types.none(images, begin, mask, fill, place, out, to), emit
 
 
-@intrinsic
-def _fill_line(typing: Any, array: Any, start: Any, value: Any) -> Any:
+_choose_line: Any = intrinsic(_lower_choose_line)
+
+
+def _lower_fill_line(typing: Any, array: Any, start: Any, value: Any) -> Any:
     """Writes `LINE` times the byte `value`; a loop would become a call of `memset`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -64,6 +65,9 @@ def _fill_line(typing: Any, array: Any, start: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(array, start, types.uint8), emit
+
+
+_fill_line: Any = intrinsic(_lower_fill_line)
 
 
 @njit(nogil=True)

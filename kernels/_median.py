@@ -1,8 +1,9 @@
-"""The median of square windows on a CPU, row by row.
+"""The median of windows of 4x4 to 7x7 on a CPU, row by row.
 
 Going down an image, each row is read once, its windows of `size` values are sorted into
-a ring of the last `size` sorted rows, and the medians of one row of the result are
-taken from the ring. `_median_networks` writes the three inner loops.
+a ring of the last `size` sorted rows, pairs of which are merged into a second ring, and
+the medians of one row of the result are taken from both. `_median_networks` writes the
+three inner loops. Smaller windows need no ring: see `_median_rows`.
 """
 
 from collections.abc import Callable
@@ -44,8 +45,7 @@ def kernel(size: int) -> Callable[..., None]:
     stages: dict[str, Any] = {"uint64": uint64, "wide": wide}
     exec(networks.stages(size, _PLANE), stages)
     sort_rows, medians = inner(stages["sort_rows"]), inner(stages["medians"])
-    paired = size >= networks.SMALLEST_PAIRED
-    merge_pairs = inner(stages["merge_pairs"]) if paired else sort_rows
+    merge_pairs = inner(stages["merge_pairs"])
     lists = len(networks.window_lists(size))
     before, after = size // 2, (size - 1) // 2
     slot = size * _PLANE
@@ -54,9 +54,7 @@ def kernel(size: int) -> Callable[..., None]:
     def locate(at: np.ndarray, row: int) -> None:
         """Sets where the lists begin of the window that ends with `row`."""
         for i in range(lists):
-            top = row + 1 + (2 * i if paired else i)
-            single = not paired or 2 * i == size - 1
-            at[i] = top % size * slot * (1 if single else 2)
+            at[i] = (row + 1 + 2 * i) % size * slot * (1 if 2 * i == size - 1 else 2)
 
     @njit(nogil=True)
     def filter_tiles(
@@ -74,7 +72,7 @@ def kernel(size: int) -> Callable[..., None]:
         wide()
         itemsize = images.itemsize
         rows = scratch(size * slot, images)
-        pairs = scratch(2 * size * slot if paired else 0, images)
+        pairs = scratch(2 * size * slot, images)
         line = scratch(_PLANE + _MAX_EDGE + 2 * LINE, images)
         line = line[-before * channels % (LINE // itemsize) :]
         edge_to = np.empty(_MAX_EDGE, np.uint64)
@@ -109,7 +107,7 @@ def kernel(size: int) -> Callable[..., None]:
                 _mirror_edges(images, base, line, edge_to, edge_from, edges)
                 target = np.uint64((row + size) % size * slot)
                 sort_rows(line, rows, target, count, np.uint64(channels))
-                if paired and row > top - before:
+                if row > top - before:
                     above = np.uint64((row + size - 1) % size * slot)
                     merge_pairs(rows, above, target, pairs, np.uint64(2) * above, count)
                 if row < top + after:

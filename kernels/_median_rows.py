@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ._median_networks import Network
-from ._vectors import copy, mirrored, scratch, wide
+from ._vectors import copy, mirrored, scratch
 
 LARGEST = 3  # the largest window for which the registers suffice
 _BYTES = 64 if binding.get_host_cpu_features().get("avx512bw") else 32
@@ -55,7 +55,7 @@ class _Row:
         target, count = arguments[3:]
         dtype = kinds[0].dtype
         self.is_float = isinstance(dtype, types.Float)
-        is_signed = isinstance(dtype, types.Integer) and dtype.signed
+        is_signed = dtype == types.int32
         self.lanes = _BYTES * 8 // dtype.bitwidth
         self.align = dtype.bitwidth // 8
         self.vector = ir.VectorType(self.context.get_value_type(dtype), self.lanes)
@@ -208,7 +208,6 @@ def kernel(size: int, channels: int) -> Callable[..., None]:
         height: int,
         width: int,
     ) -> None:
-        wide()
         row = width * channels
         count = np.uint64(row)
         spill = row + lane
