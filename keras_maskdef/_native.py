@@ -5,6 +5,7 @@ the fastest way, and `with_gradient` gives a function the gradient it should hav
 whichever way its values are computed.
 """
 
+import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Kernel:
 
     def __call__(self, images: Any) -> np.ndarray:
         images = np.asarray(images)
-        batch = images.reshape(-1, *images.shape[-3:])
+        batch = images.reshape(math.prod(images.shape[:-3]), *images.shape[-3:])
         filtered = getattr(kernels, self.name)(batch, *self.parameters)
         return filtered.reshape(images.shape)
 

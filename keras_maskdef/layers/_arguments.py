@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import keras
@@ -26,15 +27,12 @@ def check_odd_int(name: str, value: Any, highest: int) -> int:
 
 
 def check_positive(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = 0.0
-    if not 0.0 < number < math.inf:
+    numeric = isinstance(value, Real) and not isinstance(value, bool)
+    if not numeric or not 0.0 < value < math.inf:
         raise ValueError(
             f"`{name}` must be a finite number above 0. Received: {name}={value!r}"
         )
-    return number
+    return float(value)
 
 
 def check_fraction(name: str, value: Any) -> float:

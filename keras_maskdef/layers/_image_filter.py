@@ -6,11 +6,11 @@ import keras
 from keras import ops
 
 from keras_maskdef import _native
+from keras_maskdef.kernels._validate import MAX_CHANNELS
 from keras_maskdef.layers._arguments import check_choice, check_images
 from keras_maskdef.layers._grid_mask_ops import channels
 
 IMPLEMENTATIONS = ("auto", "ops", "native")
-_MAX_CHANNELS = 8  # of a kernel
 
 
 class ImageFilter(keras.layers.Layer):
@@ -109,7 +109,7 @@ class ImageFilter(keras.layers.Layer):
 
     def _is_native(self, images: Any) -> bool:
         if self.implementation == "auto":
-            fits = images.shape[-1] <= _MAX_CHANNELS
+            fits = images.shape[-1] <= MAX_CHANNELS
             return self.native_pays and fits and _native.pays()
         return self.implementation == "native"
 

@@ -5,8 +5,9 @@ from typing import Any
 import keras
 
 from keras_maskdef import _native
+from keras_maskdef.kernels._validate import MAX_CHANNELS
 from keras_maskdef.layers._arguments import check_int
-from keras_maskdef.layers._grid_mask_ops import spatial
+from keras_maskdef.layers._grid_mask_ops import channels, spatial
 from keras_maskdef.layers._image_filter import ImageFilter
 from keras_maskdef.layers._median_ops import median, median_gradient
 
@@ -96,9 +97,17 @@ class MedianFilter(ImageFilter):
 
     def _check(self, images: Any) -> None:
         super()._check(images)
-        sides = spatial(tuple(images.shape), self.data_format)
+        shape = tuple(images.shape)
+        sides = spatial(shape, self.data_format)
         if any(side is not None and side < self.size for side in sides):
             raise ValueError(
                 "`size` must be at most the image's height and width. "
-                f"Received: size={self.size}, images.shape={tuple(images.shape)}"
+                f"Received: size={self.size}, images.shape={shape}"
+            )
+        depth = channels(shape, self.data_format)
+        if self.implementation == "native" and depth > MAX_CHANNELS:
+            raise ValueError(
+                f"`images` must have at most {MAX_CHANNELS} channels with "
+                f'`implementation="native"`. Received: images.shape={shape}, '
+                f"data_format={self.data_format!r}"
             )
