@@ -68,11 +68,13 @@ def test_auto_calls_no_kernel_for_bit_depth(calls):
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
 def test_auto_keeps_xla_on(calls, steps_per_execution):
     layer = MedianFilter(3)
-    model = model_of(layer, jit_compile=True, steps_per_execution=steps_per_execution)
-    assert layer.supports_jit and model.jit_compile
-    model.fit(IMAGES, IMAGES, batch_size=2, verbose=0)
-    model.evaluate(IMAGES, IMAGES, verbose=0)
+    arguments = {"jit_compile": True, "steps_per_execution": steps_per_execution}
+    trained = model_of(keras.layers.Conv2D(3, 1), layer, **arguments)
+    trained.fit(IMAGES, IMAGES, batch_size=2, verbose=0)
+    trained.evaluate(IMAGES, IMAGES, verbose=0)
+    model = model_of(layer, **arguments)
     np.testing.assert_array_equal(model.predict(IMAGES, verbose=0), MEDIANS)
+    assert layer.supports_jit and trained.jit_compile and model.jit_compile
     assert calls == []
 
 

@@ -31,8 +31,8 @@ class BitDepthReduction(ImageFilter):
             there is one: layers before this one then do not train, and attacks by
             gradient see nothing.
         implementation: `"ops"`, `"native"` (the kernel, called from the graph; not
-            for XLA) or `"auto"`, which is `"ops"` here: a callback costs more than
-            the rounding. All give the same bits.
+            for XLA) or `"auto"`, which is `"ops"` here: a callback saves nothing.
+            All give the same bits.
         data_format: `"channels_last"` or `"channels_first"`; the default is
             `keras.config.image_data_format()`. It makes no difference to the result.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
