@@ -1,50 +1,19 @@
 """What a mask adds to a training step, and a vote to a prediction.
 
-The two sides of a ratio take turns, call by call, and the ratio is the median of
-the pairs: a drift of the machine's speed then falls on both. Each is called three
-times before it is timed, so no tracing is in a timing.
+See paired.py for how ratios are taken.
 """
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from paired import Call, record_ratio
 
 from keras_maskdef import RandomGridMask, VotingEnsemble
 from keras_maskdef.architectures import lenet, vgg16
 
-Call = Callable[[], Any]
 BATCH = 64
-QUARTILES = (0.25, 0.5, 0.75)
-
-
-def seconds(call: Call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def record_ratio(
-    benchmark: Any, case: str, shape: tuple, ours: Call, other: Call, pairs: int
-) -> None:
-    """Times `ours` for pytest-benchmark, and the pairs for `extra_info`."""
-    for _ in range(3):
-        ours()
-        other()
-    ratios = [seconds(ours) / seconds(other) for _ in range(pairs)]
-    low, middle, high = (round(float(q), 4) for q in np.quantile(ratios, QUARTILES))
-    benchmark.extra_info.update(
-        library="keras_maskdef",
-        kernel=case,
-        shape=[BATCH, *shape],
-        dtype="float32",
-        ratio=middle,
-        ratio_quartiles=[low, high],
-    )
-    benchmark.pedantic(ours, rounds=5)
 
 
 def training_step(masked: bool, width: float) -> Call:
@@ -66,7 +35,7 @@ def test_mask_in_a_training_step(benchmark: Any, width: float) -> None:
     masked, plain = training_step(True, width), training_step(False, width)
     case = f"VGG16 (width {width:g}) training step, with a mask over without"
     pairs = 41 if width < 1 else 11
-    record_ratio(benchmark, case, (32, 32, 3), masked, plain, pairs)
+    record_ratio(benchmark, case, (BATCH, 32, 32, 3), masked, plain, pairs)
 
 
 @pytest.mark.parametrize("votes", [4, 5])
@@ -87,5 +56,5 @@ def test_vote(benchmark: Any, network: str, pooling: str, votes: int) -> None:
     name = "LeNet" if network == "lenet" else "VGG16 (width 0.25)"
     case = f"{name} {pooling} vote of {votes} views over {votes} single passes"
     record_ratio(
-        benchmark, case, shape, lambda: vote.predict_on_batch(x), single_passes, 31
+        benchmark, case, x.shape, lambda: vote.predict_on_batch(x), single_passes, 31
     )

@@ -2,10 +2,19 @@
 
 from keras_maskdef import architectures, attacks, datasets
 from keras_maskdef._version import __version__
-from keras_maskdef.layers import RandomGridMask, VotingEnsemble
+from keras_maskdef.layers import (
+    BitDepthReduction,
+    MedianFilter,
+    NonLocalMeans,
+    RandomGridMask,
+    VotingEnsemble,
+)
 from keras_maskdef.prediction import predict
 
 __all__ = [
+    "BitDepthReduction",
+    "MedianFilter",
+    "NonLocalMeans",
     "RandomGridMask",
     "VotingEnsemble",
     "__version__",

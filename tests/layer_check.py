@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import keras
 import numpy as np
@@ -15,29 +15,35 @@ def check_layer(
     arguments: dict,
     shape: Sequence[int],
     labels: int | None = None,
+    only_defaults: Collection[str] = (),
 ) -> None:
     """Checks the config, symbolic and eager calls, policies, and a fit step.
 
     `arguments` must name every argument of the constructor, none at its default,
-    so that a forgotten one shows. `labels` is the number of classes if the layer
-    is a classifier.
+    so that a forgotten one shows, but for those in `only_defaults`, which have one
+    valid value. `labels` is the number of classes if the layer is a classifier.
     """
     images = np.random.default_rng(0).random((3, *shape)).astype("float32")
-    _check_config(build, arguments)
+    _check_config(build, arguments, only_defaults)
     _check_calls(build(**arguments), images)
     for policy in POLICIES:
         _check_policy(build(**arguments, dtype=policy), images)
     _check_fit(build(**arguments), images, labels)
 
 
-def _check_config(build: Callable[..., keras.layers.Layer], arguments: dict) -> None:
+def _check_config(
+    build: Callable[..., keras.layers.Layer],
+    arguments: dict,
+    only_defaults: Collection[str],
+) -> None:
     layer = build(**arguments)
     parameters = inspect.signature(type(layer).__init__).parameters.values()
     named = {p.name: p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
     del named["self"]
     assert set(arguments) == set(named)
     for name, parameter in named.items():
-        assert arguments[name] is not parameter.default, name
+        if name not in only_defaults:
+            assert arguments[name] is not parameter.default, name
     config = layer.get_config()
     assert set(named) <= set(config)
     rebuilt = type(layer).from_config(json.loads(json.dumps(config)))

@@ -60,6 +60,14 @@ def models():
         "vote_in_a_model": keras.Model(
             inputs, kmd.VotingEnsemble(classifier(), mask(7))(inputs)
         ),
+        "filters": keras.Sequential(
+            [
+                inputs,
+                kmd.BitDepthReduction(5, gradient="exact", implementation="native"),
+                kmd.MedianFilter(2, gradient="exact"),
+                kmd.NonLocalMeans(4, 1, 5, implementation="ops"),
+            ]
+        ),
     }
 
 
@@ -100,3 +108,9 @@ def test_without_a_seed_every_load_draws_other_masks(saved, name):
     here, first, second = saved[name]
     assert (first != second).any()
     assert (here != first).any()
+
+
+def test_filters_give_the_same_pixels_after_a_load(saved):
+    here, first, second = saved["filters"]
+    np.testing.assert_array_equal(first, here)
+    np.testing.assert_array_equal(second, here)

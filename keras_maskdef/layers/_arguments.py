@@ -1,17 +1,38 @@
 """Argument checks that the layers share."""
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import keras
 
 
 def check_positive_int(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ValueError(
-            f"`{name}` must be an integer of at least 1. Received: {name}={value!r}"
-        )
+    return check_int(name, value, 1)
+
+
+def check_int(name: str, value: Any, lowest: int, highest: int | None = None) -> int:
+    integer = hasattr(value, "__index__") and not isinstance(value, bool)
+    if integer and lowest <= value and (highest is None or value <= highest):
+        return int(value)
+    span = f"of at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+    raise ValueError(f"`{name}` must be an integer {span}. Received: {name}={value!r}")
+
+
+def check_odd_int(name: str, value: Any, highest: int) -> int:
+    if check_int(name, value, 1, highest) % 2 == 0:
+        raise ValueError(f"`{name}` must be odd. Received: {name}={value!r}")
     return int(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    numeric = isinstance(value, Real) and not isinstance(value, bool)
+    if not numeric or not 0.0 < value < math.inf:
+        raise ValueError(
+            f"`{name}` must be a finite number above 0. Received: {name}={value!r}"
+        )
+    return float(value)
 
 
 def check_fraction(name: str, value: Any) -> float:

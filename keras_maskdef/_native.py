@@ -1,0 +1,215 @@
+"""The only bridge from Keras layers to the kernels.
+
+`call_kernel` runs a kernel on the tensors of any backend, `pays` says where that is
+the fastest way, and `with_gradient` gives a function the gradient it should have,
+whichever way its values are computed.
+"""
+
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_maskdef import kernels
+
+# TensorFlow's functions for saving; see `_is_saved`.
+_SAVED = ("__call__", "serving_default")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A function of `keras_maskdef.kernels` and its parameters.
+
+    Called with a float32 NumPy array of shape (..., H, W, C), it returns another.
+    """
+
+    name: str
+    parameters: tuple[float, ...]
+
+    def __call__(self, images: Any) -> np.ndarray:
+        images = np.asarray(images)
+        batch = images.reshape(math.prod(images.shape[:-3]), *images.shape[-3:])
+        filtered = getattr(kernels, self.name)(batch, *self.parameters)
+        return filtered.reshape(images.shape)
+
+
+def call_kernel(kernel: Kernel, twin: Callable[[Any], Any], images: Any) -> Any:
+    """Runs a kernel on the host, eagerly or from a graph, without a gradient.
+
+    Args:
+        kernel: What to run.
+        twin: The same function in `keras.ops`. A graph of TensorFlow holds both, and
+            runs the twin in any process but this one, which cannot call back here.
+        images: float32 tensor of shape (B, H, W, C).
+
+    Returns:
+        A tensor of the shape and dtype of `images`, on their device.
+
+    Raises:
+        ValueError: While TensorFlow traces for XLA, which cannot call back.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _call_from_tensorflow(kernel, twin, images)
+    if keras.backend.backend() == "jax":
+        return _call_from_jax(kernel, images)
+    return _torch_operator()(images, kernel.name, [float(p) for p in kernel.parameters])
+
+
+def pays() -> bool:
+    """Whether callbacks are possible here and beat the backend's own operations.
+
+    That is on TensorFlow without a GPU, outside XLA (DESIGN.md, decision 5); and not
+    while a model is exported, whose graph would hold the callback for nothing.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    on_cpu = all(d.device_type == "CPU" for d in tf.config.get_visible_devices())
+    return on_cpu and not _is_compiled() and not _is_saved()
+
+
+def with_gradient(
+    function: Callable[[Any], Any], gradient: Callable[[Any, Any, Any], Any], x: Any
+) -> Any:
+    """Returns `function(x)` with `gradient(x, function(x), upstream)` as its gradient.
+
+    Keras makes of it `tf.custom_gradient`, `jax.custom_gradient` (a `custom_vjp`) or a
+    `torch.autograd.Function`.
+    """
+
+    @ops.custom_gradient
+    def differentiable(x: Any) -> Any:
+        y = function(x)
+
+        def backward(*arguments: Any, upstream: Any = None) -> Any:
+            if upstream is None:
+                (upstream,) = arguments
+            return gradient(x, y, upstream)
+
+        return y, backward
+
+    return differentiable(x)
+
+
+def _call_from_tensorflow(
+    kernel: Kernel, twin: Callable[[Any], Any], images: Any
+) -> Any:
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        # Unlike `images.numpy()`, a view.
+        return tf.convert_to_tensor(kernel(memoryview(images)))
+    if _is_compiled():
+        raise ValueError(
+            "A native kernel cannot be part of a function that XLA compiles. Expected "
+            '`implementation` "auto" or "ops". Received: implementation="native"'
+        )
+
+    def native() -> Any:
+        # It holds a weak reference to the function.
+        function = _kept(kernel)
+        filtered = tf.numpy_function(function, [images], images.dtype, stateful=False)
+        return tf.ensure_shape(filtered, images.shape)
+
+    filtered = tf.cond(_in_this_process(), native, lambda: twin(images))
+    return tf.ensure_shape(filtered, images.shape)
+
+
+@cache
+def _kept(kernel: Kernel) -> Kernel:
+    return kernel
+
+
+def _in_this_process() -> Any:
+    """A boolean tensor, true where the graph runs in the process that traced it.
+
+    A SavedModel keeps the name of a callback and not its body, and any function that
+    was ever traced can end up in one. This process has a variable of a name of its
+    own; where a loaded graph runs, that variable is not initialized. (The names of
+    callbacks themselves, "pyfunc_3", are no test: the other process has such, too.)
+    """
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        variable = tf.raw_ops.VarHandleOp(
+            dtype=tf.bool, shape=[], shared_name=_mark_of_this_process()
+        )
+        return tf.raw_ops.VarIsInitializedOp(resource=variable)
+
+
+@cache
+def _mark_of_this_process() -> str:
+    import tensorflow as tf
+
+    name = f"keras_maskdef_{uuid.uuid4().hex}"
+    with tf.init_scope(), tf.device("CPU:0"):
+        variable = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], shared_name=name)
+        tf.raw_ops.AssignVariableOp(resource=variable, value=True)
+    return name
+
+
+def _is_compiled() -> bool:
+    """Whether TensorFlow traces for XLA.
+
+    This is how TensorFlow's own loops find out. It covers `jit_compile=True` of a
+    model or a `tf.function`, also from within nested functions, loops and branches,
+    and TPUs. Automatic clustering leaves callbacks out by itself.
+    """
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    return control_flow_util.GraphOrParentsInXlaContext(
+        tf.compat.v1.get_default_graph()
+    )
+
+
+def _is_saved() -> bool:
+    """Whether TensorFlow traces a function that Keras or TensorFlow made for saving.
+
+    It goes by the names of these functions, so that it may err. Then a callback is
+    left out where it could run, or a saved graph has one that is never called.
+    """
+    return any(getattr(graph, "name", None) in _SAVED for graph in _graphs())
+
+
+def _graphs() -> Iterator[Any]:
+    import tensorflow as tf
+
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        yield graph
+        graph = getattr(graph, "outer_graph", None)
+
+
+def _call_from_jax(kernel: Kernel, images: Any) -> Any:
+    import jax
+
+    result = jax.ShapeDtypeStruct(images.shape, images.dtype)
+    return jax.pure_callback(kernel, result, images, vmap_method="expand_dims")
+
+
+@cache
+def _torch_operator() -> Callable[..., Any]:
+    import torch
+
+    def kernel(
+        images: torch.Tensor, name: str, parameters: list[float]
+    ) -> torch.Tensor:
+        numbers = tuple(int(p) if p.is_integer() else p for p in parameters)
+        filtered = Kernel(name, numbers)(images.detach().cpu().numpy())
+        return torch.from_numpy(filtered).to(images.device)
+
+    operator = torch.library.custom_op("keras_maskdef::kernel", kernel, mutates_args=())
+    operator.register_fake(
+        lambda images, name, parameters: torch.empty_like(
+            images, memory_format=torch.contiguous_format
+        )
+    )
+    return operator

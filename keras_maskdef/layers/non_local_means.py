@@ -1,0 +1,123 @@
+"""Non-local smoothing."""
+
+from typing import Any
+
+import keras
+
+from keras_maskdef import _native
+from keras_maskdef.layers._arguments import check_odd_int, check_positive
+from keras_maskdef.layers._grid_mask_ops import channels
+from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._nl_means_ops import nl_means
+
+
+@keras.saving.register_keras_serializable(package="keras_maskdef")
+class NonLocalMeans(ImageFilter):
+    """Replaces every pixel by a mean over its search window, weighted by likeness.
+
+    The pixels are those of OpenCV's `fastNlMeansDenoising` (one channel) and
+    `fastNlMeansDenoisingColored` (three), bit for bit, without OpenCV. Images are
+    taken to 256 levels, `clip(round(255 * x), 0, 255)`, so the result has 256 levels
+    as well. Three channels are read as blue, green, red, as OpenCV does with what it
+    is given: RGB images are read the other way round, as in Feature Squeezing. See
+    `keras_maskdef.kernels.nl_means`. It is the same in training and in prediction.
+
+    Feature Squeezing's "13-3-4" for CIFAR-10 is
+    `NonLocalMeans(strength=4, patch_size=3, search_size=13)`. SFM-Defense calls the
+    filter "global mean filtering".
+
+    Note: Attacks that know of the filter, by the straight-through gradient here
+    (BPDA: Athalye, Carlini and Wagner, ICML 2018), break it where it is used alone.
+
+    Args:
+        strength: Number above 0, on the scale of 0 to 255: OpenCV's `h`.
+        patch_size: Odd integer from 1 to 127, the side of the patches compared.
+        search_size: Odd integer from 1 to 2901, the side of the search window. Both
+            sizes may exceed the image.
+        gradient: `"straight_through"` passes the gradient on as if the layer were
+            the identity. There is no exact one: the filter computes in integers.
+        implementation: `"ops"` computes with the backend's operations, `"native"`
+            calls the kernel, also from within a graph. `"auto"` calls it where that
+            is faster, by ten times: on TensorFlow without a GPU, outside XLA and not
+            in exported models. All give the same bits. A function that was traced on
+            its own before XLA compiles it as a part of another needs `"ops"`;
+            `"native"` keeps XLA off for the whole model.
+        data_format: `"channels_last"` or `"channels_first"`; the default is
+            `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype` and so on, as for any Keras layer.
+
+    Call arguments:
+        images: Floating point images in [0, 1] with one or three channels, `(batch,
+            height, width, channels)`, or one image without the batch axis (or both
+            with the channels first). The batch, height and width may be unknown.
+            Values outside of [0, 1] are clipped and NaN becomes 0.
+
+    Returns:
+        Images of the shape and dtype of `images`.
+
+    Raises:
+        ValueError: For an argument out of its range, an even size,
+            `gradient="exact"`, or images of a wrong rank or number of channels.
+        TypeError: For images that are not floating point.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_maskdef as kmd
+    >>> images = np.full((1, 8, 8, 3), 0.5, "float32")
+    >>> images[0, 4, 4] += 0.01
+    >>> smooth = kmd.NonLocalMeans(strength=4)(images)
+    >>> np.ptp(keras.ops.convert_to_numpy(smooth)) < np.ptp(images)
+    np.True_
+
+    Reference:
+        Buades, Coll, Morel: A Non-Local Algorithm for Image Denoising, CVPR 2005; Xu,
+        Evans, Qi: Feature Squeezing, NDSS 2018, section on non-local smoothing; Yu et
+        al.: SFM-Defense (2022), section 5.3, "Global mean filtering".
+    """
+
+    def __init__(
+        self,
+        strength: float,
+        patch_size: int = 3,
+        search_size: int = 13,
+        gradient: str = "straight_through",
+        implementation: str = "auto",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if gradient == "exact":
+            raise ValueError(
+                "`gradient` must be 'straight_through': non-local means in integers, "
+                "as OpenCV computes them, have no exact gradient but zero. "
+                "Received: gradient='exact'"
+            )
+        super().__init__(gradient, implementation, data_format, **kwargs)
+        self.strength = check_positive("strength", strength)
+        self.patch_size = check_odd_int("patch_size", patch_size, 127)
+        self.search_size = check_odd_int("search_size", search_size, 2901)
+
+    @property
+    def kernel(self) -> _native.Kernel:
+        window = (self.strength, self.patch_size, self.search_size)
+        return _native.Kernel("nl_means", window)
+
+    def ops_path(self, images: Any) -> Any:
+        return nl_means(images, self.strength, self.patch_size, self.search_size)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "strength": self.strength,
+            "patch_size": self.patch_size,
+            "search_size": self.search_size,
+        }
+
+    def _check(self, images: Any) -> None:
+        super()._check(images)
+        shape = tuple(images.shape)
+        if channels(shape, self.data_format) not in (1, 3):
+            raise ValueError(
+                "`images` must have one or three channels. "
+                f"Received: images.shape={shape}, data_format={self.data_format!r}"
+            )
