@@ -1,7 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+# TensorFlow greets with its build flags, and looks for a GPU, on standard error.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test lint bench clean
 
@@ -26,8 +27,8 @@ bench: $(VENV)/.dev
 # One virtual environment, one stamp per set of extras.
 $(VENV)/.%: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
-	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	$(BIN)/python -m pip install -qq --upgrade "pip>=25"
+	$(BIN)/python -m pip install -qq --editable ".[$*]"
 	@touch $@
 
 clean:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 Call = Callable[[], Any]
+QUARTILES = (0.25, 0.5, 0.75)
 
 
 def seconds(call: Call) -> float:
@@ -20,14 +21,21 @@ def seconds(call: Call) -> float:
     return time.perf_counter() - start
 
 
-def record_ratio(benchmark: Any, ours: Call, other: Call, pairs: int) -> None:
+def record_ratio(
+    benchmark: Any, case: str, shape: tuple, ours: Call, other: Call, pairs: int
+) -> None:
     """Times `ours` for pytest-benchmark, and the pairs for `extra_info`."""
     for _ in range(3):
         ours()
         other()
     ratios = [seconds(ours) / seconds(other) for _ in range(pairs)]
-    low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-    benchmark.extra_info["ratio"] = round(float(middle), 4)
-    benchmark.extra_info["ratio_quartiles"] = [round(float(r), 4) for r in (low, high)]
+    low, middle, high = (round(float(q), 4) for q in np.quantile(ratios, QUARTILES))
+    benchmark.extra_info.update(
+        library="keras_maskdef",
+        kernel=case,
+        shape=list(shape),
+        dtype="float32",
+        ratio=middle,
+        ratio_quartiles=[low, high],
+    )
     benchmark.pedantic(ours, rounds=5)
-    print(f"\n{benchmark.name}: {middle:.3f} ({low:.3f} to {high:.3f})")

@@ -50,11 +50,12 @@ def table(small: dict[str, Any]) -> str:
     """A row a case, a column a library: median time, and how many times ours."""
     libraries = list(dict.fromkeys(row["library"] for row in small["results"]))
     libraries.sort(key=lambda name: (name != OURS, name != "bare copy", name))
+    timed = [row for row in small["results"] if "ratio" not in row]
     lines = [
         "| kernel | images | dtype | " + " | ".join(libraries) + " |",
         "|---" * (3 + len(libraries)) + "|",
     ]
-    for key in dict.fromkeys(map(case, small["results"])):
+    for key in dict.fromkeys(map(case, timed)):
         cells = {r["library"]: cell(r) for r in small["results"] if case(r) == key}
         values = [*key, *(cells.get(library, "") for library in libraries)]
         lines.append("| " + " | ".join(values) + " |")
@@ -63,7 +64,19 @@ def table(small: dict[str, Any]) -> str:
         f"(OpenCV {small['opencv_threads']}), commit {small['commit']}. Medians in ms; "
         "in brackets how many times ours, below 1 where we lose."
     )
-    return "\n".join([about, "", *lines, ""])
+    return "\n".join([about, "", *lines, "", *paired(small["results"]), ""])
+
+
+def paired(rows: list[dict[str, Any]]) -> list[str]:
+    """The ratios of calls that took turns; they stand where times would drift."""
+    lines = ["| pairs of calls | images | median ratio | quartiles |", "|---" * 4 + "|"]
+    for row in rows:
+        if "ratio" in row:
+            low, high = row["ratio_quartiles"]
+            images = "x".join(map(str, row["shape"]))
+            ratio = f"{row['ratio']:.3f} | {low:.3f} to {high:.3f}"
+            lines.append(f"| {row['kernel']} | {images} | {ratio} |")
+    return lines if len(lines) > 2 else []
 
 
 def cell(row: dict[str, Any]) -> str:
@@ -76,7 +89,9 @@ def chart(small: dict[str, Any], path: Path) -> None:
     shape = small["results"][0]["shape"]
     if [256, 32, 32, 3] in [row["shape"] for row in small["results"]]:
         shape = [256, 32, 32, 3]
-    shown = [row for row in small["results"] if row["shape"] == shape]
+    shown = [
+        row for row in small["results"] if row["shape"] == shape and "ratio" not in row
+    ]
     cases = list(dict.fromkeys(map(case, shown)))
     columns = 2
     height = -(-len(cases) // columns)

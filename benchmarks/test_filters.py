@@ -59,18 +59,18 @@ MEDIAN_RIVALS = {
 @EVERY_SIZE
 @pytest.mark.parametrize("rival", MEDIAN_RIVALS)
 def test_median_3(benchmark: Any, shape: tuple[int, ...], rival: str) -> None:
-    benchmark.group = f"MedianFilter(3) / {rival}"
     other, xla = MEDIAN_RIVALS[rival]
     ours = in_a_graph(MedianFilter(3), shape)
-    record_ratio(benchmark, ours, in_a_graph(other, shape, xla), pairs=31)
+    case = f"MedianFilter(3) over {rival}"
+    record_ratio(benchmark, case, shape, ours, in_a_graph(other, shape, xla), 31)
 
 
 @pytest.mark.parametrize("size", [2, 4, 5, 6, 7])
 def test_other_medians(benchmark: Any, size: int) -> None:
-    benchmark.group = "MedianFilter / our operations"
     ours = in_a_graph(MedianFilter(size), SIZES[0])
     other = in_a_graph(MedianFilter(size, implementation="ops"), SIZES[0])
-    record_ratio(benchmark, ours, other, pairs=11)
+    case = f"MedianFilter({size}) over our operations"
+    record_ratio(benchmark, case, SIZES[0], ours, other, pairs=11)
 
 
 def plain_rounding(images: Any) -> Any:
@@ -87,16 +87,16 @@ BIT_DEPTH_RIVALS = {
 @EVERY_SIZE
 @pytest.mark.parametrize("rival", BIT_DEPTH_RIVALS)
 def test_bit_depth(benchmark: Any, shape: tuple[int, ...], rival: str) -> None:
-    benchmark.group = f"BitDepthReduction(5) / {rival}"
     ours = in_a_graph(BitDepthReduction(5), shape)
     other = in_a_graph(BIT_DEPTH_RIVALS[rival], shape)
-    record_ratio(benchmark, ours, other, pairs=31)
+    case = f"BitDepthReduction(5) over {rival}"
+    record_ratio(benchmark, case, shape, ours, other, pairs=31)
 
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_nl_means(benchmark: Any, xla: bool) -> None:
-    benchmark.group = "NonLocalMeans / our operations"
     shape = (16, 32, 32, 3)
     ours = in_a_graph(NonLocalMeans(4), shape)
     other = in_a_graph(NonLocalMeans(4, implementation="ops"), shape, xla)
-    record_ratio(benchmark, ours, other, pairs=7)
+    case = f"NonLocalMeans(4) over our operations{' with XLA' if xla else ''}"
+    record_ratio(benchmark, case, shape, ours, other, pairs=7)

@@ -29,18 +29,20 @@ def training_step(masked: bool, width: float) -> Call:
     return lambda: model.train_on_batch(x, y)
 
 
-@pytest.mark.benchmark(group="VGG16 training step: with a mask / without")
 @pytest.mark.parametrize("width", [0.25, 1.0])
 def test_mask_in_a_training_step(benchmark: Any, width: float) -> None:
+    """At most 1.02."""
     masked, plain = training_step(True, width), training_step(False, width)
-    record_ratio(benchmark, masked, plain, pairs=41 if width < 1 else 11)
+    case = f"VGG16 (width {width:g}) training step, with a mask over without"
+    pairs = 41 if width < 1 else 11
+    record_ratio(benchmark, case, (BATCH, 32, 32, 3), masked, plain, pairs)
 
 
-@pytest.mark.benchmark(group="prediction: a vote of N views / N single passes")
 @pytest.mark.parametrize("votes", [4, 5])
 @pytest.mark.parametrize("pooling", ["majority", "geometric"])
 @pytest.mark.parametrize("network", ["lenet", "vgg16"])
 def test_vote(benchmark: Any, network: str, pooling: str, votes: int) -> None:
+    """At most 1.03."""
     classifier = lenet() if network == "lenet" else vgg16(width=0.25)
     shape = classifier.input_shape[1:]
     mask = RandomGridMask(7 if network == "lenet" else 8)
@@ -51,4 +53,8 @@ def test_vote(benchmark: Any, network: str, pooling: str, votes: int) -> None:
         for _ in range(votes):
             classifier.predict_on_batch(x)
 
-    record_ratio(benchmark, lambda: vote.predict_on_batch(x), single_passes, pairs=31)
+    name = "LeNet" if network == "lenet" else "VGG16 (width 0.25)"
+    case = f"{name} {pooling} vote of {votes} views over {votes} single passes"
+    record_ratio(
+        benchmark, case, x.shape, lambda: vote.predict_on_batch(x), single_passes, 31
+    )

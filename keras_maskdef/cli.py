@@ -1,7 +1,6 @@
 """The `maskdef` command: argument parsing and printing."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +15,6 @@ ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status, 2 where the user can mend it."""
-    # Before TensorFlow is imported, which else greets with its build flags.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)
     console = Console()
     try:
@@ -82,18 +79,16 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     import keras
 
     from keras_maskdef._progress import progress_bars
-    from keras_maskdef.evaluation.evaluate import (
-        AttackSetting,
-        bare_classifier,
-        evaluate,
-    )
+    from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
+    from keras_maskdef.layers._structure import without_vote
 
     keras.utils.set_random_seed(options.seed)
     model = keras.saving.load_model(options.model)
     test = _load_test(options, console)
     defences = {options.model.stem: model}
-    if bare_classifier(model) is not model:
-        defences = {"its bare classifier": bare_classifier(model), **defences}
+    bare = without_vote(model)
+    if bare is not model:
+        defences = {"its bare classifier": bare, **defences}
     settings = [
         AttackSetting(name, "linf", options.epsilon) for name in options.attacks
     ]

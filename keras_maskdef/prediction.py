@@ -9,6 +9,7 @@ import numpy as np
 from keras_maskdef.layers import VotingEnsemble
 from keras_maskdef.layers._arguments import check_images, check_positive_int
 from keras_maskdef.layers._pooling import probabilities
+from keras_maskdef.layers._structure import split_vote
 
 # Sums of float32 probabilities are this exact, with room.
 _SLACK = 1e-4
@@ -176,18 +177,16 @@ def _split(
 ) -> tuple[VotingEnsemble, np.ndarray]:
     """The vote at the model's end, and what reaches it."""
     check_positive_int("batch_size", batch_size)
-    if isinstance(defended, VotingEnsemble):
-        return defended, images
-    last = defended.layers[-1] if getattr(defended, "layers", None) else None
-    if not isinstance(last, VotingEnsemble):
+    parts = split_vote(defended)
+    if parts is None:
         raise TypeError(
             "`defended` must be a VotingEnsemble or a model that ends in one. "
             f"Received: defended={defended!r}"
         )
-    front = keras.Model(defended.inputs, last.input)
-    if len(images) and len(front.layers) > 1:
+    front, vote = parts
+    if front is not None and len(images):
         images = front.predict(images, batch_size=batch_size, verbose=0)
-    return last, images
+    return vote, images
 
 
 def _as_images(x: Any) -> np.ndarray:

@@ -131,9 +131,10 @@ def median(images: Any, size: int, out: Any = None, device: str = "auto") -> Any
     Equal to `scipy.ndimage.median_filter(images, size=(1, size, size, 1),
     mode="reflect")`: beyond the border the image is mirrored with its edge pixel
     repeated; an even window reaches one pixel further up and left than down and right
-    and gives the upper of its two middle values. Where a window holds NaN the result
-    is one of the window's values, NaN or not; other windows are not affected. Where it
-    holds both zeros, the sign of a zero result is not specified.
+    and gives the upper of its two middle values. NaN counts as larger than infinity, as
+    in `np.sort`: the result is NaN where a window's median is one. On the CPU a batch
+    that holds NaN takes a second, slower pass. Where a window holds both zeros, the
+    sign of a zero result is not specified.
 
     Args:
         images: float32 or uint8 array of shape (B, H, W, C), any values.

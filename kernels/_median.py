@@ -1,8 +1,9 @@
-"""The median of square windows on a CPU, row by row.
+"""The median of windows of 4x4 to 7x7 on a CPU, row by row.
 
 Going down an image, each row is read once, its windows of `size` values are sorted into
-a ring of the last `size` sorted rows, and the medians of one row of the result are
-taken from the ring. `_median_networks` writes the three inner loops.
+a ring of the last `size` sorted rows, pairs of which are merged into a second ring, and
+the medians of one row of the result are taken from both. `_median_networks` writes the
+three inner loops. Smaller windows need no ring: see `_median_rows`.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 from numba import njit, uint64
 
 from . import _median_networks as networks
-from ._vectors import LINE, copy, inner, scratch, whole_vectors, wide
+from ._vectors import LINE, copy, has_nan, inner, mirrored, scratch, whole_vectors, wide
 
 # Elements of a plane of the ring. A power of two would put the planes on the same lines
 # of the first cache, and make loads wait for stores to other planes.
@@ -44,8 +45,7 @@ def kernel(size: int) -> Callable[..., None]:
     stages: dict[str, Any] = {"uint64": uint64, "wide": wide}
     exec(networks.stages(size, _PLANE), stages)
     sort_rows, medians = inner(stages["sort_rows"]), inner(stages["medians"])
-    paired = size >= networks.SMALLEST_PAIRED
-    merge_pairs = inner(stages["merge_pairs"]) if paired else sort_rows
+    merge_pairs = inner(stages["merge_pairs"])
     lists = len(networks.window_lists(size))
     before, after = size // 2, (size - 1) // 2
     slot = size * _PLANE
@@ -54,9 +54,7 @@ def kernel(size: int) -> Callable[..., None]:
     def locate(at: np.ndarray, row: int) -> None:
         """Sets where the lists begin of the window that ends with `row`."""
         for i in range(lists):
-            top = row + 1 + (2 * i if paired else i)
-            single = not paired or 2 * i == size - 1
-            at[i] = top % size * slot * (1 if single else 2)
+            at[i] = (row + 1 + 2 * i) % size * slot * (1 if 2 * i == size - 1 else 2)
 
     @njit(nogil=True)
     def filter_tiles(
@@ -64,6 +62,7 @@ def kernel(size: int) -> Callable[..., None]:
         last: int,
         images: np.ndarray,
         out: np.ndarray,
+        holds_nan: np.ndarray,
         height: int,
         width: int,
         channels: int,
@@ -73,7 +72,7 @@ def kernel(size: int) -> Callable[..., None]:
         wide()
         itemsize = images.itemsize
         rows = scratch(size * slot, images)
-        pairs = scratch(2 * size * slot if paired else 0, images)
+        pairs = scratch(2 * size * slot, images)
         line = scratch(_PLANE + _MAX_EDGE + 2 * LINE, images)
         line = line[-before * channels % (LINE // itemsize) :]
         edge_to = np.empty(_MAX_EDGE, np.uint64)
@@ -99,14 +98,16 @@ def kernel(size: int) -> Callable[..., None]:
             # later, but not past the tile.
             end = (image * height + bottom) * width * channels if across == 1 else 0
             for row in range(top - before, bottom + after):
-                base = (image * height + _mirrored(row, height)) * width * channels
+                base = (image * height + mirrored(row, height)) * width * channels
                 source = base + inside_left * channels
                 spills = source + inside_whole <= images.size
                 copy(images, source, line, offset, inside_whole if spills else inside)
+                if has_nan(line, offset, inside):
+                    holds_nan[0] = True
                 _mirror_edges(images, base, line, edge_to, edge_from, edges)
                 target = np.uint64((row + size) % size * slot)
                 sort_rows(line, rows, target, count, np.uint64(channels))
-                if paired and row > top - before:
+                if row > top - before:
                     above = np.uint64((row + size - 1) % size * slot)
                     merge_pairs(rows, above, target, pairs, np.uint64(2) * above, count)
                 if row < top + after:
@@ -151,13 +152,6 @@ def _find_edges(
         if column < 0 or column >= width:
             for channel in range(channels):
                 edge_to[found] = (column - left) * channels + channel
-                edge_from[found] = _mirrored(column, width) * channels + channel
+                edge_from[found] = mirrored(column, width) * channels + channel
                 found += 1
     return found
-
-
-@inner
-def _mirrored(index: int, length: int) -> int:
-    if index < 0:
-        return -index - 1
-    return index if index < length else 2 * length - 1 - index

@@ -1,7 +1,7 @@
 """Networks of min and max that select the median of a window, written as source.
 
 A window of k x k values is taken in three stages. Each row of k is sorted once and
-serves every window it lies in; where it pays, two sorted rows are merged once as well.
+serves every window it lies in; from 4x4 on, two sorted rows are merged once as well.
 What is left, a few sorted lists, is merged and the median selected, and every step that
 cannot reach the median is dropped. Steps of min and max for one value (both of a
 comparison count), against sorting the window outright with the same merges:
@@ -14,7 +14,6 @@ comparison count), against sorting the window outright with the same merges:
 from collections.abc import Sequence
 
 Wires = list[str]
-SMALLEST_PAIRED = 4  # the smallest window for which pairs of rows are merged once
 
 
 class Network:
@@ -110,19 +109,16 @@ def _prune(lists: Sequence[Wires], rank: int) -> tuple[list[Wires], int]:
 
 
 def stages(size: int, plane: int) -> str:
-    """Returns the source of the three stages for windows of `size`.
+    """Returns the source of the three stages for windows of `size`, 4 or more.
 
     Each works on one row of `count` values. `sort_rows(line, rows, target, count,
     step)` sorts the `size` values from each one on, `step` apart, into `size`
     planes, which lie `plane` apart. `merge_pairs(rows, upper, lower, pairs, target,
-    count)` merges two sorted rows into `2 * size` planes; it is there from
-    `SMALLEST_PAIRED` on. `medians(rows, pairs, at, out, target, count)` takes the lists
-    of a window, the first planes of which `at` holds, and ends it. Arrays are flat,
-    indices unsigned.
+    count)` merges two sorted rows into `2 * size` planes. `medians(rows, pairs, at,
+    out, target, count)` takes the lists of a window, the first planes of which `at`
+    holds, and ends it. Arrays are flat, indices unsigned.
     """
-    parts = [_sort_rows(size, plane), _medians(size, plane)]
-    if size >= SMALLEST_PAIRED:
-        parts.append(_merge_pairs(size, plane))
+    parts = _sort_rows(size, plane), _merge_pairs(size, plane), _medians(size, plane)
     return "\n".join(parts)
 
 
@@ -159,10 +155,7 @@ def _medians(size: int, plane: int) -> str:
         lists.append(wires)
         loads += lines
         before.append(f"at{index} = at[{index}]")
-    if size == 3:
-        result = network.median_of_three_rows(lists)
-    else:
-        result = network.select(lists, size * size // 2)
+    result = network.select(lists, size * size // 2)
     # Loads of values that were pruned away are left to the compiler to drop.
     return _function(
         "medians(rows, pairs, at, out, target, count)",
@@ -173,8 +166,6 @@ def _medians(size: int, plane: int) -> str:
 
 def window_lists(size: int) -> list[int]:
     """Returns the lengths of the sorted lists that make up a window, from the top."""
-    if size < SMALLEST_PAIRED:
-        return [size] * size
     return [2 * size] * (size // 2) + [size] * (size % 2)
 
 

@@ -35,3 +35,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reason = "it is simulated" if cuda.SIMULATED else cuda.why_unavailable()
     if reason is not None:
         pytest.exit(f"--require-gpu: no CUDA device: {reason}", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    """A LeNet that knows digits, masked or not, but not all of them."""
+    import keras
+
+    import keras_maskdef as kmd
+
+    keras.utils.set_random_seed(0)
+    model = kmd.architectures.lenet()
+    ensemble = kmd.VotingEnsemble(model, kmd.RandomGridMask(7, 0.5))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ensemble.compile("adam", loss)
+    images, labels, _ = kmd.datasets.sample("train[:2000]")
+    ensemble.fit(images, labels, epochs=3, verbose=0)
+    return model

@@ -7,19 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_maskdef import RandomGridMask, VotingEnsemble, datasets
-from keras_maskdef.architectures import lenet
 from keras_maskdef.attacks import available, craft, expectation_over_masks
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    keras.utils.set_random_seed(0)
-    model = lenet()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss)
-    images, labels, _ = datasets.sample("train[:1500]")
-    model.fit(images, labels, epochs=3, verbose=0)
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -89,21 +77,28 @@ def test_seeds(classifier, digits):
 
 def test_expectation_changes_nothing_on_a_deterministic_model(classifier):
     assert expectation_over_masks(classifier) is classifier
+    with pytest.raises(ValueError, match="Received: samples=0"):
+        expectation_over_masks(classifier, samples=0)
 
 
 def test_expectation_over_masks_averages_fresh_masks(classifier, digits):
-    """Its spread falls with the samples, towards the mean of many draws."""
-    images = digits[0]
-    defence = VotingEnsemble(classifier, RandomGridMask(7, 0.5, seed=1))
+    """Its spread falls with the samples, wherever in the model the mask is."""
+    images, mask = digits[0], RandomGridMask(7, 0.5, seed=1)
+    inputs = keras.Input((28, 28, 1))
+    vote = VotingEnsemble(classifier, mask, votes=1)
+    for defence in (
+        vote,
+        keras.Sequential([inputs, mask, classifier]),
+        keras.Model(inputs, vote(keras.layers.Rescaling(0.9)(inputs))),
+    ):
 
-    def spread(samples):
-        model = expectation_over_masks(defence, samples)
-        outputs = np.array([model(images) for _ in range(12)])
-        return outputs.std(0).mean()
+        def spread(samples, defence=defence):
+            model = expectation_over_masks(defence, samples)
+            return np.array([model(images) for _ in range(12)]).std(0).mean()
 
-    one, sixteen = spread(1), spread(16)
-    assert one > 0
-    assert sixteen < one / 2
+        one, sixteen = spread(1), spread(16)
+        assert one > 0
+        assert sixteen < one / 2
 
 
 def test_the_adaptive_attack_is_stronger(classifier, digits):

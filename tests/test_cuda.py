@@ -87,13 +87,15 @@ def test_median_of_the_smallest_image(cuda: Any, dtype: str) -> None:
         np.testing.assert_array_equal(result, reference.median(images, size))
 
 
-def test_median_keeps_nan_within_its_windows(cuda: Any) -> None:
-    images = draw((1, 9, 9, 1), "float32")
-    clean = kernels.median(images, 3, device="cuda")
-    images[0, 4, 4, 0] = np.nan
-    result = kernels.median(images, 3, device="cuda")
-    result[0, 3:6, 3:6] = clean[0, 3:6, 3:6] = 0
-    np.testing.assert_array_equal(result, clean)
+@pytest.mark.parametrize("size", [2, 3, 6])
+@pytest.mark.parametrize("share", [0.03, 0.5])
+def test_median_orders_nan_last(cuda: Any, size: int, share: float) -> None:
+    images = draw((1, 9, 9, 2), "float32")
+    rng = np.random.default_rng(size)
+    images[rng.random(images.shape) < share] = np.nan
+    images[rng.random(images.shape) < share / 2] *= -1
+    result = kernels.median(images, size, device="cuda")
+    np.testing.assert_array_equal(result, reference.median(images, size))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,8 @@ NEEDS_DATA = {
 
 def modules():
     walk = pkgutil.walk_packages(keras_maskdef.__path__, "keras_maskdef.")
-    return [importlib.import_module(module.name) for module in walk]
+    names = [module.name for module in walk] + ["keras_maskdef.kernels"]
+    return [importlib.import_module(name) for name in sorted(set(names))]
 
 
 def documented():
@@ -77,6 +80,20 @@ def test_readme_examples():
     namespace = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)
+
+
+@pytest.mark.parametrize(
+    "example", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.name
+)
+def test_examples_run(example):
+    finished = subprocess.run(
+        [sys.executable, str(example), "--epochs", "1", "--images", "10"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "10 images" in finished.stdout
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from keras_maskdef import RandomGridMask, VotingEnsemble, datasets
-from keras_maskdef.architectures import lenet
 from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
 from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.score import Score
+from keras_maskdef.layers._structure import without_vote
 
 ATTACKS = [AttackSetting("fgsm", "linf", 0.1), AttackSetting("deepfool", "l2", 1.0)]
 ADAPTIVE = AttackSetting("bim", "linf", 0.1)
@@ -23,12 +23,7 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def defences():
-    keras.utils.set_random_seed(0)
-    classifier = lenet()
-    classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
-    images, labels, _ = datasets.sample("train[:1000]")
-    classifier.fit(images, labels, epochs=2, verbose=0)
+def defences(classifier):
     vote = VotingEnsemble(classifier, RandomGridMask(7, 0.25), votes=3)
     return {"bare": classifier, "vote": vote}
 
@@ -56,6 +51,15 @@ def test_defences_of_one_classifier_share_its_adversarial_images(evaluation, def
     _, crafted = evaluation
     assert [made.setting for made in crafted] == ATTACKS
     assert all(made.attacked is defences["bare"] for made in crafted)
+
+
+def test_a_model_around_a_vote_is_attacked_without_the_vote(defences):
+    inputs = keras.Input((28, 28, 1))
+    halved = keras.layers.Rescaling(0.5)(inputs)
+    bare = without_vote(keras.Model(inputs, defences["vote"](halved)))
+    assert without_vote(defences["vote"]) is defences["bare"]
+    x = datasets.sample("test[:3]").images
+    np.testing.assert_allclose(bare(x), defences["bare"](0.5 * x), rtol=1e-4, atol=1e-5)
 
 
 def test_scores_are_those_of_the_images(evaluation, defences, digits):

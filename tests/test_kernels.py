@@ -138,15 +138,33 @@ def test_median_equals_scipy_over_tiles(size: int, dtype: str) -> None:
         np.testing.assert_array_equal(kernels.median(x, size), expected)
 
 
-def test_median_where_images_hold_nan() -> None:
-    rng = np.random.default_rng(0)
-    x = drawn(rng, (4, 16, 17, 2), "float32")
-    x[rng.random(x.shape) < 0.03] = np.nan
-    for size in range(2, 8):
-        window = (1, size, size, 1)
-        touched = ndimage.maximum_filter(np.isnan(x), size=window, mode="reflect")
-        result, clean = kernels.median(x, size), reference.median(x, size)
-        np.testing.assert_array_equal(result[~touched], clean[~touched])
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_median_orders_nan_last_as_the_reference_does(data: st.DataObject) -> None:
+    size = data.draw(st.integers(2, 7))
+    x = data.draw(images(smallest=size)).astype("float32")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    share = data.draw(st.sampled_from([0.002, 0.05, 0.5, 1.0]))
+    negative_nan = np.copysign(np.float32(np.nan), np.float32(-1))
+    for nan in (np.float32(np.nan), negative_nan):
+        x = np.where(rng.random(x.shape) < share, nan, x)
+    out = filled_out(data, x.shape, x.dtype)
+    expected = reference.median(x, size)
+    check(lambda **more: kernels.median(x, size, **more), expected, x, out)
+
+
+@pytest.mark.parametrize("size", range(2, 8))
+@pytest.mark.parametrize("shape", [(1, 9, 700, 3), (2, 70, 16, 2), (1, 8, 9, 1)])
+def test_one_nan_is_found_wherever_it_is(size: int, shape: tuple[int, ...]) -> None:
+    """It is the first, the last or any value; one thread's rows or another's."""
+    rng = np.random.default_rng(size)
+    x = drawn(rng, shape, "float32")
+    x[x < 0.5] = np.inf
+    for place in (0, x.size - 1, *rng.integers(0, x.size, 4)):
+        holed = x.copy()
+        holed.flat[place] = np.nan
+        result = kernels.median(holed, size)
+        np.testing.assert_array_equal(result, reference.median(holed, size))
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -155,6 +173,7 @@ def test_bit_depth_of_uint8_is_the_formula_on_fractions(bits: int) -> None:
     x = np.arange(256, dtype="uint8").reshape(1, 16, 16, 1)
     expected = np.rint(255 * (np.rint(x / 255 * levels) / levels)).astype("uint8")
     np.testing.assert_array_equal(kernels.bit_depth(x, bits), expected)
+    np.testing.assert_array_equal(reference.bit_depth(x, bits), expected)
     assert len(np.unique(expected)) == 2**bits
 
 

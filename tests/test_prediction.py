@@ -16,19 +16,6 @@ def digits():
     return kmd.datasets.sample("test").images[:333]
 
 
-@pytest.fixture(scope="module")
-def classifier():
-    """Trained a little, so that votes are neither unanimous nor random."""
-    keras.utils.set_random_seed(0)
-    model = kmd.architectures.lenet()
-    ensemble = VotingEnsemble(model, RandomGridMask(7, 0.5))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    ensemble.compile("adam", loss)
-    images, labels, _ = kmd.datasets.sample("train[:2000]")
-    ensemble.fit(images, labels, epochs=2, verbose=0)
-    return model
-
-
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_early_exit_gives_the_labels_of_the_full_vote(classifier, digits, pooling):
     mask = RandomGridMask(7, 0.5)

@@ -43,6 +43,13 @@ def functional():
     return keras.Model(inputs, sequential()(inputs))
 
 
+def called(model):
+    """The model after it was called on a symbolic image, inside another."""
+    inputs = keras.Input((8, 8, 1))
+    keras.Model(inputs, model(inputs))
+    return model
+
+
 def softmax(logits):
     shifted = np.exp(logits - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
@@ -210,6 +217,19 @@ def test_compile_fit_evaluate_predict(build, pooling):
     assert ensemble.predict(x, verbose=0).shape == (32, 3)
 
 
+def test_under_xla():
+    """Keras' default on a GPU: the same vote, on XLA's own random stream."""
+    x, y = images(32), np.arange(32) % 3
+    ensemble = VotingEnsemble(sequential(), RandomGridMask(2, 0.0), votes=3)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ensemble.compile("sgd", loss, jit_compile=True)
+    expected = ensemble(x)
+    np.testing.assert_allclose(
+        ensemble.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5
+    )
+    assert np.isfinite(ensemble.fit(x, y, verbose=0).history["loss"]).all()
+
+
 @pytest.mark.parametrize(
     ("classifier", "expected"),
     [
@@ -219,6 +239,7 @@ def test_compile_fit_evaluate_predict(build, pooling):
         (keras.Sequential([sequential(), keras.layers.Softmax()]), False),
         (keras.Sequential([sequential(), keras.layers.Activation("softmax")]), False),
         (VotingEnsemble(sequential("softmax"), RandomGridMask(2)), False),
+        (called(VotingEnsemble(sequential(), RandomGridMask(2))), True),
         (sequential("relu"), None),
         (Subclassed(), None),
     ],

@@ -21,7 +21,9 @@ CLASSES = {
 class FoolboxAttack:
     """One attack of foolbox on one Keras model, whose call is compiled once."""
 
-    def __init__(self, name: str, norm: str, model: keras.Model, seed: int) -> None:
+    def __init__(
+        self, name: str, norm: str, model: keras.Model, image_shape: tuple, seed: int
+    ) -> None:
         foolbox = require("foolbox", "attacks")
         tf = require("tensorflow", "attacks")
         if keras.backend.backend() != "tensorflow":
@@ -33,7 +35,7 @@ class FoolboxAttack:
         self._tensorflow = tf
         gpus = tf.config.list_physical_devices("GPU")
         self._model = foolbox.TensorFlowModel(
-            compiled_logits(model),
+            compiled_logits(model, image_shape),
             bounds=(0, 1),
             device="/GPU:0" if gpus else "/CPU:0",
         )
@@ -50,16 +52,17 @@ class FoolboxAttack:
         return adversarial.numpy()
 
 
-def compiled_logits(model: keras.Model) -> Any:
+def compiled_logits(model: keras.Model, image_shape: tuple) -> Any:
     """A model's logits in inference mode, traced once for all batch sizes."""
     tf = require("tensorflow", "attacks")
     from_logits = infer_from_logits(model)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def logits(images: Any) -> Any:
         outputs = tf.cast(model(images, training=False), tf.float32)
         if from_logits:
             return outputs
         return tf.math.log(tf.maximum(outputs, keras.config.epsilon()))
 
-    return logits
+    # As a concrete function: TensorFlow would take one trace a model for retracing.
+    return logits.get_concrete_function(tf.TensorSpec((None, *image_shape)))

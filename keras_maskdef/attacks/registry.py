@@ -79,7 +79,7 @@ def craft(
     images, labels = check_attack_inputs(images, labels, epsilon)
     check_positive_int("batch_size", batch_size)
     check_labels(labels, model.compute_output_shape(images.shape)[-1])
-    attack = FoolboxAttack(name, norm, model, seed)
+    attack = FoolboxAttack(name, norm, model, images.shape[1:], seed)
     adversarial = np.empty_like(images)
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)

@@ -11,7 +11,7 @@ from keras_maskdef._version import __version__
 from keras_maskdef.attacks import craft, expectation_over_masks
 from keras_maskdef.evaluation.report import Report, Row
 from keras_maskdef.evaluation.score import Score
-from keras_maskdef.layers import VotingEnsemble
+from keras_maskdef.layers._structure import is_random, without_vote
 
 EOT_SAMPLES = 16
 JUDGEMENTS = 10
@@ -51,8 +51,8 @@ def evaluate(
     masks in each step. A randomised defence judges each image 10 times.
 
     Args:
-        defences: Models by the name of their column: classifiers, or
-            `VotingEnsemble`s around them.
+        defences: Models by the name of their column: classifiers, or models that
+            are or end in a `VotingEnsemble`, which is taken off for the bare one.
         images: Floats in [0, 1], `(n, height, width, channels)`.
         labels: Integers `(n,)`.
         attacks: Attacks on the bare classifiers.
@@ -66,12 +66,13 @@ def evaluate(
     rows = [
         Row("clean", None, None, "none", _judge_all(defences, images, labels, start))
     ]
+    targets = {name: without_vote(defence) for name, defence in defences.items()}
     crafted = []
     for setting in attacks:
         scores = {}
         made: dict[int, np.ndarray] = {}
         for name, defence in defences.items():
-            target = bare_classifier(defence)
+            target = targets[name]
             if id(target) not in made:
                 title = f"{_title(setting)}, {name}"
                 made[id(target)] = _craft(
@@ -82,11 +83,6 @@ def evaluate(
         rows.append(Row(*setting, "classifier", scores))
     rows.append(_adaptive_row(defences, images, labels, adaptive, seed, start))
     return Report(rows, _notes(rows[-1], len(images)), _settings(seed)), crafted
-
-
-def bare_classifier(defence: keras.Model) -> keras.Model:
-    """The classifier inside a defence."""
-    return defence.classifier if isinstance(defence, VotingEnsemble) else defence
 
 
 def _adaptive_row(
@@ -145,7 +141,7 @@ def _judge_all(
 
 def _judge(defence: keras.Model, images: np.ndarray, labels: np.ndarray) -> Score:
     """Mean over images and judgements; a single vote could be a lucky draw."""
-    judgements = JUDGEMENTS if isinstance(defence, VotingEnsemble) else 1
+    judgements = JUDGEMENTS if is_random(defence) else 1
     right = [
         defence.predict(images, batch_size=BATCH, verbose=0).argmax(-1) == labels
         for _ in range(judgements)

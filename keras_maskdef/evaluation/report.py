@@ -67,7 +67,7 @@ class Report:
             caption_justify="left",
             caption_style="not dim",
         )
-        table.add_column("attack")
+        table.add_column("attack", no_wrap=True)
         for name in self.defences:
             table.add_column(name, justify="right")
         for row in self.rows:

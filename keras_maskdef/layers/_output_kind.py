@@ -34,6 +34,8 @@ def _last_layer(model: Any) -> Any:
     if isinstance(model, keras.Sequential) and model.layers:
         return _last_layer(model.layers[-1])
     history = getattr(getattr(model, "output", None), "_keras_history", None)
-    if isinstance(model, keras.Model) and history is not None:
-        return _last_layer(history.operation)
+    layer = getattr(history, "operation", model)
+    # A subclassed model that was called on a symbolic image is its own layer.
+    if isinstance(model, keras.Model) and layer is not model:
+        return _last_layer(layer)
     return model

@@ -1,0 +1,79 @@
+"""Rounding to `2**bits` levels on a CPU."""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from ._vectors import wide
+
+_Fixed = tuple[np.uint16, np.uint16, np.uint16]  # factor, bias, shift
+
+
+@njit(nogil=True)
+def round_floats(
+    first: int, last: int, images: np.ndarray, out: np.ndarray, levels: int
+) -> None:
+    wide()
+    scale = np.float32(levels)
+    for i in range(np.uint64(first), np.uint64(last)):
+        out[i] = np.rint(images[i] * scale) / scale
+
+
+def _lower_scaled(typing: Any, value: Any, factor: Any, bias: Any, shift: Any) -> Any:
+    """Returns `(value * factor + bias) >> shift` of a byte, in 16 bits.
+
+    Numba's own integers have 64 bits, which leaves 8 of them to a vector, not 32.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, factor, bias, shift = arguments
+        product = builder.mul(builder.zext(value, ir.IntType(16)), factor)
+        scaled = builder.lshr(builder.add(product, bias), shift)
+        return builder.trunc(scaled, ir.IntType(8))
+
+    return types.uint8(types.uint8, types.uint16, types.uint16, types.uint16), emit
+
+
+_scaled: Any = intrinsic(_lower_scaled)
+
+
+@njit(nogil=True)
+def _round_bytes(
+    first: int,
+    last: int,
+    images: np.ndarray,
+    out: np.ndarray,
+    down: _Fixed,
+    up: _Fixed,
+) -> None:
+    wide()
+    down_factor, down_bias, down_shift = down
+    up_factor, up_bias, up_shift = up
+    for i in range(np.uint64(first), np.uint64(last)):
+        level = _scaled(images[i], down_factor, down_bias, down_shift)
+        out[i] = _scaled(level, up_factor, up_bias, up_shift)
+
+
+def round_bytes(
+    first: int, last: int, images: np.ndarray, out: np.ndarray, bits: int
+) -> None:
+    """Rounds bytes to the levels of 1 to 7 bits."""
+    levels = 2**bits - 1
+    down = _fixed_point(levels, 255, shift=16 - bits)
+    up = _fixed_point(255, levels, shift=8)
+    _round_bytes(first, last, images, out, down, up)
+
+
+def _fixed_point(numerator: int, denominator: int, shift: int) -> _Fixed:
+    """Returns a factor, bias and shift that round `x * numerator / denominator`.
+
+    Half of what the rounded factor lacks for the largest `x`, the denominator, is in
+    the bias. That this is exact for every byte and number of bits is for the tests.
+    """
+    product = numerator << shift
+    factor = (2 * product + denominator) // (2 * denominator)
+    bias = (1 << (shift - 1)) + (product - factor * denominator) // 2
+    return np.uint16(factor), np.uint16(bias), np.uint16(shift)
