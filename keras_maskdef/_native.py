@@ -72,7 +72,25 @@ def pays() -> bool:
     import tensorflow as tf
 
     on_cpu = all(d.device_type == "CPU" for d in tf.config.get_visible_devices())
-    return on_cpu and not _is_compiled() and not _is_saved()
+    return on_cpu and not is_compiled() and not _is_saved()
+
+
+def is_compiled() -> bool:
+    """Whether the operations called now go to XLA.
+
+    On JAX all do. On TensorFlow this is how its own loops find out. It covers
+    `jit_compile=True` of a model or a `tf.function`, also from within nested
+    functions, loops and branches, and TPUs. Automatic clustering is not seen; it
+    leaves callbacks out by itself.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return keras.backend.backend() == "jax"
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    return control_flow_util.GraphOrParentsInXlaContext(
+        tf.compat.v1.get_default_graph()
+    )
 
 
 def with_gradient(
@@ -106,7 +124,7 @@ def _call_from_tensorflow(
     if tf.executing_eagerly():
         # Unlike `images.numpy()`, a view.
         return tf.convert_to_tensor(kernel(memoryview(images)))
-    if _is_compiled():
+    if is_compiled():
         raise ValueError(
             "A native kernel cannot be part of a function that XLA compiles. Expected "
             '`implementation` "auto" or "ops". Received: implementation="native"'
@@ -153,21 +171,6 @@ def _mark_of_this_process() -> str:
         variable = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], shared_name=name)
         tf.raw_ops.AssignVariableOp(resource=variable, value=True)
     return name
-
-
-def _is_compiled() -> bool:
-    """Whether TensorFlow traces for XLA.
-
-    This is how TensorFlow's own loops find out. It covers `jit_compile=True` of a
-    model or a `tf.function`, also from within nested functions, loops and branches,
-    and TPUs. Automatic clustering leaves callbacks out by itself.
-    """
-    import tensorflow as tf
-    from tensorflow.python.ops import control_flow_util
-
-    return control_flow_util.GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
-    )
 
 
 def _is_saved() -> bool:

@@ -17,26 +17,26 @@ FILTERS = {
 }
 
 
-def ways_by_jax(layer):
+def ways_by_jax(layer, images, upstream):
     import jax
 
     by_batch = jax.vmap(lambda images: layer(images[None])[0])
     for call in (layer, jax.jit(layer), by_batch):
-        filtered, pull_back = jax.vjp(call, IMAGES)
-        yield filtered, *pull_back(UPSTREAM)
+        filtered, pull_back = jax.vjp(call, images)
+        yield filtered, *pull_back(upstream)
 
 
-def ways_by_torch(layer):
+def ways_by_torch(layer, images, upstream):
     import torch
 
     calls = [layer]
     if layer.implementation == "native":
         calls.append(torch.compile(layer, backend="aot_eager"))
     for call in calls:
-        images = torch.tensor(IMAGES, requires_grad=True)
-        filtered = call(images)
-        (filtered * torch.tensor(UPSTREAM)).sum().backward()
-        yield filtered, images.grad
+        tensor = torch.tensor(images, requires_grad=True)
+        filtered = call(tensor)
+        filtered.backward(torch.tensor(upstream))
+        yield filtered, tensor.grad
 
 
 def same(result, expected):
@@ -44,10 +44,10 @@ def same(result, expected):
     np.testing.assert_array_equal(result, expected)
 
 
-def ways(layer):
+def ways(layer, images=IMAGES, upstream=UPSTREAM):
     """Yields the filtered images and their gradient, called in several ways."""
-    backend = keras.backend.backend()
-    return ways_by_jax(layer) if backend == "jax" else ways_by_torch(layer)
+    by_backend = {"jax": ways_by_jax, "torch": ways_by_torch}
+    return by_backend[keras.backend.backend()](layer, images, upstream)
 
 
 def check_filter(name, implementation):
@@ -63,6 +63,13 @@ def check_filter(name, implementation):
         IMAGES.astype("float16").astype("float32"), *parameters
     )
     same(half(IMAGES), single.astype("float16"))
+
+
+def check_every_level():
+    images = np.arange(256, dtype="float32").reshape(1, 16, 16, 1) / np.float32(255)
+    for bits in range(1, 9):
+        for filtered, _ in ways(kmd.BitDepthReduction(bits), images, images):
+            same(filtered, kernels.bit_depth(images, bits))
 
 
 def check_exact_gradients(implementation):
@@ -103,6 +110,7 @@ def check_torch_operator():
 
 if keras.backend.backend() == "torch":
     check_torch_operator()
+check_every_level()
 for implementation in ("ops", "native"):
     for name in FILTERS:
         check_filter(name, implementation)

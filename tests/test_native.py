@@ -216,7 +216,6 @@ images = np.random.default_rng(0).random((64, 12, 10, 3)).astype("float32")
 for layer, expected in (
     (kmd.BitDepthReduction(3, implementation="native"), kernels.bit_depth(images, 3)),
     (kmd.MedianFilter(3), kernels.median(images, 3)),
-    (kmd.MedianFilter(4, implementation="native"), kernels.median(images, 4)),
     (kmd.NonLocalMeans(4), kernels.nl_means(images, 4, 3, 13)),
 ):
     for batch in (1, 16):
