@@ -283,17 +283,26 @@ def test_a_step_of_fit_trains_layers_before_and_after(
         assert (part.get_weights()[0] != weight).any()
 
 
-def test_not_a_number_stays_near():
-    images = random_images((1, 9, 9, 1))
-    images[0, 4, 4] = np.nan
-    for implementation in IMPLEMENTATIONS:
-        rounded = BitDepthReduction(3, implementation=implementation)(images)
-        check_pixels(rounded, reference.bit_depth(images, 3))
-        result = np.array(MedianFilter(3, implementation=implementation)(images))
-        far = np.ones_like(images, dtype=bool)
-        far[0, 3:6, 3:6] = False
-        clean = reference.median(np.nan_to_num(images), 3)
-        np.testing.assert_array_equal(result[far], clean[far])
+@EVERY_IMPLEMENTATION
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_median_puts_not_a_number_last(size, implementation, jit_compile):
+    if jit_compile and implementation == "native":
+        return
+    images = random_images((3, 9, 9, 2))
+    kind = np.random.default_rng(1).integers(0, 5, images.shape)
+    images[kind == 0], images[kind == 1], images[kind == 2] = np.nan, np.inf, -np.inf
+    layer = MedianFilter(size, implementation=implementation)
+    function = tf.function(layer, jit_compile=jit_compile)
+    check_pixels(function(tf.constant(images)), reference.median(images, size))
+
+
+@EVERY_IMPLEMENTATION
+def test_bit_depth_keeps_not_a_number(implementation):
+    images = random_images()
+    images[0, 0, :3, 0] = np.nan, np.inf, -np.inf
+    layer = BitDepthReduction(3, implementation=implementation)
+    check_pixels(layer(images), reference.bit_depth(images, 3))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_maskdef.kernels._median_networks import Network, Wires
@@ -41,7 +42,7 @@ def median(images: Any, size: int) -> Any:
     """Returns the median of every window; see `keras_maskdef.kernels.median`.
 
     Each column of a window is sorted once for all windows it lies in, as in the CPU
-    kernel: 18 steps of min and max for 3x3.
+    kernel: 18 steps of min and max for 3x3. NaN counts as larger than infinity.
 
     Args:
         images: float tensor of shape (B, H, W, C); B, H and W may be unknown.
@@ -50,6 +51,14 @@ def median(images: Any, size: int) -> Any:
     Returns:
         A tensor of the shape and dtype of `images`.
     """
+    # `minimum` would pass NaN on, where sorting puts it last.
+    missing = ops.isnan(images)
+    medians = _median_of_numbers(ops.where(missing, np.inf, images), size)
+    counts = _window_sums(ops.cast(missing, images.dtype), size)
+    return ops.where(counts < size * size - size * size // 2, medians, np.nan)
+
+
+def _median_of_numbers(images: Any, size: int) -> Any:
     padded = _mirror(_mirror(images, 1, size), 2, size)
     rows = [_shifted(padded, 1, i, size) for i in range(size)]
     network, wires = _TensorNetwork(), _names("row", size)
@@ -88,6 +97,12 @@ def median_gradient(images: Any, medians: Any, upstream: Any, size: int) -> Any:
             around = ((0, 0), (y, size - 1 - y), (x, size - 1 - x), (0, 0))
             routed = routed + ops.pad(part, around)
     return _fold(_fold(routed, 1, size), 2, size)
+
+
+def _window_sums(images: Any, size: int) -> Any:
+    padded = _mirror(_mirror(images, 1, size), 2, size)
+    columns = sum(_shifted(padded, 1, i, size) for i in range(size))
+    return sum(_shifted(columns, 2, i, size) for i in range(size))
 
 
 def _selected(lists: list[list[Any]], size: int) -> Any:

@@ -46,7 +46,7 @@ class MedianFilter(ImageFilter):
         images: Floating point images of any value range, `(batch, height, width,
             channels)`, or one image without the batch axis (or both with the
             channels first), no smaller than the window. The batch, height and width
-            may be unknown. Where a window holds NaN, the result is one of its values.
+            may be unknown. NaN counts as larger than infinity.
 
     Returns:
         Images of the shape and dtype of `images`.
