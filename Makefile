@@ -10,7 +10,7 @@ demo: $(VENV)/.demo
 	$(BIN)/maskdef demo --output demo-output
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
