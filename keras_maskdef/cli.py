@@ -52,7 +52,12 @@ def _train(options: argparse.Namespace, console: Console) -> None:
 
     from keras_maskdef._progress import progress_bars
     from keras_maskdef.recipes.mad import Recipe
-    from keras_maskdef.recipes.training import paper_vote, partition_vote, train
+    from keras_maskdef.recipes.training import (
+        paper_vote,
+        partition_mask,
+        partition_vote,
+        train,
+    )
 
     keras.utils.set_random_seed(options.seed)
     recipe = Recipe(
@@ -62,6 +67,8 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         options.mask_rate,
         epochs=options.epochs,
     )
+    if options.vote == "partition":
+        partition_mask(recipe)  # fails now, not after the training
     data = _load(options, console)
     with progress_bars(console) as start:
         masked = options.vote != "none"
@@ -137,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     train = _command(commands, "train", _train, "train a classifier under masks")
     train.add_argument("--architecture", choices=_ARCHITECTURES, default="lenet")
     train.add_argument("--cell-size", type=_count, default=7, help="in pixels")
-    train.add_argument("--mask-rate", type=float, default=0.75)
+    train.add_argument("--mask-rate", type=_rate, default=0.75)
     train.add_argument("--epochs", type=_count, default=20)
     train.add_argument(
         "--vote",
@@ -184,6 +191,13 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, received {text}")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be in [0, 1), received {text}")
     return value
 
 

@@ -8,7 +8,6 @@ from keras_maskdef import _native
 from keras_maskdef.layers._arguments import check_odd_int, check_positive
 from keras_maskdef.layers._grid_mask_ops import channels
 from keras_maskdef.layers._image_filter import ImageFilter
-from keras_maskdef.layers._nl_means_ops import nl_means
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
@@ -103,6 +102,9 @@ class NonLocalMeans(ImageFilter):
         return _native.Kernel("nl_means", window)
 
     def ops_path(self, images: Any) -> Any:
+        # It brings numba along, which `import keras_maskdef` does without.
+        from keras_maskdef.layers._nl_means_ops import nl_means
+
         return nl_means(images, self.strength, self.patch_size, self.search_size)
 
     def get_config(self) -> dict[str, Any]:

@@ -55,9 +55,14 @@ def paper_vote(classifier: keras.Model, recipe: Recipe) -> VotingEnsemble:
 
 def partition_vote(classifier: keras.Model, recipe: Recipe) -> VotingEnsemble:
     """The library's recommendation: every cell seen once, geometric pooling."""
-    mask = RandomGridMask(recipe.cell_size, recipe.mask_rate, sampling="partition")
+    mask = partition_mask(recipe)
     votes = round(1 / (1 - recipe.mask_rate))
     return VotingEnsemble(classifier, mask, votes=votes, pooling="geometric")
+
+
+def partition_mask(recipe: Recipe) -> RandomGridMask:
+    """A mask whose consecutive views show each cell once."""
+    return RandomGridMask(recipe.cell_size, recipe.mask_rate, sampling="partition")
 
 
 class _Bar(keras.callbacks.Callback):
