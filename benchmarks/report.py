@@ -81,7 +81,9 @@ def paired(rows: list[dict[str, Any]]) -> list[str]:
 
 def cell(row: dict[str, Any]) -> str:
     time = f"{row['median_ms']:.3g}"
-    return time if row["library"] == OURS else f"{time} ({row['times_ours']:.3g})"
+    if row["library"] == OURS or "times_ours" not in row:
+        return time
+    return f"{time} ({row['times_ours']:.3g})"
 
 
 def chart(small: dict[str, Any], path: Path) -> None:

@@ -71,12 +71,25 @@ def measure(benchmark: Any, run: Callable[[], Any], moved: int, group: str) -> N
     run_and_wait()
     benchmark.group = group
     device = cuda.get_current_device()
+    kernel, shape, dtype = group.rsplit(" ", 2)
+    benchmark.extra_info.update(
+        kernel=f"CUDA {kernel}",
+        library=library_of(benchmark.name),
+        shape=[int(side) for side in shape.split("x")],
+        dtype=dtype,
+    )
     benchmark.extra_info["device"] = str(device.name)
     benchmark.extra_info["compute_capability"] = list(device.compute_capability)
     benchmark.pedantic(run_and_wait, rounds=50, iterations=4, warmup_rounds=3)
     if benchmark.stats is not None:  # None where benchmarks are disabled
         seconds = benchmark.stats.stats.median
         benchmark.extra_info["gigabytes_a_second"] = moved / seconds / 1e9
+
+
+def library_of(name: str) -> str:
+    if "cupy" in name:
+        return "CuPy"
+    return "device copy" if "copy" in name else "keras_maskdef"
 
 
 def group_of(kernel: str, shape: tuple[int, ...], dtype: str) -> str:

@@ -8,6 +8,11 @@ from keras_maskdef import kernels
 
 SHAPES = [(256, 32, 32, 3), (256, 28, 28, 1), (64, 64, 64, 3), (16, 224, 224, 3)]
 STRENGTH, PATCH, SEARCH = 4, 3, 13
+LIBRARIES = {
+    "kernel": "keras_maskdef",
+    "opencv_loop": "OpenCV",
+    "bare_copy": "bare copy",
+}
 
 
 def opencv_loop(images, out):
@@ -54,7 +59,12 @@ def test_nl_means(benchmark, levels, dtype, contender):
     opencv = opencv_loop if dtype == "uint8" else opencv_loop_on_floats
     run = {"kernel": kernel, "opencv_loop": opencv, "bare_copy": bare_copy}[contender]
     benchmark.group = f"nl_means {'x'.join(map(str, images.shape))} {dtype}"
-    benchmark.extra_info["contender"] = contender
+    benchmark.extra_info.update(
+        kernel="nl_means 13-3-4",
+        library=LIBRARIES[contender],
+        shape=list(images.shape),
+        dtype=dtype,
+    )
     out = np.empty_like(images)
     benchmark.pedantic(run, args=(images, out), rounds=5, warmup_rounds=1)
     if contender != "bare_copy":
