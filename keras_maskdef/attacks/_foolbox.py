@@ -27,7 +27,7 @@ class FoolboxAttack:
         foolbox = require("foolbox", "attacks")
         tf = require("tensorflow", "attacks")
         if keras.backend.backend() != "tensorflow":
-            raise NotImplementedError(
+            raise ValueError(
                 "Attacks run on the TensorFlow backend only for now. "
                 f"Received: keras.backend.backend()={keras.backend.backend()!r}"
             )
