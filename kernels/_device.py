@@ -12,6 +12,7 @@ without a copy where `value` is on the device, an upload where it is not) and
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,8 @@ def choose(device: str, images: Any) -> "Place":
 
     A module of CUDA kernels is imported here and nowhere else, and only when needed.
     """
+    if device == "auto" and type(images) is np.ndarray:
+        return _cpu()
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(
             f"`device` must be 'auto', 'cpu' or 'cuda'. Received: device={device!r}"
@@ -40,6 +43,11 @@ def choose(device: str, images: Any) -> "Place":
         )
     if resident or device == "cuda":
         return Place(_cuda_module(), resident, upload=not resident)
+    return _cpu()
+
+
+@cache
+def _cpu() -> "Place":
     return Place(import_module(f"{__package__}.cpu"), resident=False, upload=False)
 
 

@@ -26,6 +26,9 @@ def split(
     saves. There are as many threads as `NUMBA_NUM_THREADS` says, by default one a core.
     """
     blocks = max(1, min(_threads(), jobs // max(1, smallest)))
+    if blocks == 1:
+        kernel(0, jobs, *arguments)
+        return
     bounds = [jobs * i // blocks for i in range(blocks + 1)]
     # The caller takes the first block, and any other that no thread has begun.
     later = []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 DTYPES = ("float32", "uint8")
+_DTYPES = tuple(map(np.dtype, DTYPES))  # to be compared in C: `str(dtype)` takes 7 us
 MAX_CHANNELS = 8
 
 
@@ -21,7 +22,7 @@ def check_images(images: Any, channels: Collection[int] = ()) -> None:
             "`images` must have the shape (batch, height, width, channels). "
             f"Received: images.shape={tuple(images.shape)}"
         )
-    if str(images.dtype) not in DTYPES:
+    if images.dtype not in _DTYPES:
         raise TypeError(
             f"`images` must be of dtype {' or '.join(DTYPES)}. "
             f"Received: images.dtype={images.dtype}"

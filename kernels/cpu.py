@@ -5,8 +5,6 @@ wrap around) and `a if a < b else b`, which is one instruction where `min` is a 
 for NaN. The functions take valid arguments; `keras_maskdef.kernels` checks them.
 """
 
-from typing import Any
-
 import numpy as np
 
 from . import _bit_depth, _grid_mask, _median, _median_rows
@@ -29,39 +27,36 @@ def grid_mask(
     """Fills `out` with the views of `images`; see `kernels.grid_mask`."""
     batch, height, width, channels = images.shape
     views = keep.reshape(-1, *keep.shape[-3:])
-    with _Flat(out) as flat:
-        bands = batch * views.shape[2]
-        row = width * channels * images.itemsize
-        cell = cell_size * channels * images.itemsize
-        split(
-            _grid_mask.mask_bands,
-            bands,
-            _SMALLEST_MASKED // max(1, row * cell_size * len(views)),
-            _flat(images).view(np.uint8),
-            _flat(views).view(np.uint8),
-            np.tile(fill, width + LINE).view(np.uint8),
-            flat.view(np.uint8),
-            *(len(views), batch, height, cell_size, row, cell),
-        )
+    bands = batch * views.shape[2]
+    row = width * channels * images.itemsize
+    cell = cell_size * channels * images.itemsize
+    flat = out.ravel()
+    split(
+        _grid_mask.mask_bands,
+        bands,
+        _SMALLEST_MASKED // max(1, row * cell_size * len(views)),
+        images.ravel().view(np.uint8),
+        views.ravel().view(np.uint8),
+        np.tile(fill, width + LINE).view(np.uint8),
+        flat.view(np.uint8),
+        *(len(views), batch, height, cell_size, row, cell),
+    )
+    _write_back(flat, out)
 
 
 def bit_depth(images: np.ndarray, bits: int, out: np.ndarray) -> None:
     """Fills `out` with `images` on `2**bits` levels; see `kernels.bit_depth`."""
-    with _Flat(out) as flat:
-        source = _flat(images)
-        if images.dtype == np.float32:
-            levels = 2**bits - 1
-            split(
-                *(_bit_depth.round_floats, flat.size, _SMALLEST_ROUNDED),
-                *(source, flat, levels),
-            )
-        elif bits == 8:
-            np.copyto(flat, source)
-        else:
-            split(
-                *(_bit_depth.round_bytes, flat.size, _SMALLEST_ROUNDED),
-                *(source, flat, bits),
-            )
+    source, flat = images.ravel(), out.ravel()
+    if images.dtype == np.float32:
+        levels = 2**bits - 1
+        arguments = (flat.size, _SMALLEST_ROUNDED, source, flat, levels)
+        split(_bit_depth.round_floats, *arguments)
+    elif bits == 8:
+        np.copyto(flat, source)
+    else:
+        arguments = (flat.size, _SMALLEST_ROUNDED, source, flat, bits)
+        split(_bit_depth.round_bytes, *arguments)
+    _write_back(flat, out)
 
 
 def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
@@ -81,23 +76,24 @@ def _filter(
 ) -> None:
     """Fills `out` with medians, and sets `holds_nan` where `images` hold any."""
     batch, height, width, channels = images.shape
-    with _Flat(out) as flat:
-        if size <= _median_rows.LARGEST:
-            split(
-                _median_rows.kernel(size, channels),
-                batch * height,
-                _SMALLEST_FILTERED // (width * channels),
-                *(_flat(images), flat, holds_nan, height, width),
-            )
-            return
+    flat = out.ravel()
+    if size <= _median_rows.LARGEST:
+        split(
+            _median_rows.kernel(size, channels),
+            batch * height,
+            _SMALLEST_FILTERED // (width * channels),
+            *(images.ravel(), flat, holds_nan, height, width),
+        )
+    else:
         tiling = _median.tiling(images.shape)
         split(
             _median.kernel(size),
             tiling.total,
             _SMALLEST_FILTERED // max(1, images.size // tiling.total),
-            *(_flat(images), flat, holds_nan, height, width, channels),
+            *(images.ravel(), flat, holds_nan, height, width, channels),
             *(tiling.rows, tiling.columns),
         )
+    _write_back(flat, out)
 
 
 def _ordered(bits: np.ndarray) -> np.ndarray:
@@ -107,21 +103,7 @@ def _ordered(bits: np.ndarray) -> np.ndarray:
     return np.where(is_nan, np.int32(0x7FFFFFFF), keys)
 
 
-class _Flat:
-    """A flat array to write in place of `out`, copied back where it is not a view."""
-
-    def __init__(self, out: np.ndarray) -> None:
-        self._out = out
-
-    def __enter__(self) -> np.ndarray:
-        contiguous = self._out.flags.c_contiguous
-        self._written = self._out if contiguous else np.empty_like(self._out, order="C")
-        return self._written.reshape(-1)
-
-    def __exit__(self, *error: Any) -> None:
-        if self._written is not self._out:
-            np.copyto(self._out, self._written)
-
-
-def _flat(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array).reshape(-1)
+def _write_back(flat: np.ndarray, out: np.ndarray) -> None:
+    """Copies a result to `out`, where `out.ravel()` could not be a view of it."""
+    if not out.flags.c_contiguous:
+        np.copyto(out, flat.reshape(out.shape))

@@ -177,6 +177,22 @@ def test_bit_depth_of_uint8_is_the_formula_on_fractions(bits: int) -> None:
     assert len(np.unique(expected)) == 2**bits
 
 
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_bit_depth_equals_the_division_to_the_last_bit(bits: int) -> None:
+    rng = np.random.default_rng(bits)
+    levels = np.arange(2**bits) / (2**bits - 1)
+    exponents = rng.uniform(-44, 38, 20_000)
+    special = [np.inf, -np.inf, np.nan, 0.0, -0.0, -1e-3, 3.4e38, -3.4e38, 1e-45]
+    values = rng.standard_normal(20_000) * 10.0**exponents
+    flat = np.concatenate([levels, special, rng.random(20_000), values])
+    x = flat.astype("float32").reshape(1, 1, -1, 1)
+    with np.errstate(over="ignore"):
+        expected = reference.bit_depth(x, bits)
+    result = kernels.bit_depth(x, bits)
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(np.signbit(result), np.signbit(expected))
+
+
 def test_bit_depth_rounds_half_to_even_and_keeps_nan() -> None:
     x = np.array([0.5, 0.500001, -0.25, 1.5, np.nan, np.inf], "float32")
     result = kernels.bit_depth(x.reshape(1, 1, 6, 1), bits=1).ravel()
