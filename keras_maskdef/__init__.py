@@ -1,25 +1,32 @@
 """Mask-based adversarial defence for Keras image classifiers."""
 
-from keras_maskdef import architectures, attacks, datasets
+from keras_maskdef import architectures, attacks, datasets, losses
 from keras_maskdef._version import __version__
+from keras_maskdef.assembly import defend
+from keras_maskdef.callbacks import AlternatingTraining
 from keras_maskdef.layers import (
     BitDepthReduction,
     MedianFilter,
     NonLocalMeans,
     RandomGridMask,
+    SparseFeatureMasker,
     VotingEnsemble,
 )
 from keras_maskdef.prediction import predict
 
 __all__ = [
+    "AlternatingTraining",
     "BitDepthReduction",
     "MedianFilter",
     "NonLocalMeans",
     "RandomGridMask",
+    "SparseFeatureMasker",
     "VotingEnsemble",
     "__version__",
     "architectures",
     "attacks",
     "datasets",
+    "defend",
+    "losses",
     "predict",
 ]

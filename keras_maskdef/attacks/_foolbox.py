@@ -8,6 +8,8 @@ import numpy as np
 from keras_maskdef._extra import require
 from keras_maskdef.layers._output_kind import infer_from_logits
 
+# Attacks whose number and size of steps can be chosen.
+ITERATIVE = ("bim", "pgd")
 # The name and norm of an attack here, and the class of foolbox that runs it.
 CLASSES = {
     ("fgsm", "linf"): "LinfFastGradientAttack",
@@ -22,7 +24,13 @@ class FoolboxAttack:
     """One attack of foolbox on one Keras model, whose call is compiled once."""
 
     def __init__(
-        self, name: str, norm: str, model: keras.Model, image_shape: tuple, seed: int
+        self,
+        name: str,
+        norm: str,
+        model: keras.Model,
+        image_shape: tuple,
+        seed: int,
+        **options: Any,
     ) -> None:
         foolbox = require("foolbox", "attacks")
         tf = require("tensorflow", "attacks")
@@ -31,7 +39,7 @@ class FoolboxAttack:
                 "Attacks run on the TensorFlow backend only for now. "
                 f"Received: keras.backend.backend()={keras.backend.backend()!r}"
             )
-        self._attack = getattr(foolbox.attacks, CLASSES[name, norm])()
+        self._attack = getattr(foolbox.attacks, CLASSES[name, norm])(**options)
         self._tensorflow = tf
         gpus = tf.config.list_physical_devices("GPU")
         self._model = foolbox.TensorFlowModel(

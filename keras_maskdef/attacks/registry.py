@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef.attacks._foolbox import CLASSES, FoolboxAttack
+from keras_maskdef.attacks._foolbox import CLASSES, ITERATIVE, FoolboxAttack
 from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
-from keras_maskdef.layers._arguments import check_positive_int
+from keras_maskdef.layers._arguments import check_positive, check_positive_int
 
 
 def available() -> list[tuple[str, str]]:
@@ -25,6 +25,8 @@ def craft(
     norm: str = "linf",
     batch_size: int = 128,
     seed: int = 0,
+    steps: int | None = None,
+    step_size: float | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Crafts adversarial images against a model, with foolbox's default settings.
@@ -45,6 +47,9 @@ def craft(
         batch_size: Integer, images attacked at once.
         seed: Integer for the attack's random start. It sets TensorFlow's global
             seed, which foolbox draws from.
+        steps: Integer, the steps of BIM or PGD, where not foolbox's.
+        step_size: Float, the size of a step of BIM or PGD, on the scale of the images,
+            where not foolbox's.
         on_batch: Called after each batch with the number of images done in it.
 
     Returns:
@@ -52,9 +57,9 @@ def craft(
         anything is for the caller to judge, on fresh masks.
 
     Raises:
-        ValueError: For an unknown attack, images outside [0, 1] or NaN, labels
-            that do not fit, or a model that does not tell whether it returns
-            logits.
+        ValueError: For an unknown attack, steps for one that has none, images outside
+            [0, 1] or NaN, labels that do not fit, or a model that does not tell
+            whether it returns logits.
         ImportError: If foolbox is not installed.
 
     Example:
@@ -79,7 +84,8 @@ def craft(
     images, labels = check_attack_inputs(images, labels, epsilon)
     check_positive_int("batch_size", batch_size)
     check_labels(labels, model.compute_output_shape(images.shape)[-1])
-    attack = FoolboxAttack(name, norm, model, images.shape[1:], seed)
+    options = _step_options(name, steps, step_size)
+    attack = FoolboxAttack(name, norm, model, images.shape[1:], seed, **options)
     adversarial = np.empty_like(images)
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)
@@ -87,3 +93,19 @@ def craft(
         if on_batch:
             on_batch(len(images[batch]))
     return adversarial
+
+
+def _step_options(
+    name: str, steps: int | None, step_size: float | None
+) -> dict[str, Any]:
+    if name not in ITERATIVE and (steps, step_size) != (None, None):
+        raise ValueError(
+            f"`steps` and `step_size` are for {' and '.join(ITERATIVE)} only. "
+            f"Received: name={name!r}, steps={steps}, step_size={step_size}"
+        )
+    options: dict[str, Any] = {}
+    if steps is not None:
+        options["steps"] = check_positive_int("steps", steps)
+    if step_size is not None:
+        options["abs_stepsize"] = check_positive("step_size", step_size)
+    return options

@@ -35,6 +35,16 @@ def check_positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_not_negative(name: str, value: Any) -> float:
+    numeric = isinstance(value, Real) and not isinstance(value, bool)
+    if not numeric or not 0.0 <= value < math.inf:
+        raise ValueError(
+            f"`{name}` must be a finite number of at least 0. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)
+
+
 def check_fraction(name: str, value: Any) -> float:
     try:
         fraction = float(value)

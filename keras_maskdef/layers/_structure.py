@@ -1,11 +1,25 @@
 """What a model is made of, as far as defences are concerned."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 from keras_maskdef.layers.voting_ensemble import VotingEnsemble
+
+
+def as_filters(name: str, value: Any) -> tuple[keras.layers.Layer, ...]:
+    """One layer, a sequence of layers, or nothing, as a tuple."""
+    if value is None:
+        return ()
+    layers = value if isinstance(value, Sequence) else [value]
+    if not all(isinstance(layer, keras.layers.Layer) for layer in layers):
+        raise TypeError(
+            f"`{name}` must be a Keras layer or a sequence of layers. "
+            f"Received: {name}={value!r}"
+        )
+    return tuple(layers)
 
 
 def is_random(model: Any) -> bool:

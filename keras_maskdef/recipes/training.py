@@ -42,7 +42,7 @@ def train(
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         verbose=0,
-        callbacks=[_Bar(start(title, recipe.epochs * steps))],
+        callbacks=[Bar(start(title, recipe.epochs * steps))],
     )
     return classifier, history.history
 
@@ -65,7 +65,7 @@ def partition_mask(recipe: Recipe) -> RandomGridMask:
     return RandomGridMask(recipe.cell_size, recipe.mask_rate, sampling="partition")
 
 
-class _Bar(keras.callbacks.Callback):
+class Bar(keras.callbacks.Callback):
     def __init__(self, advance) -> None:  # type: ignore[no-untyped-def]
         super().__init__()
         self._advance = advance

@@ -1,0 +1,48 @@
+"""Shuffled batches of arrays."""
+
+import keras
+import numpy as np
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches of arrays in an order that follows from the seed and the epoch alone.
+
+    `fit`'s own shuffling draws from global generators, so that a `fit` within another
+    would change the batches of the outer one, and a resumed training could not repeat
+    them.
+
+    Args:
+        arrays: Arrays of one length: images, or images and labels.
+        batch_size: Images a batch; the last may have fewer.
+        seed: Integer.
+        steps: Batches an epoch, at most all; each epoch draws them anew.
+    """
+
+    def __init__(
+        self,
+        arrays: tuple[np.ndarray, ...],
+        batch_size: int,
+        seed: int,
+        steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.arrays, self.batch_size = arrays, batch_size
+        self._seed, self._steps, self._order = seed, steps, np.empty(0, int)
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        rng = np.random.default_rng([self._seed, epoch])
+        self._order = rng.permutation(len(self.arrays[0]))
+
+    def on_epoch_end(self) -> None:
+        self.start_epoch(self._epoch + 1)
+
+    def __len__(self) -> int:
+        batches = -(-len(self.arrays[0]) // self.batch_size)
+        return batches if self._steps is None else min(batches, self._steps)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        start = index * self.batch_size
+        rows = self._order[start : start + self.batch_size]
+        return tuple(array[rows] for array in self.arrays)

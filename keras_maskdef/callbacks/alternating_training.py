@@ -1,0 +1,485 @@
+"""The training of SFM-Defense: a masker in turn with the classifier."""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_maskdef._batches import ShuffledBatches
+from keras_maskdef.callbacks import _backup
+from keras_maskdef.callbacks._compiled import compiled_call
+from keras_maskdef.callbacks._masker_data import (
+    batch_size_of,
+    image_shape,
+    masker_data,
+)
+from keras_maskdef.callbacks._masker_trainer import DEFENDED, MaskerTrainer
+from keras_maskdef.callbacks._random_state import kept_random_state
+from keras_maskdef.callbacks._train_view import present_next_step
+from keras_maskdef.callbacks.mask_warnings import (
+    EmptyMaskWarning,
+    FullMaskWarning,
+    IdentityOptimumWarning,
+)
+from keras_maskdef.layers import SparseFeatureMasker
+from keras_maskdef.layers._arguments import (
+    check_choice,
+    check_int,
+    check_not_negative,
+    check_positive,
+    check_positive_int,
+)
+from keras_maskdef.layers._structure import as_filters
+from keras_maskdef.losses import NORMS
+
+TRAIN_ON = ("filtered", "masked")
+EMPTY, FULL = 0.02, 0.98
+
+
+@keras.saving.register_keras_serializable(package="keras_maskdef")
+class AlternatingTraining(keras.callbacks.Callback):
+    """Trains a sparse feature masker in turn with the classifier that is being fit.
+
+    Given among the callbacks of an ordinary `classifier.fit`. After each epoch the
+    masker gets one pass over `data`, against the classifier as it is then, which serves
+    in inference mode as a fixed extractor of features. Only the masker learns in the
+    pass, from images alone: labels in `data` are not used. Afterwards
+    `defend(classifier, masker, filters)` is the defended model.
+
+    The classifier's weights, statistics, optimizer, flags and compiled step are those
+    of the same `fit` without the callback, but that its steps see the images through
+    `preprocessing`, or that and the mask, as `train_on` says.
+
+    What is logged, seen by callbacks later in the list, the progress bar and `history`:
+    `masker_loss`, its terms `masker_sparsity`, `masker_semantic` and
+    `masker_reconstruction` without their weights, `masker_density` (the mean of the
+    mask) and `masker_agreement` (the fraction of images whose class the mask leaves as
+    it was). They are NaN for epochs without a pass. With `validation_data` also
+    `val_masker_...` and `val_defended_accuracy`. To monitor one of them, say
+    `mode="min"` or `"max"`.
+
+    Note: Take care with the weights of the losses, see `keras_maskdef.losses`.
+
+    Args:
+        masker: `SparseFeatureMasker` to train.
+        data: Images for the masker's passes: `x`, `(x, y)`, a `tf.data.Dataset`,
+            `PyDataset` or `DataLoader` of batches. Arrays are shuffled by `seed`; the
+            others come in their own order.
+        preprocessing: Filter layer, or a sequence of them: T of Algorithm 1. What it
+            returns is what the masker and the classifier are trained on. It must keep
+            the shape and have no trainable weights.
+        sparsity_weight: Float, w1, at least 0.
+        semantic_weight: Float, w2, at least 0.
+        reconstruction_weight: Float, w3, at least 0. `None` takes it from `rho`.
+        rho: Float above 0, `w1 * sqrt(H * W * C) / w3` (for `norms="batch"` times
+            `sqrt(batch_size)`). Below 1 the mask of ones is optimal; the larger, the
+            sparser the mask.
+        norms: `"image"` or `"batch"`, see `keras_maskdef.losses`.
+        train_on: What the classifier learns from. `"filtered"`: `T(x)`, Algorithm 1.
+            `"masked"`: `T(x * mask(x))` from the first pass on, what the defended
+            model will give it.
+        optimizer: The masker's Keras optimizer, or its name.
+        pretraining_epochs: Integer, epochs of the classifier before the first pass.
+        steps_per_epoch: Integer, batches of a pass; all by default. Needed where `data`
+            has no end.
+        batch_size: Integer, for arrays; with `norms="batch"` also what `rho` is
+            computed with where `data` does not tell.
+        validation_data: `(x, y)` or a dataset of such batches, to evaluate on.
+        backup_dir: Folder where the masker and its optimizer are saved after each pass,
+            for a `fit` that resumes with `keras.callbacks.BackupAndRestore`. A pass
+            that was lost between the two backups is made up. Deleted at the end of the
+            training, as Keras does with its own.
+        verbose: 0 or 1, whether the passes show progress bars.
+        seed: Integer for the order of arrays.
+
+    Raises:
+        TypeError: For a `masker` that is none, `data` that can be iterated only once, a
+            `preprocessing` that is no layer.
+        ValueError: For an argument out of its range or `data` without a batch; when
+            `fit` begins, for a classifier that is not built, images of another shape
+            than it takes, a mask outside [0, 1], a `preprocessing` that changes the
+            shape or has trainable weights, or more than one replica.
+
+    Warns:
+        IdentityOptimumWarning: The weights have a `rho` below 1.
+        EmptyMaskWarning, FullMaskWarning: The density of a pass was below 0.02 or above
+            0.98: the training has collapsed.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_maskdef as kmd
+    >>> x, y = np.random.rand(64, 16, 16, 3).astype("float32"), np.arange(64) % 4
+    >>> classifier = keras.Sequential(
+    ...     [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    ... )
+    >>> classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
+    >>> network = kmd.architectures.attention_unet((16, 16, 3), widths=(4, 8))
+    >>> masker = kmd.SparseFeatureMasker(network)
+    >>> alternating = kmd.AlternatingTraining(masker, x)
+    >>> history = classifier.fit(x, y, epochs=2, callbacks=[alternating], verbose=0)
+    >>> len(history.history["masker_density"])
+    2
+
+    Reference:
+        Yu, Wang, Wang, Tian, Yu: SFM-Defense (2022), sections 4 and 5, Algorithm 1.
+    """
+
+    def __init__(
+        self,
+        masker: SparseFeatureMasker,
+        data: Any,
+        preprocessing: Any = None,
+        sparsity_weight: float = 2.5e-3,
+        semantic_weight: float = 1.0,
+        reconstruction_weight: float | None = None,
+        rho: float = 1.15,
+        norms: str = "image",
+        train_on: str = "filtered",
+        optimizer: Any = "adam",
+        pretraining_epochs: int = 0,
+        steps_per_epoch: int | None = None,
+        batch_size: int = 64,
+        validation_data: Any = None,
+        backup_dir: str | os.PathLike[str] | None = None,
+        verbose: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(masker, SparseFeatureMasker):
+            raise TypeError(
+                f"`masker` must be a SparseFeatureMasker. Received: masker={masker!r}"
+            )
+        self.masker = masker
+        self.preprocessing = as_filters("preprocessing", preprocessing)
+        self.sparsity_weight = check_not_negative("sparsity_weight", sparsity_weight)
+        self.semantic_weight = check_not_negative("semantic_weight", semantic_weight)
+        self.reconstruction_weight = (
+            None
+            if reconstruction_weight is None
+            else check_not_negative("reconstruction_weight", reconstruction_weight)
+        )
+        self.rho = check_positive("rho", rho)
+        self.norms = check_choice("norms", norms, NORMS)
+        self.train_on = check_choice("train_on", train_on, TRAIN_ON)
+        self.optimizer = keras.optimizers.get(optimizer)
+        self.pretraining_epochs = check_int("pretraining_epochs", pretraining_epochs, 0)
+        self.steps_per_epoch = (
+            None
+            if steps_per_epoch is None
+            else check_positive_int("steps_per_epoch", steps_per_epoch)
+        )
+        self.batch_size = check_positive_int("batch_size", batch_size)
+        self.seed = check_int("seed", seed, 0)
+        self.data = masker_data(data, self.batch_size, self.seed)
+        self.validation_data = validation_data
+        self.backup_dir = backup_dir
+        self.verbose = verbose
+        self._trainer: MaskerTrainer | None = None
+        self._views: dict[str, Callable[[Any], Any]] = {}
+        self._view: Callable[[Any], Any] | None = None
+        self._passes = 0
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if self._trainer is None or self._trained is not self.model:
+            self._prepare()
+        self._first_epoch = True
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        if self._first_epoch:
+            self._first_epoch = False
+            self._resume(epoch)
+        masked = self.train_on == "masked" and epoch > self.pretraining_epochs
+        self._view = self._views.get("masked" if masked else "filtered")
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        if self._view is not None:
+            present_next_step(self.model, self._view)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = {} if logs is None else logs
+        broken = not math.isfinite(logs.get("loss", 0.0))
+        if epoch < self.pretraining_epochs or broken:
+            logs.update(dict.fromkeys(self._names(), math.nan))
+            return
+        logs.update(self._pass(epoch))
+        self._report(logs)
+        self._save(epoch)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        if self.backup_dir is not None:
+            _backup.Backup(self.backup_dir).delete()
+
+    def get_config(self) -> dict[str, Any]:
+        """All arguments but `data` and `validation_data`, which no file can hold."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "masker": serialize(self.masker),
+            "preprocessing": [serialize(layer) for layer in self.preprocessing],
+            "optimizer": serialize(self.optimizer),
+            "backup_dir": None if self.backup_dir is None else str(self.backup_dir),
+            **{
+                name: getattr(self, name)
+                for name in (
+                    "sparsity_weight",
+                    "semantic_weight",
+                    "reconstruction_weight",
+                    "rho",
+                    "norms",
+                    "train_on",
+                    "pretraining_epochs",
+                    "steps_per_epoch",
+                    "batch_size",
+                    "verbose",
+                    "seed",
+                )
+            },
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], data: Any, validation_data: Any = None
+    ) -> "AlternatingTraining":
+        """Builds the callback again, with the data that its config does not hold."""
+        deserialize = keras.saving.deserialize_keras_object
+        built = {
+            "masker": deserialize(config["masker"]),
+            "preprocessing": [deserialize(layer) for layer in config["preprocessing"]],
+            "optimizer": deserialize(config["optimizer"]),
+        }
+        arguments = {**config, **built}
+        return cls(data=data, validation_data=validation_data, **arguments)
+
+    def _prepare(self) -> None:
+        """Checks all that needs the classifier, and builds the trainer."""
+        shape = self._check_classifier()
+        self.masker.build((None, *shape)) if not self.masker.built else None
+        self._check_mask(shape)
+        filters = self._check_preprocessing(shape)
+        weights = self._weights(shape)
+        self._trained = self.model
+        self._trainer = MaskerTrainer(
+            self.masker, self.model, filters, weights, self.norms
+        )
+        self._trainer.compile(
+            self.optimizer,
+            jit_compile=self.model.jit_compile,
+            run_eagerly=self.model.run_eagerly,
+        )
+        self._trainer.optimizer.build(self._trainer.trainable_variables)
+        self._views = {}
+        if filters is not None:
+            self._views["filtered"] = compiled_call(filters)
+        if self.train_on == "masked":
+            stack = [keras.Input(shape), self.masker, *self.preprocessing]
+            self._views["masked"] = compiled_call(keras.Sequential(stack))
+
+    def _pass(self, epoch: int) -> dict[str, float]:
+        """Trains the masker on the data once; it is as before if that fails."""
+        trainer = self._trainer
+        assert trainer is not None
+        trainer.take_snapshot()
+        if isinstance(self.data, ShuffledBatches):
+            self.data.start_epoch(epoch)
+        variables = self._variables()
+        before = _backup.values_of(variables)
+        try:
+            with kept_random_state():
+                history = trainer.fit(
+                    self.data,
+                    initial_epoch=epoch,
+                    epochs=epoch + 1,
+                    steps_per_epoch=self.steps_per_epoch,
+                    shuffle=False,
+                    verbose=self.verbose,
+                    callbacks=[keras.callbacks.TerminateOnNaN()],
+                ).history
+                results = {name: values[-1] for name, values in history.items()}
+                finite = math.isfinite(results["loss"])
+                if self.validation_data is not None and finite:
+                    results.update(self._validate())
+        except BaseException:
+            _backup.assign(variables, before)
+            raise
+        if not finite:
+            _backup.assign(variables, before)
+        self._passes += 1
+        renamed = {_renamed(name): float(value) for name, value in results.items()}
+        renamed.pop(f"masker_{DEFENDED}", None)
+        return renamed
+
+    def _validate(self) -> dict[str, float]:
+        data, labels = self.validation_data, None
+        if isinstance(data, Sequence) and not isinstance(data, keras.utils.PyDataset):
+            data, labels = data
+        results = self._trainer.evaluate(  # type: ignore[union-attr]
+            *((data,) if labels is None else (data, labels)),
+            batch_size=None if labels is None else self.batch_size,
+            verbose=0,
+            return_dict=True,
+        )
+        return {f"val_{name}": value for name, value in results.items()}
+
+    def _report(self, logs: dict) -> None:
+        if not math.isfinite(logs["masker_loss"]):
+            warnings.warn(
+                "The masker's loss is not finite: its pass is undone and the training "
+                "stops. A smaller learning rate may help.",
+                stacklevel=2,
+            )
+            self.model.stop_training = True
+            return
+        density = logs["masker_density"]
+        if density < EMPTY:
+            warnings.warn(
+                f"The mask hides nearly everything (density {density:.3f}). Give the "
+                "reconstruction more weight (a smaller `rho`), or sparsity less.",
+                EmptyMaskWarning,
+                stacklevel=2,
+            )
+        if density > FULL:
+            warnings.warn(
+                f"The mask hides nearly nothing (density {density:.3f}). Give sparsity "
+                "more weight, or the reconstruction less (a larger `rho`).",
+                FullMaskWarning,
+                stacklevel=2,
+            )
+
+    def _resume(self, epoch: int) -> None:
+        """Brings a masker that this process has not trained to where `epoch` begins."""
+        if self.backup_dir is None or self._passes:
+            return
+        backup = _backup.Backup(self.backup_dir)
+        last = epoch - 1
+        if last < self.pretraining_epochs:
+            backup.delete()
+            return
+        values = backup.load(last)
+        if values is not None:
+            _backup.assign(self._variables(), values)
+            return
+        earlier = backup.load(last - 1)
+        if earlier is not None:
+            _backup.assign(self._variables(), earlier)
+        elif last != self.pretraining_epochs:
+            warnings.warn(
+                f"`backup_dir` holds no masker of the epoch before {epoch}: the masker "
+                f"goes on as it is. Received: backup_dir={str(self.backup_dir)!r}",
+                stacklevel=2,
+            )
+            return
+        # Killed after the classifier's backup and before ours: the classifier is what
+        # it was at that epoch's end.
+        self._pass(last)
+        self._save(last)
+
+    def _save(self, epoch: int) -> None:
+        if self.backup_dir is not None:
+            values = _backup.values_of(self._variables())
+            _backup.Backup(self.backup_dir).save(epoch, values)
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.masker.variables, *self._trainer.optimizer.variables]  # type: ignore[union-attr]
+
+    def _names(self) -> list[str]:
+        metrics = [metric.name for metric in self._trainer.metrics]  # type: ignore[union-attr]
+        names = [f"masker_{name}" for name in metrics if name != DEFENDED]
+        if self.validation_data is not None:
+            names += [_renamed(f"val_{name}") for name in metrics]
+        return names
+
+    def _check_classifier(self) -> tuple:
+        model = self.model
+        if not model.built:
+            raise ValueError(
+                "The classifier must be built before the training: call it once, or "
+                f"give it a `keras.Input`. Received: {model!r}"
+            )
+        strategy = getattr(model, "distribute_strategy", None)
+        if getattr(strategy, "num_replicas_in_sync", 1) > 1:
+            raise ValueError(
+                "AlternatingTraining trains on one replica. Received: "
+                f"{strategy.num_replicas_in_sync} replicas"  # type: ignore[union-attr]
+            )
+        shape = image_shape(self.data)
+        if shape is None:
+            shape = tuple(model.input_shape)[1:]
+        try:
+            model.compute_output_spec(keras.KerasTensor((None, *shape)))
+        except Exception as error:
+            raise ValueError(
+                "`data` must hold images of the shape that the classifier takes. "
+                f"Received: images of shape {shape}, classifier={model!r}"
+            ) from error
+        return shape
+
+    def _check_mask(self, shape: tuple) -> None:
+        known = tuple(32 if side is None else side for side in shape)
+        probe = np.random.default_rng(0).random((4, *known), dtype="float32")
+        mask = ops.convert_to_numpy(ops.cast(self.masker.mask(probe), "float32"))
+        if not (mask.min() >= 0.0 and mask.max() <= 1.0):
+            raise ValueError(
+                "`masker.network` must return values in [0, 1]; its last activation "
+                f"should be a sigmoid. Received: values from {mask.min()} to "
+                f"{mask.max()}"
+            )
+
+    def _check_preprocessing(self, shape: tuple) -> keras.Model | None:
+        if not self.preprocessing:
+            return None
+        filters = keras.Sequential([keras.Input(shape), *self.preprocessing])
+        if tuple(filters.output_shape[1:]) != tuple(shape):
+            raise ValueError(
+                "`preprocessing` must keep the shape of the images. Received: "
+                f"{shape} in, {filters.output_shape[1:]} out"
+            )
+        if filters.trainable_variables:
+            raise ValueError(
+                "`preprocessing` must have no trainable weights. Received: "
+                f"preprocessing={self.preprocessing}"
+            )
+        return filters
+
+    def _weights(self, shape: tuple) -> tuple[float, float, float]:
+        values = None if None in shape else math.prod(shape)
+        if values is None:
+            if self.reconstruction_weight is None:
+                raise ValueError(
+                    "`reconstruction_weight` must be given where the size of the "
+                    f"images is not known. Received: images of shape {shape}"
+                )
+            return (
+                self.sparsity_weight,
+                self.semantic_weight,
+                self.reconstruction_weight,
+            )
+        if self.norms == "batch":
+            values *= batch_size_of(self.data) or self.batch_size
+        reach = self.sparsity_weight * math.sqrt(values)
+        weight = self.reconstruction_weight
+        if weight is None:
+            weight = reach / self.rho
+        rho = reach / weight if weight else math.inf
+        if rho < 1 and weight:
+            warnings.warn(
+                f"`rho` is {rho:.3g}: below 1 the mask of ones is the best there is, "
+                "whatever the images. Lower `reconstruction_weight` to under "
+                f"{reach:.3g}, or leave it out for `rho` to set it.",
+                IdentityOptimumWarning,
+                stacklevel=2,
+            )
+        return self.sparsity_weight, self.semantic_weight, weight
+
+
+def _renamed(name: str) -> str:
+    """`loss` is `masker_loss`; the defended model's accuracy is not the masker's."""
+    if name == f"val_{DEFENDED}":
+        return name
+    if name.startswith("val_"):
+        return f"val_masker_{name.removeprefix('val_')}"
+    return f"masker_{name}"

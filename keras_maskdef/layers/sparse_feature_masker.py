@@ -1,0 +1,172 @@
+"""The sparse feature masker of SFM-Defense."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_maskdef.architectures import attention_unet
+from keras_maskdef.layers._arguments import check_choice, check_images
+from keras_maskdef.layers._grid_mask_ops import spatial
+
+
+@keras.saving.register_keras_serializable(package="keras_maskdef")
+class SparseFeatureMasker(keras.layers.Layer):
+    """Multiplies images by a learned mask that keeps the features with meaning.
+
+    `call(x)` is `x * mask(x)`. The mask has one channel, which all channels of the
+    image share, and values in [0, 1]. `AlternatingTraining` trains it; before, the
+    mask is about 1/2 everywhere.
+
+    Note: The masker helps against attacks on the classifier behind it. An attacker
+    who differentiates through the masker meets no resistance: the README has figures.
+
+    Args:
+        network: Keras model or layer from images to a map of one channel, of their
+            height and width, with values in [0, 1] (the last activation should be a
+            sigmoid). `None` stands for `architectures.attention_unet` of the size of
+            the first images.
+        data_format: `"channels_last"` or `"channels_first"`, of images and mask; the
+            default is `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype` and so on, as for any Keras layer.
+
+    Call arguments:
+        images: Floating point images in [0, 1], `(batch, height, width, channels)`,
+            or with the channels first.
+        training: Boolean, given to the network (batch normalization, dropout).
+
+    Returns:
+        The masked images, of the shape and dtype of `images`.
+
+    Gradient:
+        Through both factors: `mask + images * d mask / d images`.
+
+    Raises:
+        ValueError: For images without four axes, or a network whose output is not one
+            channel of their size.
+        TypeError: For a `network` that is no Keras layer, or images that are not
+            floating point.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_maskdef as kmd
+    >>> masker = kmd.SparseFeatureMasker()
+    >>> images = np.full((2, 32, 32, 3), 0.5, "float32")
+    >>> masker(images).shape, masker.mask(images).shape
+    (TensorShape([2, 32, 32, 3]), TensorShape([2, 32, 32, 1]))
+
+    Reference:
+        Yu, Wang, Wang, Tian, Yu: SFM-Defense (2022), section 3.2.
+    """
+
+    def __init__(
+        self,
+        network: Any = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if network is not None and not isinstance(network, keras.layers.Layer):
+            raise TypeError(
+                "`network` must be a Keras model or layer, or None. "
+                f"Received: network={network!r}"
+            )
+        self.network = network
+        default = keras.config.image_data_format()
+        self.data_format = check_choice(
+            "data_format", data_format or default, ("channels_last", "channels_first")
+        )
+        if network is None and self.data_format != default:
+            raise ValueError(
+                "`network` must be given where `data_format` is not that of Keras, "
+                f"{default!r}. Received: network=None, data_format={data_format!r}"
+            )
+
+    def build(self, input_shape: tuple) -> None:
+        if self.network is None:
+            with _as_global(self.dtype_policy):
+                self.network = attention_unet(tuple(input_shape[1:]))
+        self._check_output(input_shape)
+        self.built = True
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        return images * ops.cast(self.mask(images, training), images.dtype)
+
+    def mask(self, images: Any, training: bool | None = None) -> Any:
+        """The mask for a batch of images.
+
+        Args:
+            images: As for a call.
+            training: As for a call.
+
+        Returns:
+            `(batch, height, width, 1)`, or `(batch, 1, height, width)`, in [0, 1], of
+            the dtype that the network returns.
+        """
+        images = ops.convert_to_tensor(images)
+        check_images(images)
+        if not self.built:
+            self.build(tuple(images.shape))
+        return self.network(images, training=training)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def compute_output_spec(self, images: Any, training: bool | None = None) -> Any:
+        check_images(images)
+        if not self.built:
+            self.build(tuple(images.shape))
+        return keras.KerasTensor(images.shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "data_format": self.data_format,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        network = keras.saving.deserialize_keras_object(
+            config["network"], custom_objects=custom_objects
+        )
+        return cls(**{**config, "network": network})
+
+    def _check_output(self, input_shape: tuple) -> None:
+        images = keras.KerasTensor(input_shape, dtype=self.compute_dtype)
+        if len(input_shape) != 4:
+            check_images(images)
+            raise ValueError(
+                "`images` must have a batch axis. "
+                f"Received: images.shape={tuple(input_shape)}"
+            )
+        if not self.network.built:
+            self.network(images)
+        output = self.network.compute_output_spec(images)
+        shape = tuple(getattr(output, "shape", ()))
+        expected = (input_shape[0], *spatial(input_shape, self.data_format))
+        axis = 3 if self.data_format == "channels_last" else 1
+        expected = (*expected[:axis], 1, *expected[axis:])
+        if len(shape) != 4 or any(
+            None not in pair and pair[0] != pair[1]
+            for pair in zip(shape, expected, strict=True)
+        ):
+            raise ValueError(
+                "`network` must return one channel of the images' height and width, "
+                f"the shape {expected}. Received: network={self.network!r}, which "
+                f"returns {output}"
+            )
+
+
+@contextmanager
+def _as_global(policy: Any) -> Iterator[None]:
+    """Functional models take the dtype policy of all their layers from there."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
