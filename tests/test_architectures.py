@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_maskdef.architectures import lenet, resnet18, resnet50, vgg16
+from keras_maskdef.architectures import convnet, lenet, resnet18, resnet50, vgg16
 
 SMALL = {
+    "convnet": (convnet, (32, 32, 3), {"width": 4}),
     "lenet": (lenet, (28, 28, 1), {}),
     "vgg16": (vgg16, (32, 32, 3), {"width": 0.25}),
     "resnet18": (resnet18, (32, 32, 3), {"width": 4}),
@@ -62,6 +63,7 @@ def test_published_sizes(build, trained, millions):
 @pytest.mark.parametrize(
     "build, count, millions",
     [
+        (convnet, 73_402, 9.9),
         (vgg16, 14_995_146, 313.5),
         (lambda: vgg16(width=0.25), 941_754, 19.9),
         (lambda: resnet18(width=16), 703_866, 35.0),
@@ -143,6 +145,7 @@ def test_channels_first_computes_the_same(name):
         (resnet18, (8, 8, 1)),
         (resnet18, (9, 31, 3)),
         (resnet50, [8, 8, 3]),
+        (convnet, (8, 9, 1)),
     ],
 )
 def test_any_size_from_the_smallest_on(build, shape):
@@ -151,14 +154,15 @@ def test_any_size_from_the_smallest_on(build, shape):
 
 
 @pytest.mark.parametrize(
-    "build, side", [(lenet, 15), (vgg16, 31), (resnet18, 7), (resnet50, 7)]
+    "build, side",
+    [(lenet, 15), (vgg16, 31), (resnet18, 7), (resnet50, 7), (convnet, 7)],
 )
 def test_too_small_an_image_is_an_error(build, side):
     with pytest.raises(ValueError, match=rf"at least {side + 1} pixels.*Received"):
         build((64, side, 3))
 
 
-@pytest.mark.parametrize("build", [lenet, vgg16, resnet18, resnet50])
+@pytest.mark.parametrize("build", [convnet, lenet, vgg16, resnet18, resnet50])
 @pytest.mark.parametrize(
     "shape", [(28, 28), (1, 28, 28, 1), (None, None, 3), (32, 32, 0), 32, (32.0, 32, 3)]
 )
@@ -167,14 +171,14 @@ def test_a_wrong_input_shape_is_an_error(build, shape):
         build(shape)
 
 
-@pytest.mark.parametrize("build", [lenet, vgg16, resnet18, resnet50])
+@pytest.mark.parametrize("build", [convnet, lenet, vgg16, resnet18, resnet50])
 @pytest.mark.parametrize("classes", [1, 0, -3, 2.5, True, None])
 def test_wrong_classes_are_an_error(build, classes):
     with pytest.raises(ValueError, match=r"`classes` must be .*Received: classes="):
         build((32, 32, 3), classes)
 
 
-@pytest.mark.parametrize("build", [vgg16, resnet18, resnet50])
+@pytest.mark.parametrize("build", [convnet, vgg16, resnet18, resnet50])
 @pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf"), True, "wide"])
 def test_a_wrong_width_is_an_error(build, width):
     with pytest.raises(ValueError, match=r"`width` must be .*Received: width="):

@@ -25,9 +25,11 @@ def attention_unet(
     joined first passes an additive attention gate: the coarser features decide, pixel
     by pixel, how much of it counts. A 1x1 convolution and a sigmoid make the map.
 
-    With the default widths, the authors' own: 1.98 million weights and 54 million
-    multiply-adds for a 32x32x3 image, 218 million for 64x64x3. With `(16, 32, 64)`:
-    0.12 million weights and 32 million or 127 million multiply-adds.
+    With the default widths, those of the authors' code: 2.23 million weights and 65
+    million multiply-adds for a 32x32x3 image, 260 million for 64x64x3. With `(16, 32,
+    64)`: 0.13 million weights and 34 million or 136 million multiply-adds. With four
+    times the default widths, as in other implementations: 35.6 million and 1034 million
+    or 4135 million.
 
     Args:
         input_shape: `(height, width, channels)`, at least 8x8; `(channels, height,

@@ -37,13 +37,13 @@ class SfmRecipe:
     """
 
     dataset: str = "cifar10"
-    architecture: str = "resnet18"
-    width: int | None = 8
+    architecture: str = "convnet"
+    width: int | None = 16
     masker_widths: tuple[int, ...] = (8, 16, 32)
     median: int = 2
-    rho: float = 1.15
+    rho: float = 1.07
     train_on: str = "masked"
-    pretraining_epochs: int = 5
+    pretraining_epochs: int = 4
     epochs: int = 8
     images: int | None = 20_000
     batch_size: int = 64
@@ -54,7 +54,7 @@ class SfmRecipe:
         return [MedianFilter(self.median)]
 
 
-CIFAR10_RESNET18 = SfmRecipe()
+CIFAR10_CONVNET = SfmRecipe()
 
 
 def pretrain(

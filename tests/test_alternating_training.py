@@ -1,0 +1,491 @@
+"""AlternatingTraining: what is logged, collapses, data of all kinds, bad input.
+
+That the classifier is left alone, what either of them sees, errors and resuming are
+in alternating_on_backend.py, run here on each backend that is installed.
+"""
+
+import csv
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_maskdef as kmd
+from keras_maskdef import callbacks, losses
+
+X = np.random.default_rng(0).random((32, 8, 8, 3)).astype("float32")
+Y = np.arange(32) % 4
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+TERMS = ("sparsity", "semantic", "reconstruction", "density", "agreement")
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_every_backend(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    finished = subprocess.run(
+        [sys.executable, Path(__file__).with_name("alternating_on_backend.py")],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def classifier(**arguments):
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(4)]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    model.compile("adam", LOSS, metrics=["accuracy"], **arguments)
+    return model
+
+
+def masker(bias=0.0, **arguments):
+    """One mask for each pixel by itself: learns in a few steps."""
+    keras.utils.set_random_seed(2)
+    start = keras.initializers.Constant(bias)
+    network = keras.layers.Conv2D(
+        1, 1, activation="sigmoid", bias_initializer=start, **arguments
+    )
+    return kmd.SparseFeatureMasker(keras.Sequential([keras.Input((8, 8, 3)), network]))
+
+
+def fit(callback, model=None, more=(), **arguments):
+    options = {"epochs": 2, "batch_size": 16, "verbose": 0, **arguments}
+    model = model or classifier()
+    return model.fit(X, Y, callbacks=[callback, *more], **options).history
+
+
+def test_what_is_logged(tmp_path):
+    """By a masker that does not learn, so that the values can be had by hand."""
+    masks, model = masker(0.5), classifier()
+    still = keras.optimizers.SGD(0.0)
+    callback = kmd.AlternatingTraining(
+        masks, X, optimizer=still, batch_size=16, validation_data=(X[:20], Y[:20])
+    )
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    board = keras.callbacks.TensorBoard(tmp_path / "board")
+    history = fit(callback, model, [log, board], epochs=1)
+
+    def expected(images):
+        masked = masks(images)
+        logits, masked_logits = model(images), model(masked)
+        same = np.argmax(logits, -1) == np.argmax(masked_logits, -1)
+        return {
+            "sparsity": float(losses.sparsity(masked)),
+            "semantic": float(losses.semantic(logits, masked_logits)),
+            "reconstruction": float(losses.reconstruction(images, masked)),
+            "density": float(np.mean(masks.mask(images))),
+            "agreement": same.mean(),
+        }
+
+    for images, prefix in ((X, "masker_"), (X[:20], "val_masker_")):
+        values = expected(images)
+        for name in TERMS:
+            logged = history[prefix + name]
+            np.testing.assert_allclose(logged, [values[name]], rtol=1e-4)
+        w3 = 2.5e-3 * math.sqrt(8 * 8 * 3) / 1.15
+        loss = 2.5e-3 * values["sparsity"] + values["semantic"]
+        loss += w3 * values["reconstruction"]
+        np.testing.assert_allclose(history[prefix + "loss"], [loss], rtol=1e-4)
+    right = np.argmax(kmd.defend(model, masks)(X[:20]), -1) == Y[:20]
+    np.testing.assert_allclose(history["val_defended_accuracy"], [right.mean()])
+    with (tmp_path / "log.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["masker_density"]) == pytest.approx(history["masker_density"][0])
+    events = list((tmp_path / "board").rglob("*"))
+    assert any(
+        b"masker_density" in path.read_bytes() for path in events if path.is_file()
+    )
+
+
+def test_one_hot_labels_and_datasets_to_validate_on():
+    one_hot = keras.utils.to_categorical(Y, 4)
+    data = tf.data.Dataset.from_tensor_slices((X, one_hot)).batch(16)
+    accuracies = [
+        fit(kmd.AlternatingTraining(masker(), X, validation_data=validation), epochs=1)[
+            "val_defended_accuracy"
+        ]
+        for validation in (data, (X, one_hot), (X, Y))
+    ]
+    assert accuracies[0] == accuracies[1] == accuracies[2]
+
+
+def test_pretraining_epochs_have_no_pass(tmp_path):
+    callback = kmd.AlternatingTraining(masker(), X, pretraining_epochs=2)
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    history = fit(callback, more=[log], epochs=4)
+    assert [math.isnan(v) for v in history["masker_loss"]] == [True, True, False, False]
+    assert int(callback.optimizer.iterations) == 2
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[3]["masker_density"]) == pytest.approx(
+        history["masker_density"][3]
+    )
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return X[16 * index :][:16], Y[16 * index :][:16]
+
+
+def data_of_all_kinds():
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
+    return {
+        "x": X,
+        "x, y": (X, Y),
+        "list": [X, Y],
+        "dataset": dataset,
+        "dataset of images": dataset.map(lambda x, y: x),
+        "PyDataset": Batches(),
+    }
+
+
+@pytest.mark.parametrize("kind", data_of_all_kinds())
+def test_data_of_all_kinds(kind):
+    data = data_of_all_kinds()[kind]
+    callback = kmd.AlternatingTraining(masker(), data, batch_size=16)
+    fit(callback)
+    assert int(callback.optimizer.iterations) == 4
+
+
+def test_data_without_end():
+    data = tf.data.Dataset.from_tensor_slices(X).batch(16).repeat()
+    callback = kmd.AlternatingTraining(masker(), data, steps_per_epoch=5)
+    fit(callback)
+    assert int(callback.optimizer.iterations) == 10
+
+
+def test_arrays_are_shuffled_by_the_seed():
+    def weights(seed):
+        masks = masker()
+        fit(kmd.AlternatingTraining(masks, X, batch_size=8, seed=seed))
+        return masks.get_weights()
+
+    first, again, other = weights(0), weights(0), weights(1)
+    np.testing.assert_array_equal(first[0], again[0])
+    assert (first[0] != other[0]).any()
+
+
+@pytest.mark.parametrize("kind", ["dataset", "unknown end", "several steps", "masked"])
+def test_filtered_images_from_all_kinds_of_data(kind):
+    """The steps see through the filter, to the last bit of the weights."""
+    filters = [kmd.BitDepthReduction(2), kmd.MedianFilter(3)]
+    filtered = filters[1](filters[0](X)).numpy()
+
+    def data(images):
+        made = tf.data.Dataset.from_tensor_slices((images, Y)).batch(16)
+        return made.filter(lambda x, y: True) if kind == "unknown end" else made
+
+    arguments = {"steps_per_execution": 2} if kind == "several steps" else {}
+    together, alone = classifier(**arguments), classifier(**arguments)
+    train_on = "masked" if kind == "masked" else "filtered"
+    callback = kmd.AlternatingTraining(masker(), X, filters, train_on=train_on)
+    together.fit(data(X), epochs=2, verbose=0, callbacks=[callback])
+    alone.fit(data(filtered), epochs=2, verbose=0)
+    pairs = zip(together.variables, alone.variables, strict=True)
+    equal = all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
+    assert equal == (kind != "masked")
+
+
+def test_sample_weights_pass_the_view():
+    weights = np.linspace(0, 1, 32)
+    together, alone = classifier(), classifier()
+    filters = kmd.BitDepthReduction(1)
+    callback = kmd.AlternatingTraining(masker(), X, filters)
+    options = {"sample_weight": weights, "shuffle": False, "verbose": 0}
+    together.fit(X, Y, callbacks=[callback], **options)
+    alone.fit(filters(X).numpy(), Y, **options)
+    np.testing.assert_array_equal(together.get_weights()[0], alone.get_weights()[0])
+
+
+def strong(**arguments):
+    """Learns fast enough to be where it ends after some passes."""
+    optimizer = keras.optimizers.Adam(0.3)
+    return {"optimizer": optimizer, "batch_size": 4, **arguments}
+
+
+def test_without_reconstruction_the_mask_empties():
+    callback = kmd.AlternatingTraining(masker(), X, **strong(reconstruction_weight=0))
+    with pytest.warns(callbacks.EmptyMaskWarning, match=r"density 0\.0"):
+        history = fit(callback, epochs=10)
+    assert history["masker_density"][-1] < 0.02
+
+
+def test_with_a_small_rho_the_mask_fills():
+    """The paper's weights, whose norms per image make it so."""
+    with pytest.warns(callbacks.IdentityOptimumWarning, match=r"`rho` is 0\.0346"):
+        callback = kmd.AlternatingTraining(
+            masker(), X, **strong(reconstruction_weight=1.0)
+        )
+        with pytest.warns(callbacks.FullMaskWarning, match=r"density 0\.9"):
+            history = fit(callback, epochs=6)
+    assert history["masker_density"][-1] > 0.98
+
+
+def test_without_semantics_the_classifier_is_lost():
+    """The same weights with and without it: what the mask keeps has no meaning."""
+    rng = np.random.default_rng(3)
+    images = np.zeros((64, 8, 8, 3), "float32")
+    labels = rng.integers(0, 2, 64)
+    # A bright red or a faint blue square, on a bright green ground.
+    images[..., 1] = 1.0
+    for image, label in zip(images, labels, strict=True):
+        image[2:6, 2:6] = (0.9, 0, 0) if label else (0, 0, 0.5)
+
+    def agreement(semantic_weight):
+        model, masks = classifier(), masker()
+        callback = kmd.AlternatingTraining(
+            masks, images, **strong(semantic_weight=semantic_weight, rho=2.5)
+        )
+        options = {"epochs": 15, "verbose": 0}
+        history = model.fit(images, labels, callbacks=[callback], **options).history
+        return history["masker_semantic"][-1]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", callbacks.EmptyMaskWarning)
+        assert agreement(1.0) < 0.5 * agreement(0.0)
+
+
+def test_the_weights_of_the_losses():
+    """`rho` for images and for whole batches; the paper's weights only warn for one."""
+    shape, w1 = (32, 32, 3), 2.5e-3
+    images = np.zeros((128, *shape), "float32")
+
+    def weights(**arguments):
+        callback = kmd.AlternatingTraining(
+            kmd.SparseFeatureMasker(), images, batch_size=128, **arguments
+        )
+        return callback._weights(shape)
+
+    by_image = weights(rho=2.0)
+    assert by_image == pytest.approx((w1, 1.0, w1 * math.sqrt(3072) / 2))
+    by_batch = weights(rho=2.0, norms="batch")
+    assert by_batch[2] == pytest.approx(w1 * math.sqrt(128 * 3072) / 2)
+    assert weights(reconstruction_weight=1.0, norms="batch")[2] == 1.0
+    with pytest.warns(callbacks.IdentityOptimumWarning, match=r"`rho` is 0\.139"):
+        weights(reconstruction_weight=1.0)
+
+
+def test_a_batch_without_a_known_size_counts_as_batch_size():
+    data = tf.data.Dataset.from_tensor_slices(X).batch(8)
+    callback = kmd.AlternatingTraining(masker(), data, norms="batch", batch_size=8)
+    known = data.map(lambda x: tf.ensure_shape(x, (8, 8, 8, 3)))
+    other = kmd.AlternatingTraining(masker(), known, norms="batch", batch_size=99)
+    assert callback._weights((8, 8, 3)) == other._weights((8, 8, 3))
+
+
+def test_terminate_on_nan():
+    model, masks = classifier(), masker()
+    before = masks.get_weights()
+    broken = np.where(np.arange(32)[:, None, None, None] == 5, np.nan, X)
+    callback = kmd.AlternatingTraining(masks, X)
+    stop = keras.callbacks.TerminateOnNaN()
+    history = model.fit(broken, Y, epochs=3, callbacks=[stop, callback], verbose=0)
+    assert len(history.history["loss"]) == 1
+    assert math.isnan(history.history["masker_loss"][0])
+    np.testing.assert_array_equal(masks.get_weights()[0], before[0])
+
+
+def test_a_pass_with_nan_is_undone_and_stops():
+    masks = masker()
+    before = masks.get_weights()
+    broken = np.where(np.arange(32)[:, None, None, None] == 5, np.nan, X)
+    with pytest.warns(UserWarning, match="The masker's loss is not finite"):
+        history = fit(kmd.AlternatingTraining(masks, broken), epochs=3)
+    assert len(history["loss"]) == 1
+    np.testing.assert_array_equal(masks.get_weights()[0], before[0])
+
+
+def test_early_stopping_on_the_mask():
+    callback = kmd.AlternatingTraining(masker(), X, optimizer=keras.optimizers.SGD(0.0))
+    stop = keras.callbacks.EarlyStopping("masker_loss", mode="min", min_delta=10)
+    assert len(fit(callback, more=[stop], epochs=9)["loss"]) == 2
+    saved = keras.callbacks.EarlyStopping("loss", min_delta=1e9)
+    callback = kmd.AlternatingTraining(masker(), X)
+    history = classifier().fit(X, Y, epochs=9, callbacks=[saved, callback], verbose=0)
+    assert len(history.history["masker_loss"]) == 2
+
+
+def test_a_second_fit_goes_on():
+    callback, model = kmd.AlternatingTraining(masker(), X, batch_size=16), classifier()
+    fit(callback, model)
+    fit(callback, model)
+    assert int(callback.optimizer.iterations) == 8
+
+
+def test_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model, masks = classifier(), masker()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    filters = kmd.MedianFilter(2)
+    callback = kmd.AlternatingTraining(masks, X, filters, train_on="masked")
+    history = fit(callback, model)
+    assert np.isfinite(history["masker_loss"]).all()
+
+
+def test_config_round_trip():
+    arguments = {
+        "preprocessing": [kmd.MedianFilter(2)],
+        "sparsity_weight": 0.1,
+        "semantic_weight": 0.2,
+        "reconstruction_weight": 0.3,
+        "rho": 1.4,
+        "norms": "batch",
+        "train_on": "masked",
+        "optimizer": keras.optimizers.SGD(0.5),
+        "pretraining_epochs": 6,
+        "steps_per_epoch": 7,
+        "batch_size": 8,
+        "backup_dir": "somewhere",
+        "verbose": 1,
+        "seed": 9,
+    }
+    callback = kmd.AlternatingTraining(masker(), X, **arguments)
+    config = json.loads(json.dumps(callback.get_config()))
+    assert set(config) == {"masker", *arguments}
+    rebuilt = kmd.AlternatingTraining.from_config(config, X, (X, Y))
+    assert json.dumps(rebuilt.get_config()) == json.dumps(config)
+    assert rebuilt.validation_data is not None
+
+
+KILLED = """
+import os, sys
+import keras, numpy as np
+import test_alternating_training as t
+import keras_maskdef as kmd
+folder, kill = sys.argv[1], sys.argv[2] == "kill"
+class Kill(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if kill and epoch == 1:
+            os._exit(9)
+masks, model = t.masker(), t.classifier()
+backup = keras.callbacks.BackupAndRestore(folder + "/classifier")
+callback = kmd.AlternatingTraining(masks, t.X, batch_size=16, backup_dir=folder + "/m")
+model.fit(t.X, t.Y, batch_size=16, epochs=4, shuffle=False, verbose=0,
+          callbacks=[backup, Kill(), callback])
+weights = [*model.get_weights(), *masks.get_weights()]
+np.savez(folder + "/end.npz", *weights)
+print(int(callback.optimizer.iterations))
+"""
+
+
+def test_a_killed_process_resumes(tmp_path):
+    """Killed after the classifier was saved and before its masker's pass."""
+
+    def run(folder, kill):
+        path = str(Path(__file__).parent)
+        return subprocess.run(
+            [sys.executable, "-c", KILLED, str(tmp_path / folder), kill],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    whole = run("whole", "no")
+    assert whole.returncode == 0, whole.stderr
+    assert run("killed", "kill").returncode == 9
+    resumed = run("killed", "no")
+    assert resumed.returncode == 0, resumed.stderr
+    assert whole.stdout.split()[-1] == resumed.stdout.split()[-1] == "8"
+    expected = np.load(tmp_path / "whole" / "end.npz")
+    result = np.load(tmp_path / "killed" / "end.npz")
+    for name in expected.files:
+        np.testing.assert_allclose(result[name], expected[name], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "arguments, error, match",
+    [
+        ({"masker": 3}, TypeError, "`masker` must be"),
+        ({"data": (x for x in ())}, TypeError, "`data` must be iterable once an epoch"),
+        ({"data": X[:0]}, ValueError, "`data` must hold at least one batch"),
+        ({"data": ()}, ValueError, "`data` must hold at least one batch"),
+        (
+            {"data": tf.data.Dataset.from_tensor_slices(X[:0]).batch(2)},
+            ValueError,
+            "`data` must hold at least one batch",
+        ),
+        ({"preprocessing": "median"}, TypeError, "`preprocessing` must be"),
+        ({"preprocessing": [3]}, TypeError, "`preprocessing` must be"),
+        ({"sparsity_weight": -1}, ValueError, "`sparsity_weight` must be"),
+        ({"semantic_weight": math.nan}, ValueError, "`semantic_weight` must be"),
+        ({"reconstruction_weight": -1e-9}, ValueError, "`reconstruction_weight` must"),
+        ({"rho": 0}, ValueError, "`rho` must be"),
+        ({"norms": "l2"}, ValueError, "`norms` must be"),
+        ({"train_on": "both"}, ValueError, "`train_on` must be"),
+        ({"pretraining_epochs": -1}, ValueError, "`pretraining_epochs` must be"),
+        ({"steps_per_epoch": 0}, ValueError, "`steps_per_epoch` must be"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be"),
+        ({"seed": None}, ValueError, "`seed` must be"),
+    ],
+)
+def test_bad_arguments(arguments, error, match):
+    with pytest.raises(error, match=match + r".*Received"):
+        kmd.AlternatingTraining(**{"masker": masker(), "data": X, **arguments})
+
+
+def too_bright():
+    layer = keras.layers.Conv2D(1, 1, bias_initializer="ones")
+    return kmd.SparseFeatureMasker(keras.Sequential([keras.Input((8, 8, 3)), layer]))
+
+
+@pytest.mark.parametrize(
+    "masks, arguments, match",
+    [
+        (masker, {"data": X[:, :6]}, "`data` must hold images of the shape"),
+        (too_bright, {}, r"`masker.network` must return values in \[0, 1\]"),
+        (
+            masker,
+            {"preprocessing": keras.layers.AveragePooling2D(2)},
+            "`preprocessing` must keep the shape",
+        ),
+        (
+            masker,
+            {"preprocessing": keras.layers.Conv2D(3, 3, padding="same")},
+            "`preprocessing` must have no trainable weights",
+        ),
+    ],
+)
+def test_what_is_checked_before_the_first_step(masks, arguments, match):
+    model = classifier()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=match + r".*Received"):
+        fit(kmd.AlternatingTraining(masks(), **{"data": X, **arguments}), model)
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_a_classifier_that_is_not_built():
+    callback = kmd.AlternatingTraining(masker(), X)
+    callback.set_model(keras.Sequential([keras.layers.Flatten()]))
+    with pytest.raises(ValueError, match=r"must be built before.*Received"):
+        callback.on_train_begin()
+
+
+def test_several_replicas_are_refused(monkeypatch):
+    model = classifier()
+    callback = kmd.AlternatingTraining(masker(), X)
+    callback.set_model(model)
+
+    class Strategy:
+        num_replicas_in_sync = 2
+
+    monkeypatch.setattr(type(model), "distribute_strategy", Strategy(), raising=False)
+    with pytest.raises(ValueError, match=r"one replica.*2 replicas"):
+        callback.on_train_begin()
