@@ -72,11 +72,14 @@ class MaskerTrainer(keras.Model):
             losses.semantic(logits, masked_logits, self.norms),
             losses.reconstruction(images, masked, self.norms),
         )
-        values = [*terms, mask, _equal(classes(logits), classes(masked_logits))]
+        values = [mask, _equal(classes(logits), classes(masked_logits))]
         if not training and y is not None:
             defended = self.filter(self.masker(ops.cast(x, "float32"), training=False))
             values.append(_equal(classes(self.classify(defended)), classes(y)))
-        for mean, value in zip(self.means, values, strict=False):
+        # A term is one number for its batch, and the last batch may be smaller.
+        for mean, term in zip(self.means, terms, strict=False):
+            mean.update_state(term, sample_weight=ops.shape(images)[0])
+        for mean, value in zip(self.means[len(terms) :], values, strict=False):
             mean.update_state(value)
         return sum(w * t for w, t in zip(self.loss_weights, terms, strict=True))
 

@@ -74,7 +74,7 @@ class SparseFeatureMasker(keras.layers.Layer):
                 "`network` must be a Keras model or layer, or None. "
                 f"Received: network={network!r}"
             )
-        self.network = network
+        self.network: Any = network
         default = keras.config.image_data_format()
         self.data_format = check_choice(
             "data_format", data_format or default, ("channels_last", "channels_first")

@@ -119,15 +119,7 @@ def measure(
         name: np.all([right[threat][name] for threat in knowledge], axis=0)
         for name in defences
     }
-    rows = [
-        Row(
-            TITLES[threat],
-            *((None, None) if threat == "none" else ("linf", round(EPSILON, 4))),
-            threat,
-            {name: Score(float(r.mean()), len(r)) for name, r in by_name.items()},
-        )
-        for threat, by_name in right.items()
-    ]
+    rows = [_row(threat, by_name) for threat, by_name in right.items()]
     return Report(rows, _notes(len(images)), _settings(seed))
 
 
@@ -139,6 +131,13 @@ TITLES = {
     "white_box": "pgd, and the filter",
     "adaptive": "the worst of all",
 }
+
+
+def _row(threat: str, right: dict[str, np.ndarray]) -> Row:
+    scores = {name: Score(float(r.mean()), len(r)) for name, r in right.items()}
+    if threat == "none":
+        return Row(TITLES[threat], None, None, threat, scores)
+    return Row(TITLES[threat], "linf", round(EPSILON, 4), threat, scores)
 
 
 def _right(column: Column, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
