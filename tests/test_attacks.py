@@ -162,3 +162,29 @@ def test_a_missing_extra_is_named(classifier, digits, monkeypatch):
     )
     with pytest.raises(ImportError, match=r"pip install 'keras-maskdef\[attacks\]'"):
         craft("fgsm", classifier, *digits, 0.1)
+
+
+def test_the_number_and_size_of_steps(classifier):
+    x, y, _ = datasets.sample("test[:8]")
+    for name in ("bim", "pgd"):
+        one = craft(name, classifier, x, y, 0.3, steps=1, step_size=0.01)
+        many = craft(name, classifier, x, y, 0.3, steps=9, step_size=0.01)
+        assert np.abs(many - one).max() > 0.05
+        if name == "bim":
+            assert np.abs(one - x).max() == pytest.approx(0.01, abs=1e-6)
+            assert np.abs(many - x).max() == pytest.approx(0.09, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [
+        (("fgsm",), "`steps` and `step_size` are for bim and pgd only"),
+        (("pgd", 0), "`steps` must be"),
+        (("pgd", 3, -0.1), "`step_size` must be"),
+    ],
+)
+def test_bad_steps(classifier, arguments, match):
+    x, y, _ = datasets.sample("test[:2]")
+    name, steps, size = (*arguments, *(3, None)[len(arguments) - 1 :])
+    with pytest.raises(ValueError, match=match):
+        craft(name, classifier, x, y, 0.3, steps=steps, step_size=size)
