@@ -87,13 +87,13 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
 
     from keras_maskdef._progress import progress_bars
     from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
-    from keras_maskdef.layers._structure import without_vote
+    from keras_maskdef.layers._structure import bare_classifier
 
     keras.utils.set_random_seed(options.seed)
     model = keras.saving.load_model(options.model)
     test = _load_test(options, console)
     defences = {options.model.stem: model}
-    bare = without_vote(model)
+    bare = bare_classifier(model)
     if bare is not model:
         defences = {"its bare classifier": bare, **defences}
     settings = [

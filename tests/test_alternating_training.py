@@ -433,6 +433,13 @@ def test_a_killed_process_resumes(tmp_path):
         ({"pretraining_epochs": -1}, ValueError, "`pretraining_epochs` must be"),
         ({"steps_per_epoch": 0}, ValueError, "`steps_per_epoch` must be"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be"),
+        ({"validation_data": X}, ValueError, "`validation_data` must hold"),
+        ({"validation_data": (X,)}, ValueError, "`validation_data` must hold"),
+        (
+            {"validation_data": tf.data.Dataset.from_tensors(X)},
+            ValueError,
+            "`validation_data` must hold",
+        ),
         ({"seed": None}, ValueError, "`seed` must be"),
     ],
 )

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import keras_maskdef as kmd
 from keras_maskdef import RandomGridMask, VotingEnsemble, datasets
 from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
 from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.score import Score
-from keras_maskdef.layers._structure import without_vote
+from keras_maskdef.layers._structure import bare_classifier
 
 ATTACKS = [AttackSetting("fgsm", "linf", 0.1), AttackSetting("deepfool", "l2", 1.0)]
 ADAPTIVE = AttackSetting("bim", "linf", 0.1)
@@ -56,8 +57,8 @@ def test_defences_of_one_classifier_share_its_adversarial_images(evaluation, def
 def test_a_model_around_a_vote_is_attacked_without_the_vote(defences):
     inputs = keras.Input((28, 28, 1))
     halved = keras.layers.Rescaling(0.5)(inputs)
-    bare = without_vote(keras.Model(inputs, defences["vote"](halved)))
-    assert without_vote(defences["vote"]) is defences["bare"]
+    bare = bare_classifier(keras.Model(inputs, defences["vote"](halved)))
+    assert bare_classifier(defences["vote"]) is defences["bare"]
     x = datasets.sample("test[:3]").images
     np.testing.assert_allclose(bare(x), defences["bare"](0.5 * x), rtol=1e-4, atol=1e-5)
 
@@ -128,3 +129,19 @@ def test_pictures(evaluation, defences, digits, tmp_path):
     assert bars.shape[1] > bars.shape[0]
     assert len(np.unique(bars[..., :3].reshape(-1, 3), axis=0)) > 20
     assert votes.shape[0] > 300
+
+
+def test_the_bare_classifier_of_a_defended_model():
+    classifier = kmd.architectures.lenet()
+    network = kmd.architectures.attention_unet((28, 28, 1), (2, 4))
+    front = [kmd.SparseFeatureMasker(network), kmd.MedianFilter(2)]
+    mask = kmd.RandomGridMask(7)
+    defended = kmd.defend(classifier, front[0], front[1], voting=mask)
+    assert bare_classifier(defended) is classifier
+    assert bare_classifier(classifier) is classifier
+    # Layers that are no defence are a part of the classifier.
+    halve = keras.layers.Rescaling(0.5)
+    stack = [keras.Input((28, 28, 1)), mask, halve, *front, classifier]
+    bare = bare_classifier(keras.Sequential(stack))
+    x = np.random.default_rng(0).random((2, 28, 28, 1)).astype("float32")
+    np.testing.assert_allclose(bare(x), classifier(x / 2), atol=1e-5)

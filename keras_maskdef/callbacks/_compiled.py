@@ -24,6 +24,11 @@ def compiled_call(model: keras.Model) -> Callable[[Any], Any]:
     return lambda images: model(images, training=False)
 
 
+def is_random_state(variable: keras.Variable) -> bool:
+    """Whether a variable is the state of a `SeedGenerator`."""
+    return str(variable.dtype) == "uint32"
+
+
 def _on_jax(model: keras.Model) -> Callable[[Any], Any]:
     import jax
 
@@ -36,7 +41,8 @@ def _on_jax(model: keras.Model) -> Callable[[Any], Any]:
         rest = [v.value for v in model.non_trainable_variables]
         outputs, rest = stateless(trainable, rest, images)
         for variable, value in zip(model.non_trainable_variables, rest, strict=True):
-            variable.assign(value)
+            if is_random_state(variable):
+                variable.assign(value)
         return outputs
 
     return call

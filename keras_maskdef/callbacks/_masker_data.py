@@ -31,6 +31,19 @@ def masker_data(data: Any, batch_size: int, seed: int) -> Any:
     return data
 
 
+def check_labelled(data: Any) -> Any:
+    """Returns data to evaluate on, or raises where it is known to have no labels."""
+    spec = getattr(data, "element_spec", data)
+    arrays = isinstance(spec, Sequence) and not isinstance(spec, keras.utils.PyDataset)
+    known = arrays or hasattr(data, "element_spec") or hasattr(data, "shape")
+    if data is not None and known and (not arrays or len(spec) < 2):
+        raise ValueError(
+            "`validation_data` must hold images and their labels, `(x, y)` or a "
+            f"dataset of such batches. Received: {type(data).__name__}"
+        )
+    return data
+
+
 def image_shape(data: Any) -> tuple | None:
     """The shape of an image in the data, or None where only iterating would tell."""
     spec = getattr(data, "element_spec", None)

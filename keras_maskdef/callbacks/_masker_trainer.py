@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_maskdef import losses
+from keras_maskdef.callbacks._compiled import is_random_state
 from keras_maskdef.layers import SparseFeatureMasker
 
 DEFENDED = "defended_accuracy"
@@ -115,7 +116,7 @@ def _snapshot(
             trainable, [copy.value for copy in rest], images, training=False
         )
         for copy, value in zip(rest, updated, strict=True):
-            if copy.dtype == "uint32":  # random numbers go on; nothing else may
+            if is_random_state(copy):  # random numbers go on; nothing else may
                 copy.assign(value)
         return ops.cast(outputs, "float32")
 

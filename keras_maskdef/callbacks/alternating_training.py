@@ -15,6 +15,7 @@ from keras_maskdef.callbacks import _backup
 from keras_maskdef.callbacks._compiled import compiled_call
 from keras_maskdef.callbacks._masker_data import (
     batch_size_of,
+    check_labelled,
     image_shape,
     masker_data,
 )
@@ -53,7 +54,8 @@ class AlternatingTraining(keras.callbacks.Callback):
 
     The classifier's weights, statistics, optimizer, flags and compiled step are those
     of the same `fit` without the callback, but that its steps see the images through
-    `preprocessing`, or that and the mask, as `train_on` says.
+    `preprocessing`, or that and the mask, as `train_on` says. Validation by `fit`
+    itself sees them as they are.
 
     What is logged, seen by callbacks later in the list, the progress bar and `history`:
     `masker_loss`, its terms `masker_sparsity`, `masker_semantic` and
@@ -177,7 +179,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         self.batch_size = check_positive_int("batch_size", batch_size)
         self.seed = check_int("seed", seed, 0)
         self.data = masker_data(data, self.batch_size, self.seed)
-        self.validation_data = validation_data
+        self.validation_data = check_labelled(validation_data)
         self.backup_dir = backup_dir
         self.verbose = verbose
         self._trainer: MaskerTrainer | None = None
@@ -258,7 +260,8 @@ class AlternatingTraining(keras.callbacks.Callback):
     def _prepare(self) -> None:
         """Checks all that needs the classifier, and builds the trainer."""
         shape = self._check_classifier()
-        self.masker.build((None, *shape)) if not self.masker.built else None
+        if not self.masker.built:
+            self.masker.build((None, *shape))
         self._check_mask(shape)
         filters = self._check_preprocessing(shape)
         weights = self._weights(shape)
@@ -316,7 +319,7 @@ class AlternatingTraining(keras.callbacks.Callback):
     def _validate(self) -> dict[str, float]:
         data, labels = self.validation_data, None
         if isinstance(data, Sequence) and not isinstance(data, keras.utils.PyDataset):
-            data, labels = data
+            data, labels, *_ = data
         results = self._trainer.evaluate(  # type: ignore[union-attr]
             *((data,) if labels is None else (data, labels)),
             batch_size=None if labels is None else self.batch_size,

@@ -11,7 +11,7 @@ from keras_maskdef._version import __version__
 from keras_maskdef.attacks import craft, expectation_over_masks
 from keras_maskdef.evaluation.report import Report, Row
 from keras_maskdef.evaluation.score import Score
-from keras_maskdef.layers._structure import is_random, without_vote
+from keras_maskdef.layers._structure import bare_classifier, is_random
 
 EOT_SAMPLES = 16
 JUDGEMENTS = 10
@@ -51,8 +51,8 @@ def evaluate(
     masks in each step. A randomised defence judges each image 10 times.
 
     Args:
-        defences: Models by the name of their column: classifiers, or models that
-            are or end in a `VotingEnsemble`, which is taken off for the bare one.
+        defences: Models by the name of their column. What of votes, masks, maskers
+            and filters is found in a functional model is taken off for the bare one.
         images: Floats in [0, 1], `(n, height, width, channels)`.
         labels: Integers `(n,)`.
         attacks: Attacks on the bare classifiers.
@@ -66,7 +66,7 @@ def evaluate(
     rows = [
         Row("clean", None, None, "none", _judge_all(defences, images, labels, start))
     ]
-    targets = {name: without_vote(defence) for name, defence in defences.items()}
+    targets = {name: bare_classifier(defence) for name, defence in defences.items()}
     crafted = []
     for setting in attacks:
         scores = {}

@@ -5,8 +5,13 @@ from typing import Any
 
 import keras
 
+from keras_maskdef.layers._image_filter import ImageFilter
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
+from keras_maskdef.layers.sparse_feature_masker import SparseFeatureMasker
 from keras_maskdef.layers.voting_ensemble import VotingEnsemble
+
+# What a defence puts before a classifier.
+_FRONT = (RandomGridMask, SparseFeatureMasker, ImageFilter)
 
 
 def as_filters(name: str, value: Any) -> tuple[keras.layers.Layer, ...]:
@@ -43,13 +48,34 @@ def split_vote(model: Any) -> tuple[keras.Model | None, VotingEnsemble] | None:
     return (front if len(front.layers) > 1 else None), last
 
 
-def without_vote(model: Any) -> Any:
-    """The model with the bare classifier in the place of a vote at its end."""
-    parts = split_vote(model)
-    if parts is None:
+def bare_classifier(model: Any) -> Any:
+    """The model without its votes, masks, maskers and filters; other layers stay.
+
+    It is the model itself if it has none, or none that can be told apart, as within a
+    subclassed model.
+    """
+    if isinstance(model, VotingEnsemble):
+        return model.classifier
+    graph = getattr(model, "_functional", model)  # a Sequential model's own
+    defences = (VotingEnsemble, *_FRONT)
+    layers = getattr(graph, "layers", ())
+    if not isinstance(graph, keras.Model) or not hasattr(graph, "operations"):
         return model
-    front, vote = parts
-    return vote.classifier if front is None else behind(front, vote.classifier)
+    if not any(isinstance(layer, defences) for layer in layers):
+        return model
+    bare = keras.models.clone_model(
+        graph, clone_function=lambda layer: layer, call_function=_call_if_no_defence
+    )
+    inner = [x for x in bare.layers if not isinstance(x, keras.layers.InputLayer)]
+    return inner[0] if len(inner) == 1 and isinstance(inner[0], keras.Model) else bare
+
+
+def _call_if_no_defence(layer: Any, *arguments: Any, **options: Any) -> Any:
+    if isinstance(layer, _FRONT):
+        return arguments[0]
+    if isinstance(layer, VotingEnsemble):
+        layer, options = layer.classifier, {}
+    return layer(*arguments, **options)
 
 
 def behind(front: keras.Model, model: Any) -> keras.Model:
