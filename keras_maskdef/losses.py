@@ -11,8 +11,8 @@ by the Cauchy-Schwarz inequality, and that is positive where `rho`, which is
 Read as norms over the whole tensor of a batch of B images, as a framework's `norm`
 takes them unless told otherwise, `rho` is `sqrt(B)` times that: 1.57 for 128 images,
 and they work. That is `norms="batch"`. Per image, which does not depend on the size of
-the batch, the weight of the reconstruction follows from `rho`: 1.1 to 1.2 kept half of
-the pixels of CIFAR-10.
+the batch, the weight of the reconstruction follows from `rho`: on CIFAR-10 the mean
+of the mask was 0.61 at 1.07 and 0.26 at 1.15 (a small network, eight alternations).
 """
 
 from typing import Any
