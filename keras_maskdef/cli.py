@@ -1,6 +1,7 @@
 """The `maskdef` command: argument parsing and printing."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,25 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
 
 
 def _train(options: argparse.Namespace, console: Console) -> None:
+    _settle(options)
+    {"mad": _train_mad, "sfm": _train_sfm}[options.defence](options, console)
+
+
+def _settle(options: argparse.Namespace) -> None:
+    """Fills in the defaults of the chosen defence; refuses options of the other."""
+    own = _OWN[options.defence]
+    for defence, theirs in _OWN.items():
+        for name in theirs.keys() - own.keys() & vars(options).keys():
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"`{flag}` is an option of `--defence {defence}`. Received: "
+                f"defence={options.defence!r}, {name}={getattr(options, name)}"
+            )
+    for name, default in own.items():
+        setattr(options, name, getattr(options, name, default))
+
+
+def _train_mad(options: argparse.Namespace, console: Console) -> None:
     import keras
 
     from keras_maskdef._progress import progress_bars
@@ -80,6 +100,53 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     model.save(options.output)
     console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
     console.print(f"wrote {options.output}")
+
+
+def _train_sfm(options: argparse.Namespace, console: Console) -> None:
+    import keras
+
+    from keras_maskdef._extra import require
+    from keras_maskdef._progress import progress_bars
+    from keras_maskdef.recipes import sfm_defence
+    from keras_maskdef.recipes.sfm import SfmRecipe
+
+    keras.utils.set_random_seed(options.seed)
+    recipe = SfmRecipe(
+        options.dataset,
+        options.architecture,
+        options.width,
+        median=options.median,
+        rho=options.rho,
+        train_on=options.train_on,
+        pretraining_epochs=options.pretraining_epochs,
+        epochs=options.epochs,
+        images=None,
+    )
+    if options.pictures:  # fails now, not after the training
+        require("matplotlib", "plots")
+        options.pictures.mkdir(parents=True, exist_ok=True)
+    data, held_out = (
+        _load(options, console),
+        _load(options, console, _held_out(options)),
+    )
+    sfm_defence.check_recipe(recipe, data.images.shape[1:])
+    with progress_bars(console) as start:
+        defence = sfm_defence.train_defence(recipe, data, held_out, options.seed, start)
+    defence.model.save(options.output)
+    last = {name: values[-1] for name, values in defence.history.items()}
+    console.print(
+        f"last epoch: density of the mask {last['masker_density']:.4f}, "
+        f"agreement {last['masker_agreement']:.4f}"
+    )
+    for name, seen in (("training", data), ("held-out", held_out)):
+        right = sfm_defence.accuracy(defence.model, seen)
+        count = len(seen.images)
+        console.print(f"accuracy of the defended model: {right:.4f} ({count} {name})")
+    console.print(f"wrote {options.output}")
+    if options.pictures:
+        paths = sfm_defence.save_pictures(defence, recipe, held_out, options.pictures)
+        for path in paths:
+            console.print(f"wrote {path}")
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
@@ -123,10 +190,12 @@ def _load(options: argparse.Namespace, console: Console, split: str = "train") -
 
 
 def _load_test(options: argparse.Namespace, console: Console) -> Any:
+    return _load(options, console, f"{_held_out(options)}[:{options.images}]")
+
+
+def _held_out(options: argparse.Namespace) -> str:
     # Tiny-ImageNet's own test images have no labels.
-    tiny = options.dataset.startswith("tiny_imagenet")
-    split = f"{'validation' if tiny else 'test'}[:{options.images}]"
-    return _load(options, console, split)
+    return "validation" if options.dataset.startswith("tiny_imagenet") else "test"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,18 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--epochs", type=_count, default=40, help="under masks")
     demo.add_argument("--output", type=Path, default=Path("demo-output"))
 
-    train = _command(commands, "train", _train, "train a classifier under masks")
-    train.add_argument("--architecture", choices=_ARCHITECTURES, default="lenet")
-    train.add_argument("--cell-size", type=_count, default=7, help="in pixels")
-    train.add_argument("--mask-rate", type=_rate, default=0.75)
-    train.add_argument("--epochs", type=_count, default=20)
-    train.add_argument(
-        "--vote",
-        choices=("partition", "paper", "none"),
-        default="partition",
-        help="the vote to save around it; with none it is trained without masks",
-    )
-    train.add_argument("--output", type=_keras_file, required=True)
+    _train_options(_command(commands, "train", _train, "train a defended classifier"))
 
     evaluate = _command(commands, "evaluate", _evaluate, "attack a saved model")
     evaluate.add_argument("model", type=Path, help="a .keras file")
@@ -162,7 +220,62 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_ARCHITECTURES = ("lenet", "resnet18", "resnet50", "vgg16")
+def _train_options(train: Any) -> None:
+    train.add_argument("--defence", choices=tuple(_OWN), default="mad")
+    train.add_argument("--architecture", choices=_ARCHITECTURES, default="lenet")
+    train.add_argument("--output", type=_keras_file, required=True)
+    _own(train, "--epochs", "of the classifier under its masks", type=_count)
+
+    mad = train.add_argument_group("with --defence mad: random masks and a vote")
+    _own(mad, "--cell-size", "in pixels", type=_count)
+    _own(mad, "--mask-rate", "fraction of cells hidden", type=_rate)
+    text = "the vote to save around it; with none it is trained without masks"
+    _own(mad, "--vote", text, choices=("partition", "paper", "none"))
+
+    sfm = train.add_argument_group("with --defence sfm: a learned masker and a filter")
+    _own(sfm, "--pretraining-epochs", "without the masker, before", type=_count)
+    text = "of an architecture that comes in several; the architecture has a default"
+    _own(sfm, "--width", text, type=_width)
+    text = "the larger, the sparser the mask; below 1 it keeps everything"
+    _own(sfm, "--rho", text, type=_positive)
+    text = "what the classifier sees in training"
+    _own(sfm, "--train-on", text, choices=("filtered", "masked"))
+    text = "side of the median filter in pixels"
+    _own(sfm, "--median", text, type=int, choices=range(2, 8))
+    text = "folder for masks.png and alternation.png; needs matplotlib"
+    _own(sfm, "--pictures", text, type=Path)
+
+
+# What not every defence takes, or not with the same default.
+_OWN: dict[str, dict[str, Any]] = {
+    "mad": {"epochs": 20, "cell_size": 7, "mask_rate": 0.75, "vote": "partition"},
+    "sfm": {
+        "epochs": 8,
+        "pretraining_epochs": 4,
+        "width": None,
+        "rho": 1.15,
+        "train_on": "masked",
+        "median": 2,
+        "pictures": None,
+    },
+}
+
+
+def _own(parser: Any, flag: str, text: str, **options: Any) -> None:
+    """An option that is absent unless given; `_settle` knows its default."""
+    key = flag.removeprefix("--").replace("-", "_")
+    known = {name: own[key] for name, own in _OWN.items() if key in own}
+    defaults = [
+        f"{value} with {name}" if len(known) > 1 else str(value)
+        for name, value in known.items()
+        if value is not None
+    ]
+    if defaults:
+        text = f"{text} (default: {', '.join(defaults)})"
+    parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **options)
+
+
+_ARCHITECTURES = ("convnet", "lenet", "resnet18", "resnet50", "vgg16")
 
 
 def _command(commands: Any, name: str, run: Any, summary: str) -> Any:
@@ -201,6 +314,19 @@ def _rate(text: str) -> float:
     return value
 
 
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, received {text}")
+    return value
+
+
+def _width(text: str) -> float:
+    """An integer where it is one: most architectures count filters."""
+    value = _positive(text)
+    return int(value) if value.is_integer() else value
+
+
 def _epsilon(text: str) -> float:
     value = float(text)
     if not 0 < value <= 1:
@@ -211,4 +337,6 @@ def _epsilon(text: str) -> float:
 def _keras_file(text: str) -> Path:
     if not text.endswith(".keras"):
         raise argparse.ArgumentTypeError(f"must end in .keras, received {text}")
+    if not Path(text).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must lie in a folder, received {text}")
     return Path(text)

@@ -1,5 +1,6 @@
 import json
 
+import keras
 import pytest
 
 from keras_maskdef.cli import main
@@ -43,6 +44,25 @@ def test_train_without_masks(tmp_path):
     assert list(json.loads(report.read_text())["rows"][0]["scores"]) == ["plain"]
 
 
+def test_train_a_masker_then_evaluate(tmp_path, capsys):
+    model, report = tmp_path / "digits.keras", tmp_path / "report.json"
+    short = ("--epochs", 1, "--pretraining-epochs", 1, "--architecture", "convnet")
+    options = ("--width", 2, "--rho", 1.3, "--median", 3, "--train-on", "filtered")
+    pictures = ("--pictures", tmp_path / "pictures", "--output", model)
+    assert run("train", "--defence", "sfm", *short, *options, *pictures) == 0
+    printed = capsys.readouterr().out
+    assert "density of the mask" in printed and "(1000 held-out)" in printed
+    for picture in ("masks.png", "alternation.png"):
+        written = (tmp_path / "pictures" / picture).read_bytes()
+        assert written.startswith(b"\x89PNG")
+    kinds = [type(x).__name__ for x in keras.saving.load_model(model).layers]
+    assert kinds == ["InputLayer", "SparseFeatureMasker", "MedianFilter", "Functional"]
+    arguments = ("--images", 10, "--attacks", "fgsm", "--output", report)
+    assert run("evaluate", model, *arguments) == 0
+    rows = json.loads(report.read_text())["rows"]
+    assert list(rows[0]["scores"]) == ["its bare classifier", "digits"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -50,6 +70,7 @@ def test_train_without_masks(tmp_path):
         (["demo", "--epsilon", "1.5"], "--epsilon: must be in (0, 1], received 1.5"),
         (["demo", "--epsilon", "nan"], "--epsilon: must be in (0, 1], received nan"),
         (["train", "--mask-rate", "1"], "--mask-rate: must be in [0, 1), received 1"),
+        (["train", "--rho", "0"], "--rho: must be above 0, received 0"),
         (["train"], "the following arguments are required: --output"),
         (["train", "--output", "x.h5"], "must end in .keras, received x.h5"),
         (["evaluate", "m.keras", "--attacks", "jsma"], "invalid choice: 'jsma'"),
@@ -73,6 +94,15 @@ def test_arguments_are_checked(arguments, message, capsys):
         (["train", "--mask-rate", "0.7", "--output", "x.keras"], "0.6667 or 0.75"),
         (["train", "--cell-size", "99", "--output", "x.keras"], "cell_size=99"),
         (["train", "--architecture", "vgg16", "--output", "x.keras"], "input_shape"),
+        (["train", "--rho", "2", "--output", "x.keras"], "`--defence sfm`"),
+        (
+            ["train", "--defence", "sfm", "--vote", "none", "--output", "x.keras"],
+            "`--vote` is an option of `--defence mad`",
+        ),
+        (
+            ["train", "--defence", "sfm", "--width", "2", "--output", "x.keras"],
+            "`width` must be left out",
+        ),
     ],
 )
 def test_mistakes_end_in_one_line(arguments, message, capsys, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 import keras_maskdef
@@ -69,14 +70,16 @@ def test_public_names_are_documented(name):
     value = getattr(keras_maskdef, name)
     if inspect.isclass(value) or inspect.isfunction(value):
         text = inspect.getdoc(value)
-        for section in ("Args:", "Returns:", "Raises:", "Example:"):
-            assert section in text, section
+        sections = {"Args:", "Returns:", "Raises:", "Example:"}
+        if inspect.isclass(value) and issubclass(value, keras.callbacks.Callback):
+            sections.remove("Returns:")  # none of its methods does
+        assert {section for section in sections if section not in text} == set()
 
 
 def test_readme_examples():
     """In order and in one namespace, as a reader would try them."""
     blocks = FENCED.findall((ROOT / "README.md").read_text())
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     namespace = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)

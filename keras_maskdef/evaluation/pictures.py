@@ -1,5 +1,6 @@
-"""Pictures of an evaluation: what the attack did, and how the views voted."""
+"""Pictures of a training and of an evaluation: masks, votes, curves and bars."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,27 @@ import numpy as np
 
 from keras_maskdef._extra import require
 from keras_maskdef.evaluation.report import Report
-from keras_maskdef.layers import RandomGridMask, VotingEnsemble
+from keras_maskdef.layers import (
+    RandomGridMask,
+    SparseFeatureMasker,
+    VotingEnsemble,
+)
+from keras_maskdef.layers._structure import as_filters
 
 # Colour-blind safe (Okabe and Ito).
 _RIGHT, _WRONG = "#0072B2", "#D55E00"
 _BARS = ("#999999", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#CC79A7")
+_MARKERS = "osDv^P"
+_SEEN = {"color": "#0072B2", "marker": "o", "label": "training images"}
+_HELD = {"color": "#D55E00", "marker": "s", "ls": "--", "label": "held-out images"}
+# What `AlternatingTraining` logs, its title and its unit.
+_CURVES = {
+    "sparsity": ("sparsity loss", "L1 norm of what is left"),
+    "semantic": ("semantic loss", "1 - cosine similarity"),
+    "reconstruction": ("reconstruction loss", "L2 norm of what is lost"),
+    "density": ("density of the mask", "mean of the mask"),
+    "agreement": ("agreement under the mask", "fraction of images"),
+}
 
 
 def plot_report(report: Report, path: str | Path) -> None:
@@ -104,6 +121,150 @@ def plot_votes(
     figure.savefig(path, bbox_inches="tight")
 
 
+def plot_masks(
+    masker: SparseFeatureMasker, filters: Any, images: np.ndarray, path: str | Path
+) -> None:
+    """Writes a PNG of images, their masks, and what is left of them behind each.
+
+    Figure 4 of the SFM-Defense paper: one image a column; its rows are the image, the
+    mask with its density (white is kept), the masked image, and that filtered.
+
+    Args:
+        masker: The masker, trained or not.
+        filters: Filter layer, or a sequence of them, or nothing for no such row.
+        images: `(n, height, width, channels)` in [0, 1], with 1 or 3 channels.
+        path: Where to write.
+
+    Raises:
+        TypeError: For `filters` that are no Keras layers.
+        ImportError: If matplotlib is not installed.
+    """
+    mask = keras.ops.convert_to_numpy(masker.mask(images, training=False))
+    filtered = masked = images * mask
+    filters = as_filters("filters", filters)
+    for layer in filters:
+        filtered = layer(filtered)
+    rows = {
+        "original": images,
+        "mask": mask,
+        "masked": masked,
+        "and filtered": keras.ops.convert_to_numpy(filtered),
+    }
+    if not filters:
+        del rows["and filtered"]
+    size = (1.3 * len(images) + 1, 1.45 * len(rows))
+    figure, axes = _figure(len(rows), len(images), size)
+    for cells, (name, shown) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(cells, shown, strict=True):
+            title = f"density {image.mean():.2f}" if name == "mask" else ""
+            _show(axis, np.clip(image, 0, 1), title, "#333333", fontsize=9)
+        _beside(cells[0], name)
+    figure.savefig(path, bbox_inches="tight")
+
+
+def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
+    """Writes the curves of an `AlternatingTraining` as PNG, one panel each.
+
+    The three losses without their weights, the mask's density and the agreement, on
+    the training images and, with `validation_data`, on those held out; then also the
+    accuracy of the defended model on these.
+
+    Args:
+        history: `fit(...).history` of the classifier.
+        path: Where to write.
+
+    Raises:
+        ValueError: For the history of a `fit` without `AlternatingTraining`.
+        ImportError: If matplotlib is not installed.
+    """
+    missing = [name for name in _CURVES if f"masker_{name}" not in history]
+    if missing:
+        raise ValueError(
+            "`history` must be that of a `fit` with `AlternatingTraining`. Received: "
+            f"history of {sorted(history)}, without masker_{missing[0]}"
+        )
+    figure, axes = _figure(2, 3, (9.5, 5))
+    panels = axes.flatten()
+    for axis, (name, (title, unit)) in zip(panels, _CURVES.items(), strict=False):
+        for key, style in ((f"masker_{name}", _SEEN), (f"val_masker_{name}", _HELD)):
+            _curve(axis, history.get(key), style)
+        axis.set_title(title, fontsize=11)
+        axis.set_ylabel(unit)
+    accuracy = history.get("val_defended_accuracy")
+    _curve(panels[-1], accuracy, _HELD)
+    panels[-1].set_title("accuracy of the defended model", fontsize=11)
+    panels[-1].set_ylabel("fraction of images")
+    panels[-1].set_visible(accuracy is not None)
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.tight_layout()
+    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
+    figure.legend(handles, labels, ncols=2, frameon=False, **where)
+    figure.savefig(path, bbox_inches="tight")
+
+
+def plot_sweep(
+    sweep: Mapping[str, Mapping[str, Any]],
+    titles: Mapping[str, str],
+    path: str | Path,
+) -> None:
+    """Writes accuracy over `rho`, clean and attacked, with 95 % intervals, as PNG.
+
+    Figure 3 of the SFM-Defense paper in small.
+
+    Args:
+        sweep: By `rho`, as a string: `scores`, which holds for each threat model what
+            `Report.to_dict` holds for a score; and the `history` of the training, whose
+            last `masker_density` is written below the `rho`.
+        titles: What the legend calls each threat model, in its order; threat models
+            that are not among them are left out.
+        path: Where to write.
+
+    Raises:
+        ValueError: For an empty sweep, or one that lacks a threat model of `titles`.
+        ImportError: If matplotlib is not installed.
+    """
+    runs = [sweep[rho] for rho in sorted(sweep, key=float)]
+    complete = all(titles.keys() <= run["scores"].keys() for run in runs)
+    if not runs or not complete:
+        raise ValueError(
+            "`sweep` must hold for each rho the scores of all threat models in "
+            f"`titles`. Received: titles for {list(titles)}, sweep with "
+            f"{ {rho: list(run['scores']) for rho, run in sweep.items()} }"
+        )
+    figure, axes = _figure(1, 1, (1.6 * len(runs) + 2.5, 4.5))
+    axis = axes[0, 0]
+    places = np.arange(len(runs))
+    for number, (threat, title) in enumerate(titles.items()):
+        scores = [run["scores"][threat] for run in runs]
+        heights = np.array([score["accuracy"] for score in scores])
+        bounds = np.array([score["interval_95"] for score in scores])
+        # Side by side, so that no bar hides another.
+        shift = 0.06 * (number - (len(titles) - 1) / 2)
+        axis.errorbar(
+            places + shift,
+            100 * heights,
+            100 * np.clip([heights - bounds[:, 0], bounds[:, 1] - heights], 0, None),
+            color=_BARS[number % len(_BARS)],
+            marker=_MARKERS[number % len(_MARKERS)],
+            capsize=2,
+            elinewidth=1,
+            label=title,
+        )
+    densities = [run["history"]["masker_density"][-1] for run in runs]
+    ticks = zip(sorted(sweep, key=float), densities, strict=True)
+    axis.set_xticks(places, [f"{rho}\ndensity {kept:.2f}" for rho, kept in ticks])
+    axis.set_xlabel("rho: the larger, the sparser the mask is told to be")
+    axis.set_ylabel("accuracy in %")
+    axis.set_ylim(0, 100)
+    images = runs[0]["scores"][next(iter(titles))]["images"]
+    axis.set_title(f"{images} test images, 95 % intervals")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.savefig(path, bbox_inches="tight")
+
+
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> Any:
     """A figure that needs no display, and its axes as a grid."""
     require("matplotlib", "plots")
@@ -137,7 +298,25 @@ def _write(axis: Any, text: str, colour: str) -> None:
     axis.text(0.5, 0.5, text, color=colour, fontsize=16, ha="center", va="center")
 
 
-def _show(axis: Any, image: np.ndarray, title: str, colour: str) -> None:
+def _curve(axis: Any, values: Sequence[float] | None, style: dict[str, Any]) -> None:
+    """Nothing where there are no values; epochs without a pass hold NaN."""
+    if values is None:
+        return
+    epochs = np.arange(1, len(values) + 1)
+    axis.plot(epochs, values, markersize=4, **style)
+    axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _beside(axis: Any, name: str) -> None:
+    """A heading to the left, where turning the axis off hides the axis label."""
+    where = {"xycoords": "axes fraction", "ha": "right", "va": "center"}
+    axis.annotate(name, (-0.1, 0.5), fontsize=11, **where)
+
+
+def _show(
+    axis: Any, image: np.ndarray, title: str, colour: str, fontsize: int = 11
+) -> None:
     axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
-    axis.set_title(title, color=colour, fontsize=11, pad=3)
+    axis.set_title(title, color=colour, fontsize=fontsize, pad=3)
     axis.axis("off")

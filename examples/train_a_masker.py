@@ -1,0 +1,89 @@
+"""SFM-Defense on digits: a masker trained in turn with a classifier, then attacked.
+
+Trains a small network for two epochs, goes on with a masker in the callbacks of an
+ordinary `fit`, puts mask, filter and classifier together, and prints the accuracy under
+attackers who know ever more of it. Writes what the masker keeps, and how it came to
+that, as pictures.
+
+    python examples/train_a_masker.py --epochs 6
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_maskdef as kmd
+from keras_maskdef.evaluation.pictures import plot_alternation, plot_masks
+
+EPSILON = 0.15
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=6, help="with the masker")
+    parser.add_argument("--images", type=int, default=100, help="to attack")
+    parser.add_argument("--pictures", type=Path, help="a folder; by default a new one")
+    options = parser.parse_args()
+    keras.utils.set_random_seed(0)
+    images, labels, _ = kmd.datasets.sample("train")
+    x, y, _ = kmd.datasets.sample(f"test[:{options.images}]")
+
+    classifier = kmd.architectures.convnet((28, 28, 1), width=8)
+    classifier.compile(
+        "adam",
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    classifier.fit(images, labels, batch_size=64, epochs=2, verbose=0)
+
+    network = kmd.architectures.attention_unet((28, 28, 1), widths=(8, 16, 32))
+    masker, median = kmd.SparseFeatureMasker(network), kmd.MedianFilter(2)
+    alternating = kmd.AlternatingTraining(
+        masker,
+        images,
+        preprocessing=median,
+        train_on="masked",
+        validation_data=(x, y),
+        optimizer=keras.optimizers.Adam(3e-3),
+    )
+    history = classifier.fit(
+        images,
+        labels,
+        batch_size=64,
+        epochs=options.epochs,
+        callbacks=[alternating],
+        verbose=0,
+    ).history
+    print(f"the mask keeps {history['masker_density'][-1]:.2f} of the pixels")
+
+    defended = kmd.defend(classifier, masker, filters=[median])
+    attacked = {
+        "clean": x,
+        "knows the classifier": craft(classifier, x, y),
+        "knows the masker, too": craft(kmd.defend(classifier, masker), x, y),
+        "adaptive: knows it all": craft(defended, x, y),
+    }
+    for name, adversarial in attacked.items():
+        right = [
+            np.mean(model.predict(adversarial, verbose=0).argmax(-1) == y)
+            for model in (classifier, defended)
+        ]
+        print(f"{name:<24}bare {right[0]:.2f}  defended {right[1]:.2f}")
+    print(f"({len(x)} images, PGD Linf {EPSILON})")
+
+    folder = options.pictures or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_masks(masker, median, x[:8], folder / "masks.png")
+    plot_alternation(history, folder / "alternation.png")
+    print(f"wrote masks.png and alternation.png into {folder}")
+
+
+def craft(model: keras.Model, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return kmd.attacks.craft("pgd", model, x, y, EPSILON)
+
+
+if __name__ == "__main__":
+    main()
