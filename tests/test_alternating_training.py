@@ -21,6 +21,7 @@ import tensorflow as tf
 
 import keras_maskdef as kmd
 from keras_maskdef import callbacks, losses
+from keras_maskdef.callbacks import _preparation
 
 X = np.random.default_rng(0).random((32, 8, 8, 3)).astype("float32")
 Y = np.arange(32) % 4
@@ -260,32 +261,33 @@ def test_without_semantics_the_classifier_is_lost():
         assert agreement(1.0) < 0.5 * agreement(0.0)
 
 
-def test_the_weights_of_the_losses():
+def test_the_weight_of_the_reconstruction():
     """`rho` for images and for whole batches; the paper's weights only warn for one."""
     shape, w1 = (32, 32, 3), 2.5e-3
-    images = np.zeros((128, *shape), "float32")
-
-    def weights(**arguments):
-        callback = kmd.AlternatingTraining(
-            kmd.SparseFeatureMasker(), images, batch_size=128, **arguments
-        )
-        return callback._weights(shape)
-
-    by_image = weights(rho=2.0)
-    assert by_image == pytest.approx((w1, 1.0, w1 * math.sqrt(3072) / 2))
-    by_batch = weights(rho=2.0, norms="batch")
-    assert by_batch[2] == pytest.approx(w1 * math.sqrt(128 * 3072) / 2)
-    assert weights(reconstruction_weight=1.0, norms="batch")[2] == 1.0
+    weight = _preparation.reconstruction_weight
+    assert weight(w1, None, 2.0, shape, 1) == pytest.approx(w1 * math.sqrt(3072) / 2)
+    whole = weight(w1, None, 2.0, shape, 128)
+    assert whole == pytest.approx(w1 * math.sqrt(128 * 3072) / 2)
+    assert weight(w1, 1.0, 2.0, shape, 128) == 1.0
     with pytest.warns(callbacks.IdentityOptimumWarning, match=r"`rho` is 0\.139"):
-        weights(reconstruction_weight=1.0)
+        weight(w1, 1.0, 2.0, shape, 1)
+    with pytest.warns(callbacks.IdentityOptimumWarning, match=r"`rho` is 0:"):
+        assert weight(0.0, None, 2.0, shape, 1) == 0.0
+    with pytest.raises(ValueError, match=r"`batch_size` .* must be given.*Received"):
+        weight(w1, None, 2.0, shape, None)
 
 
-def test_a_batch_without_a_known_size_counts_as_batch_size():
+def test_batch_norms_need_the_size_of_a_batch():
     data = tf.data.Dataset.from_tensor_slices(X).batch(8)
-    callback = kmd.AlternatingTraining(masker(), data, norms="batch", batch_size=8)
+    with pytest.raises(ValueError, match=r"`batch_size` .* must be given"):
+        fit(kmd.AlternatingTraining(masker(), data, norms="batch"))
     known = data.map(lambda x: tf.ensure_shape(x, (8, 8, 8, 3)))
-    other = kmd.AlternatingTraining(masker(), known, norms="batch", batch_size=99)
-    assert callback._weights((8, 8, 3)) == other._weights((8, 8, 3))
+    weights = []
+    for given in ({"data": data, "batch_size": 8}, {"data": known}):
+        callback = kmd.AlternatingTraining(masker(), norms="batch", **given)
+        fit(callback, epochs=1)
+        weights.append(callback._trainer.loss_weights)
+    assert weights[0] == weights[1]
 
 
 def test_terminate_on_nan():
@@ -325,6 +327,103 @@ def test_a_second_fit_goes_on():
     fit(callback, model)
     fit(callback, model)
     assert int(callback.optimizer.iterations) == 8
+
+
+def test_calls_of_fit_count_together():
+    """One epoch a call, as in a loop: pretraining once, masked images afterwards."""
+    seen = []
+
+    class Spy(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(callback._view is not None)
+
+    callback = kmd.AlternatingTraining(
+        masker(), X, train_on="masked", pretraining_epochs=1
+    )
+    model = classifier()
+    for _ in range(4):
+        fit(callback, model, [Spy()], epochs=1)
+    assert seen == [False, False, True, True]
+
+
+def test_a_crash_and_a_second_fit_of_the_same_objects(tmp_path):
+    """In a notebook; in whichever order the two backups are."""
+
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1 and not crashed:
+                crashed.append(epoch)
+                raise KeyboardInterrupt
+
+    for position in (0, 1, 2):
+        crashed, folder = [], tmp_path / str(position)
+        model, masks = classifier(), masker()
+        saved = keras.callbacks.BackupAndRestore(folder / "classifier")
+        callback = kmd.AlternatingTraining(
+            masks, X, batch_size=16, backup_dir=folder / "masker"
+        )
+        order = [saved, callback]
+        if position == 1:
+            order.reverse()
+        order.insert(1 if position < 2 else 2, Crash())
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, Y, epochs=4, callbacks=order, verbose=0)
+        model.fit(X, Y, epochs=4, callbacks=order, verbose=0)
+        assert int(callback.optimizer.iterations) == 8
+
+
+def test_a_view_whose_step_never_came():
+    class Crash(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    filters = kmd.BitDepthReduction(1)
+    crashed, alone = classifier(), classifier()
+    callback = kmd.AlternatingTraining(masker(), X, filters)
+    with pytest.raises(KeyboardInterrupt):
+        fit(callback, crashed, [Crash()])
+    options = {"epochs": 1, "shuffle": False}
+    fit(callback, crashed, **options)
+    alone.fit(filters(X).numpy(), Y, batch_size=16, verbose=0, **options)
+    np.testing.assert_array_equal(crashed.get_weights()[0], alone.get_weights()[0])
+
+
+def test_regularizers_of_the_network_count():
+    decay = keras.regularizers.L2(0.5)
+    masks = masker(kernel_regularizer=decay)
+    kernel = masks.get_weights()[0]
+
+    def loss(masks):
+        still = keras.optimizers.SGD(0.0)
+        callback = kmd.AlternatingTraining(masks, X, optimizer=still)
+        return fit(callback, epochs=1)["masker_loss"][0]
+
+    difference = loss(masks) - loss(masker())
+    assert difference == pytest.approx(0.5 * (kernel**2).sum(), rel=1e-3)
+
+
+def test_a_classifier_whose_call_takes_no_training():
+    class Classifier(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = classifier()
+
+        def call(self, images):
+            return self.inner(images)
+
+    model = Classifier()
+    model(X)
+    model.compile("adam", LOSS)
+    history = fit(kmd.AlternatingTraining(masker(), X), model)
+    assert np.isfinite(history["masker_loss"]).all()
+
+
+def test_a_classifier_of_one_output_is_refused():
+    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match=r"at least two classes.*Received.*1\)"):
+        fit(kmd.AlternatingTraining(masker(), X), model)
 
 
 def test_mixed_precision():
@@ -415,6 +514,9 @@ def test_a_killed_process_resumes(tmp_path):
     [
         ({"masker": 3}, TypeError, "`masker` must be"),
         ({"data": (x for x in ())}, TypeError, "`data` must be iterable once an epoch"),
+        ({"data": None}, TypeError, "`data` must be images"),
+        ({"data": 3}, TypeError, "`data` must be images"),
+        ({"data": X.astype("uint8")}, TypeError, "`data` must be floating point"),
         ({"data": X[:0]}, ValueError, "`data` must hold at least one batch"),
         ({"data": ()}, ValueError, "`data` must hold at least one batch"),
         (

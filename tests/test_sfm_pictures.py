@@ -52,7 +52,9 @@ def test_alternation(figures, tmp_path):
     history |= {f"val_masker_{name}": [np.nan, 3.0, 4.0] for name in TERMS}
     history["val_defended_accuracy"] = [np.nan, 0.5, 0.75]
     plot_alternation(history, tmp_path / "alternation.png")
-    lines = [[list(l.get_ydata()) for l in a.get_lines()] for a in figures[1].axes]
+    lines = [
+        [list(line.get_ydata()) for line in a.get_lines()] for a in figures[1].axes
+    ]
     assert [len(panel) for panel in lines] == [2, 2, 2, 2, 2, 1]
     np.testing.assert_array_equal(lines[5][0], [np.nan, 0.5, 0.75])
     assert [len(a.get_lines()) for a in figures[0].axes] == [1, 1, 1, 1, 1, 0]

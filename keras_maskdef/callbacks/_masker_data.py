@@ -25,10 +25,25 @@ def masker_data(data: Any, batch_size: int, seed: int) -> Any:
     if isinstance(data, Sequence) and not isinstance(data, keras.utils.PyDataset):
         data = data[0] if len(data) else np.empty(0)
     if not _is_dataset(data):
-        data = ShuffledBatches((np.asarray(data),), batch_size, seed)
+        data = ShuffledBatches((_images(data),), batch_size, seed)
     if _batches(data) == 0:
         raise ValueError(f"`data` must hold at least one batch. Received: data={data}")
     return data
+
+
+def _images(data: Any) -> np.ndarray:
+    images = np.asarray(data)
+    if images.ndim == 0 or images.dtype == object:
+        raise TypeError(
+            "`data` must be images, `(x, y)` or a dataset of batches. "
+            f"Received: data={data!r}"
+        )
+    if len(images) and not np.issubdtype(images.dtype, np.floating):
+        raise TypeError(
+            "`data` must be floating point images in [0, 1]. "
+            f"Received: data of dtype {images.dtype}"
+        )
+    return images
 
 
 def check_labelled(data: Any) -> Any:
@@ -58,6 +73,8 @@ def image_shape(data: Any) -> tuple | None:
 def batch_size_of(data: Any) -> int | None:
     """How many images a batch has, where the data tells."""
     if isinstance(data, ShuffledBatches):
+        return data.batch_size
+    if isinstance(getattr(data, "batch_size", None), int):  # a DataLoader
         return data.batch_size
     spec = getattr(data, "element_spec", None)
     images = spec[0] if isinstance(spec, (tuple, list)) else spec

@@ -16,10 +16,10 @@ DEFENDED = "defended_accuracy"
 class MaskerTrainer(keras.Model):
     """A model whose only trainable weights are the masker's.
 
-    The classifier is not tracked. It runs in inference mode through `stateless_call`,
-    with this model's own copies of its variables, which `take_snapshot` brings up to
-    date. So `fit` here leaves the live classifier alone, also where JAX donates buffers
-    or an error ends the fit, and never compiles in what its weights once were.
+    The classifier is not tracked. It runs in inference mode in a stateless scope, with
+    this model's own copies of its variables, which `take_snapshot` brings up to date.
+    So `fit` here leaves the live classifier alone, also where JAX donates buffers or an
+    error ends the fit, and never compiles in what its weights once were.
 
     Takes images, which it filters, and in evaluation their labels as well.
     """
@@ -32,7 +32,7 @@ class MaskerTrainer(keras.Model):
         weights: Sequence[float],
         norms: str,
     ) -> None:
-        super().__init__(name="masker_trainer")
+        super().__init__(name="masker_trainer", dtype="float32")
         self.masker, self.filters = masker, filters
         self.loss_weights, self.norms = tuple(weights), norms
         names = ("sparsity", "semantic", "reconstruction", "density", "agreement")
@@ -73,24 +73,30 @@ class MaskerTrainer(keras.Model):
             losses.semantic(logits, masked_logits, self.norms),
             losses.reconstruction(images, masked, self.norms),
         )
-        values = [mask, _equal(classes(logits), classes(masked_logits))]
+        values = [mask, _equal(_argmax(logits), _argmax(masked_logits))]
         if not training and y is not None:
             defended = self.filter(self.masker(ops.cast(x, "float32"), training=False))
-            values.append(_equal(classes(self.classify(defended)), classes(y)))
+            values.append(_equal(_argmax(self.classify(defended)), _classes(y)))
         # A term is one number for its batch, and the last batch may be smaller.
         for mean, term in zip(self.means, terms, strict=False):
             mean.update_state(term, sample_weight=ops.shape(images)[0])
         for mean, value in zip(self.means[len(terms) :], values, strict=False):
             mean.update_state(value)
-        return sum(w * t for w, t in zip(self.loss_weights, terms, strict=True))
+        total = sum(w * t for w, t in zip(self.loss_weights, terms, strict=True))
+        # The network's own: regularizers and what it added.
+        return total + sum(ops.cast(ops.sum(loss), "float32") for loss in self.losses)
 
 
-def classes(scores: Any) -> Any:
-    """Class numbers, from scores or one-hot vectors or the numbers themselves."""
-    scores = ops.convert_to_tensor(scores)
-    if len(scores.shape) == 2 and scores.shape[1] > 1:
-        return ops.argmax(scores, axis=-1)
-    return ops.reshape(scores, (-1,))
+def _argmax(logits: Any) -> Any:
+    return ops.argmax(logits, axis=-1)
+
+
+def _classes(labels: Any) -> Any:
+    """Class numbers, from one-hot vectors or the numbers themselves."""
+    labels = ops.convert_to_tensor(labels)
+    if len(labels.shape) == 2 and labels.shape[1] > 1:
+        return _argmax(labels)
+    return ops.reshape(labels, (-1,))
 
 
 def _equal(first: Any, second: Any) -> Any:
@@ -110,14 +116,15 @@ def _snapshot(
             mine[id(variable)].assign(ops.copy(variable))
 
     def classify(images: Any) -> Any:
-        trainable = [mine[id(v)].value for v in classifier.trainable_variables]
-        rest = [mine[id(v)] for v in classifier.non_trainable_variables]
-        outputs, updated = classifier.stateless_call(
-            trainable, [copy.value for copy in rest], images, training=False
-        )
-        for copy, value in zip(rest, updated, strict=True):
-            if is_random_state(copy):  # random numbers go on; nothing else may
-                copy.assign(value)
+        # Not `stateless_call`: it skips `__call__`, which casts, and knows models whose
+        # `call` takes no `training`.
+        pairs = [(v, mine[id(v)]) for v in classifier.variables]
+        mapping = [(variable, copy.value) for variable, copy in pairs]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            outputs = classifier(images, training=False)
+        for variable, copy in pairs:
+            if is_random_state(variable):  # goes on; nothing else may
+                copy.assign(scope.get_current_value(variable))
         return ops.cast(outputs, "float32")
 
     return take, classify

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef.callbacks import _backup
@@ -16,16 +14,20 @@ from keras_maskdef.callbacks._compiled import compiled_call
 from keras_maskdef.callbacks._masker_data import (
     batch_size_of,
     check_labelled,
-    image_shape,
     masker_data,
 )
 from keras_maskdef.callbacks._masker_trainer import DEFENDED, MaskerTrainer
+from keras_maskdef.callbacks._preparation import (
+    build_filters,
+    check_classifier,
+    check_mask,
+    reconstruction_weight,
+)
 from keras_maskdef.callbacks._random_state import kept_random_state
-from keras_maskdef.callbacks._train_view import present_next_step
+from keras_maskdef.callbacks._train_view import present_as_it_is, present_next_step
 from keras_maskdef.callbacks.mask_warnings import (
     EmptyMaskWarning,
     FullMaskWarning,
-    IdentityOptimumWarning,
 )
 from keras_maskdef.layers import SparseFeatureMasker
 from keras_maskdef.layers._arguments import (
@@ -40,6 +42,7 @@ from keras_maskdef.losses import NORMS
 
 TRAIN_ON = ("filtered", "masked")
 EMPTY, FULL = 0.02, 0.98
+BATCH_SIZE = 64
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
@@ -65,13 +68,16 @@ class AlternatingTraining(keras.callbacks.Callback):
     `val_masker_...` and `val_defended_accuracy`. To monitor one of them, say
     `mode="min"` or `"max"`.
 
-    Note: Take care with the weights of the losses, see `keras_maskdef.losses`.
+    Note: `EarlyStopping(restore_best_weights=True)` and `ModelCheckpoint` know the
+    classifier only: what they bring back is not what the masker was last trained with.
+    Take care with the weights of the losses, see `keras_maskdef.losses`.
 
     Args:
         masker: `SparseFeatureMasker` to train.
         data: Images for the masker's passes: `x`, `(x, y)`, a `tf.data.Dataset`,
             `PyDataset` or `DataLoader` of batches. Arrays are shuffled by `seed`; the
-            others come in their own order.
+            others come in their own order. A dataset that shuffles should not be the
+            very object that `fit` has: each pass would move its order on.
         preprocessing: Filter layer, or a sequence of them: T of Algorithm 1. What it
             returns is what the masker and the classifier are trained on. It must keep
             the shape and have no trainable weights.
@@ -79,19 +85,21 @@ class AlternatingTraining(keras.callbacks.Callback):
         semantic_weight: Float, w2, at least 0.
         reconstruction_weight: Float, w3, at least 0. `None` takes it from `rho`.
         rho: Float above 0, `w1 * sqrt(H * W * C) / w3` (for `norms="batch"` times
-            `sqrt(batch_size)`). Below 1 the mask of ones is optimal; the larger, the
-            sparser the mask and the lower the accuracy on clean images. Try values
-            from 1.05 to 1.3.
+            the root of the batch's size). Below 1 the mask of ones is optimal; the
+            larger, the sparser the mask and the lower the accuracy on clean images.
+            Try values from 1.05 to 1.3.
         norms: `"image"` or `"batch"`, see `keras_maskdef.losses`.
         train_on: What the classifier learns from. `"filtered"`: `T(x)`, Algorithm 1.
             `"masked"`: `T(x * mask(x))` from the first pass on, what the defended
             model will give it.
         optimizer: The masker's Keras optimizer, or its name.
-        pretraining_epochs: Integer, epochs of the classifier before the first pass.
+        pretraining_epochs: Integer, epochs of the classifier before the first pass,
+            over all calls of `fit` with this callback.
         steps_per_epoch: Integer, batches of a pass; all by default. Needed where `data`
-            has no end.
-        batch_size: Integer, for arrays; with `norms="batch"` also what `rho` is
-            computed with where `data` does not tell.
+            has no end. Each pass begins a dataset anew: have it shuffled, or it will
+            be the same batches again. Arrays are.
+        batch_size: Integer, images of a batch of arrays, 64 by default. With
+            `norms="batch"` and `rho` it must be given where `data` does not tell.
         validation_data: `(x, y)` or a dataset of such batches, to evaluate on.
         backup_dir: Folder where the masker and its optimizer are saved after each pass,
             for a `fit` that resumes with `keras.callbacks.BackupAndRestore`. A pass
@@ -104,9 +112,10 @@ class AlternatingTraining(keras.callbacks.Callback):
         TypeError: For a `masker` that is none, `data` that can be iterated only once, a
             `preprocessing` that is no layer.
         ValueError: For an argument out of its range or `data` without a batch; when
-            `fit` begins, for a classifier that is not built, images of another shape
-            than it takes, a mask outside [0, 1], a `preprocessing` that changes the
-            shape or has trainable weights, or more than one replica.
+            `fit` begins, for a classifier that is not built or does not return `(batch,
+            classes)`, images of another shape than it takes, a mask outside [0, 1], a
+            `preprocessing` that changes the shape or has trainable weights, or more
+            than one replica.
 
     Warns:
         IdentityOptimumWarning: The weights have a `rho` below 1.
@@ -147,7 +156,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         optimizer: Any = "adam",
         pretraining_epochs: int = 0,
         steps_per_epoch: int | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         validation_data: Any = None,
         backup_dir: str | os.PathLike[str] | None = None,
         verbose: int = 0,
@@ -177,19 +186,25 @@ class AlternatingTraining(keras.callbacks.Callback):
             if steps_per_epoch is None
             else check_positive_int("steps_per_epoch", steps_per_epoch)
         )
-        self.batch_size = check_positive_int("batch_size", batch_size)
+        self.batch_size = (
+            None if batch_size is None else check_positive_int("batch_size", batch_size)
+        )
         self.seed = check_int("seed", seed, 0)
-        self.data = masker_data(data, self.batch_size, self.seed)
+        self.data = masker_data(data, self.batch_size or BATCH_SIZE, self.seed)
         self.validation_data = check_labelled(validation_data)
         self.backup_dir = backup_dir
         self.verbose = verbose
         self._trainer: MaskerTrainer | None = None
         self._views: dict[str, Callable[[Any], Any]] = {}
         self._view: Callable[[Any], Any] | None = None
-        self._passes = 0
+        self._trained: keras.Model | None = None
+        self._last_pass: int | None = None
+        self._epochs_seen = 0
+        self._first_epoch = True
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        if self._trainer is None or self._trained is not self.model:
+        present_as_it_is(self.model)
+        if self._trained is not self.model:
             self._prepare()
         self._first_epoch = True
 
@@ -197,7 +212,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         if self._first_epoch:
             self._first_epoch = False
             self._resume(epoch)
-        masked = self.train_on == "masked" and epoch > self.pretraining_epochs
+        masked = self.train_on == "masked" and self._last_pass is not None
         self._view = self._views.get("masked" if masked else "filtered")
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
@@ -206,8 +221,11 @@ class AlternatingTraining(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = {} if logs is None else logs
+        present_as_it_is(self.model)
         broken = not math.isfinite(logs.get("loss", 0.0))
-        if epoch < self.pretraining_epochs or broken:
+        pretraining = max(epoch, self._epochs_seen) < self.pretraining_epochs
+        self._epochs_seen += 1
+        if pretraining or broken:
             logs.update(dict.fromkeys(self._names(), math.nan))
             return
         logs.update(self._pass(epoch))
@@ -260,12 +278,20 @@ class AlternatingTraining(keras.callbacks.Callback):
 
     def _prepare(self) -> None:
         """Checks all that needs the classifier, and builds the trainer."""
-        shape = self._check_classifier()
+        shape = check_classifier(self.model, self.data)
         if not self.masker.built:
             self.masker.build((None, *shape))
-        self._check_mask(shape)
-        filters = self._check_preprocessing(shape)
-        weights = self._weights(shape)
+        check_mask(self.masker, shape)
+        filters = build_filters(self.preprocessing, shape)
+        known = batch_size_of(self.data) or self.batch_size
+        weight = reconstruction_weight(
+            self.sparsity_weight,
+            self.reconstruction_weight,
+            self.rho,
+            shape,
+            batch=1 if self.norms == "image" else known,
+        )
+        weights = (self.sparsity_weight, self.semantic_weight, weight)
         self._trained = self.model
         self._trainer = MaskerTrainer(
             self.masker, self.model, filters, weights, self.norms
@@ -303,6 +329,11 @@ class AlternatingTraining(keras.callbacks.Callback):
                     verbose=self.verbose,
                     callbacks=[keras.callbacks.TerminateOnNaN()],
                 ).history
+                if "loss" not in history:
+                    raise ValueError(
+                        "`data` must hold at least one batch in every pass. "
+                        f"Received: data={self.data!r}"
+                    )
                 results = {name: values[-1] for name, values in history.items()}
                 finite = math.isfinite(results["loss"])
                 if self.validation_data is not None and finite:
@@ -312,7 +343,7 @@ class AlternatingTraining(keras.callbacks.Callback):
             raise
         if not finite:
             _backup.assign(variables, before)
-        self._passes += 1
+        self._last_pass = epoch
         renamed = {_renamed(name): float(value) for name, value in results.items()}
         renamed.pop(f"masker_{DEFENDED}", None)
         return renamed
@@ -323,7 +354,7 @@ class AlternatingTraining(keras.callbacks.Callback):
             data, labels, *_ = data
         results = self._trainer.evaluate(  # type: ignore[union-attr]
             *((data,) if labels is None else (data, labels)),
-            batch_size=None if labels is None else self.batch_size,
+            batch_size=None if labels is None else self.batch_size or BATCH_SIZE,
             verbose=0,
             return_dict=True,
         )
@@ -355,8 +386,8 @@ class AlternatingTraining(keras.callbacks.Callback):
             )
 
     def _resume(self, epoch: int) -> None:
-        """Brings a masker that this process has not trained to where `epoch` begins."""
-        if self.backup_dir is None or self._passes:
+        """Brings a masker that is not there yet to where `epoch` begins."""
+        if self.backup_dir is None or self._last_pass == epoch - 1:
             return
         backup = _backup.Backup(self.backup_dir)
         last = epoch - 1
@@ -366,6 +397,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         values = backup.load(last)
         if values is not None:
             _backup.assign(self._variables(), values)
+            self._last_pass = last
             return
         earlier = backup.load(last - 1)
         if earlier is not None:
@@ -396,88 +428,6 @@ class AlternatingTraining(keras.callbacks.Callback):
         if self.validation_data is not None:
             names += [_renamed(f"val_{name}") for name in metrics]
         return names
-
-    def _check_classifier(self) -> tuple:
-        model = self.model
-        if not model.built:
-            raise ValueError(
-                "The classifier must be built before the training: call it once, or "
-                f"give it a `keras.Input`. Received: {model!r}"
-            )
-        strategy = getattr(model, "distribute_strategy", None)
-        if getattr(strategy, "num_replicas_in_sync", 1) > 1:
-            raise ValueError(
-                "AlternatingTraining trains on one replica. Received: "
-                f"{strategy.num_replicas_in_sync} replicas"  # type: ignore[union-attr]
-            )
-        shape = image_shape(self.data)
-        if shape is None:
-            shape = tuple(model.input_shape)[1:]
-        try:
-            model.compute_output_spec(keras.KerasTensor((None, *shape)))
-        except Exception as error:
-            raise ValueError(
-                "`data` must hold images of the shape that the classifier takes. "
-                f"Received: images of shape {shape}, classifier={model!r}"
-            ) from error
-        return shape
-
-    def _check_mask(self, shape: tuple) -> None:
-        known = tuple(32 if side is None else side for side in shape)
-        probe = np.random.default_rng(0).random((4, *known), dtype="float32")
-        mask = ops.convert_to_numpy(ops.cast(self.masker.mask(probe), "float32"))
-        if not (mask.min() >= 0.0 and mask.max() <= 1.0):
-            raise ValueError(
-                "`masker.network` must return values in [0, 1]; its last activation "
-                f"should be a sigmoid. Received: values from {mask.min()} to "
-                f"{mask.max()}"
-            )
-
-    def _check_preprocessing(self, shape: tuple) -> keras.Model | None:
-        if not self.preprocessing:
-            return None
-        filters = keras.Sequential([keras.Input(shape), *self.preprocessing])
-        if tuple(filters.output_shape[1:]) != tuple(shape):
-            raise ValueError(
-                "`preprocessing` must keep the shape of the images. Received: "
-                f"{shape} in, {filters.output_shape[1:]} out"
-            )
-        if filters.trainable_variables:
-            raise ValueError(
-                "`preprocessing` must have no trainable weights. Received: "
-                f"preprocessing={self.preprocessing}"
-            )
-        return filters
-
-    def _weights(self, shape: tuple) -> tuple[float, float, float]:
-        values = None if None in shape else math.prod(shape)
-        if values is None:
-            if self.reconstruction_weight is None:
-                raise ValueError(
-                    "`reconstruction_weight` must be given where the size of the "
-                    f"images is not known. Received: images of shape {shape}"
-                )
-            return (
-                self.sparsity_weight,
-                self.semantic_weight,
-                self.reconstruction_weight,
-            )
-        if self.norms == "batch":
-            values *= batch_size_of(self.data) or self.batch_size
-        reach = self.sparsity_weight * math.sqrt(values)
-        weight = self.reconstruction_weight
-        if weight is None:
-            weight = reach / self.rho
-        rho = reach / weight if weight else math.inf
-        if rho < 1 and weight:
-            warnings.warn(
-                f"`rho` is {rho:.3g}: below 1 the mask of ones is the best there is, "
-                "whatever the images. Lower `reconstruction_weight` to under "
-                f"{reach:.3g}, or leave it out for `rho` to set it.",
-                IdentityOptimumWarning,
-                stacklevel=2,
-            )
-        return self.sparsity_weight, self.semantic_weight, weight
 
 
 def _renamed(name: str) -> str:

@@ -1,0 +1,113 @@
+"""What is checked and computed before a masker's training begins."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_maskdef.callbacks._masker_data import image_shape
+from keras_maskdef.callbacks.mask_warnings import IdentityOptimumWarning
+from keras_maskdef.layers import SparseFeatureMasker
+
+
+def check_classifier(model: keras.Model, data: Any) -> tuple:
+    """Returns the shape of an image, or raises where the classifier does not fit."""
+    if not model.built:
+        raise ValueError(
+            "The classifier must be built before the training: call it once, or give "
+            f"it a `keras.Input`. Received: classifier={model!r}"
+        )
+    strategy = getattr(model, "distribute_strategy", None)
+    if getattr(strategy, "num_replicas_in_sync", 1) > 1:
+        raise ValueError(
+            "AlternatingTraining trains on one replica. Received: "
+            f"{strategy.num_replicas_in_sync} replicas"  # type: ignore[union-attr]
+        )
+    shape = image_shape(data) or tuple(getattr(model, "input_shape", ()) or ())[1:]
+    if len(shape) != 3:
+        raise ValueError(
+            "`data` must hold batches of images, with four axes. "
+            f"Received: images of shape {shape}"
+        )
+    try:
+        output = model.compute_output_spec(keras.KerasTensor((None, *shape)))
+    except Exception as error:
+        raise ValueError(
+            "`data` must hold images of the shape that the classifier takes. "
+            f"Received: images of shape {shape}, classifier={model!r}"
+        ) from error
+    scores: tuple = tuple(getattr(output, "shape", ()))
+    if len(scores) != 2 or scores[1] is None or scores[1] < 2:
+        raise ValueError(
+            "The classifier must return one tensor (batch, classes) with at least two "
+            f"classes. Received: output of shape {scores}"
+        )
+    return shape
+
+
+def check_mask(masker: SparseFeatureMasker, shape: tuple) -> None:
+    """Raises where the mask of some noise leaves [0, 1]."""
+    known = tuple(32 if side is None else side for side in shape)
+    probe = np.random.default_rng(0).random((4, *known), dtype="float32")
+    mask = ops.convert_to_numpy(ops.cast(masker.mask(probe), "float32"))
+    if not (mask.min() >= 0.0 and mask.max() <= 1.0):
+        raise ValueError(
+            "`masker.network` must return values in [0, 1]; its last activation "
+            f"should be a sigmoid. Received: values from {mask.min()} to {mask.max()}"
+        )
+
+
+def build_filters(layers: Sequence[Any], shape: tuple) -> keras.Model | None:
+    """Returns T as a model, or None for no filters."""
+    if not layers:
+        return None
+    filters = keras.Sequential([keras.Input(shape), *layers])
+    if tuple(filters.output_shape[1:]) != tuple(shape):
+        raise ValueError(
+            "`preprocessing` must keep the shape of the images. Received: "
+            f"{shape} in, {filters.output_shape[1:]} out"
+        )
+    if filters.trainable_variables:
+        raise ValueError(
+            "`preprocessing` must have no trainable weights. Received: "
+            f"preprocessing={list(layers)}"
+        )
+    return filters
+
+
+def reconstruction_weight(
+    sparsity_weight: float,
+    weight: float | None,
+    rho: float,
+    shape: tuple,
+    batch: int | None,
+) -> float:
+    """Returns w3, from `rho` where it is not given, and warns where `rho` is below 1.
+
+    `batch` is the number of images whose norm is taken at once; None if not known.
+    """
+    if batch is None or None in shape:
+        if weight is None:
+            raise ValueError(
+                "`reconstruction_weight`, or `batch_size` and images of a known size, "
+                "must be given: `rho` depends on them. Received: "
+                f"reconstruction_weight=None, images {shape}, batch_size={batch}"
+            )
+        return weight
+    reach = sparsity_weight * math.sqrt(batch * math.prod(shape))
+    if weight is None:
+        weight = reach / rho
+    actual = reach / weight if weight else (math.inf if reach else 0.0)
+    if actual < 1:
+        warnings.warn(
+            f"`rho` is {actual:.3g}: below 1 the mask of ones is the best there is, "
+            "whatever the images. Raise `rho`, or lower `reconstruction_weight` to "
+            f"under {reach:.3g}.",
+            IdentityOptimumWarning,
+            stacklevel=4,
+        )
+    return weight
