@@ -91,6 +91,17 @@ def run_seed(recipe, seed, train, validation, test, folder):
     return {"history": history, **report}
 
 
+def check_folder(folder, recipe, images):
+    """Refuses stages that another recipe left, whatever is varied here."""
+    fixed = {**asdict(recipe), "rho": None, "train_on": None, "images_to_attack": images}
+    fixed = json.loads(json.dumps(fixed))
+    path = folder / "recipe.json"
+    if path.exists() and json.loads(path.read_text()) != fixed:
+        raise SystemExit(f"{folder} holds stages of another recipe: {path}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(fixed))
+
+
 def summary(history):
     return {
         name: [round(value, 3) for value in history[name]]
@@ -108,8 +119,8 @@ def main():
         "--output", type=Path, default=Path("benchmarks/results/sfm-cifar10.json")
     )
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
     recipe = sfm.CIFAR10_CONVNET
+    check_folder(options.folder, recipe, options.images)
 
     def load(split):
         return datasets.load(recipe.dataset, split, options.data_dir)
