@@ -93,7 +93,12 @@ def run_seed(recipe, seed, train, validation, test, folder):
 
 def check_folder(folder, recipe, images):
     """Refuses stages that another recipe left, whatever is varied here."""
-    fixed = {**asdict(recipe), "rho": None, "train_on": None, "images_to_attack": images}
+    fixed = {
+        **asdict(recipe),
+        "rho": None,
+        "train_on": None,
+        "images_to_attack": images,
+    }
     fixed = json.loads(json.dumps(fixed))
     path = folder / "recipe.json"
     if path.exists() and json.loads(path.read_text()) != fixed:
