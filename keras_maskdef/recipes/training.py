@@ -66,6 +66,8 @@ def partition_mask(recipe: Recipe) -> RandomGridMask:
 
 
 class Bar(keras.callbacks.Callback):
+    """Advances a progress bar by one for each training step."""
+
     def __init__(self, advance) -> None:  # type: ignore[no-untyped-def]
         super().__init__()
         self._advance = advance
