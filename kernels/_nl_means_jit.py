@@ -153,8 +153,10 @@ def _sum_window(
                 _distances(plane, offset, begin, end, limit, sums)
             _box(sums, stride, reach, start - reach, last + reach, boxed)
             _box(boxed, uint64(1), reach, start, last, sums)
-            _to_indices(sums, shift, uint32(len(table) - 1), start, last)
             left = first - uint64(max(dx, 0)) - uint64(dy) * stride
+            # Some that are looked up are of no meaning, but must lie in the table.
+            right = last + uint64(max(-dx, 0))
+            _to_indices(sums, shift, uint32(len(table) - 1), left, right)
             _look_up(table, sums, left, stride, height + dy, width + abs(dx), weights)
             _add(weights, offset, plane, first, last, total, values)
             if two_channels:

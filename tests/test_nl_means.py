@@ -1,6 +1,8 @@
 """Non-local means: kernel and reference against OpenCV, bit for bit."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -254,3 +256,26 @@ def test_opencv_takes_the_next_odd_number_for_an_even_size(size):
         np.testing.assert_array_equal(
             opencv(images, 6, *even), opencv(images, 6, *odd_)
         )
+
+
+BOUNDS = """
+import numpy as np
+from keras_maskdef import kernels
+rng = np.random.default_rng(0)
+for channels in (1, 3):
+    for window in ((0.5, 1, 5), (4, 3, 5), (40, 5, 3)):
+        images = rng.integers(0, 256, (2, 9, 8, channels), "uint8")
+        kernels.nl_means(images, *window)
+"""
+
+
+def test_nothing_is_read_outside_an_array():
+    """A weight that is not used was once looked up outside its table, and crashed."""
+    finished = subprocess.run(
+        [sys.executable, "-c", BOUNDS],
+        env={**os.environ, "NUMBA_BOUNDSCHECK": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
