@@ -205,43 +205,35 @@ def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -
 
 
 def plot_sweep(
-    sweep: Mapping[str, Mapping[str, Any]],
-    titles: Mapping[str, str],
-    path: str | Path,
+    sweep: Mapping[str, Mapping[str, Any]], defence: str, path: str | Path
 ) -> None:
     """Writes accuracy over `rho`, clean and attacked, with 95 % intervals, as PNG.
 
-    Figure 3 of the SFM-Defense paper in small.
+    Figure 3 of the SFM-Defense paper in small, from what `benchmarks/sfm_cifar10.py`
+    publishes as its `sweep`.
 
     Args:
-        sweep: By `rho`, as a string: `scores`, which holds for each threat model what
-            `Report.to_dict` holds for a score; and the `history` of the training, whose
-            last `masker_density` is written below the `rho`.
-        titles: What the legend calls each threat model, in its order; threat models
-            that are not among them are left out.
+        sweep: By `rho`, as a string: `rows`, as `Report.to_dict` has them, and the
+            `history` of the training, whose last `masker_density` is written below
+            the `rho`.
+        defence: Name of the defence to draw, a column of the reports.
         path: Where to write.
 
     Raises:
-        ValueError: For an empty sweep, or one that lacks a threat model of `titles`.
+        ValueError: For an empty sweep, one with a report that lacks the defence, or
+            reports of different attacks.
         ImportError: If matplotlib is not installed.
     """
-    runs = [sweep[rho] for rho in sorted(sweep, key=float)]
-    complete = all(titles.keys() <= run["scores"].keys() for run in runs)
-    if not runs or not complete:
-        raise ValueError(
-            "`sweep` must hold for each rho the scores of all threat models in "
-            f"`titles`. Received: titles for {list(titles)}, sweep with "
-            f"{ {rho: list(run['scores']) for rho, run in sweep.items()} }"
-        )
-    figure, axes = _figure(1, 1, (1.6 * len(runs) + 2.5, 4.5))
+    rhos = sorted(sweep, key=float)
+    curves = _curves_of(sweep, rhos, defence)
+    figure, axes = _figure(1, 1, (1.6 * len(rhos) + 2.5, 4.5))
     axis = axes[0, 0]
-    places = np.arange(len(runs))
-    for number, (threat, title) in enumerate(titles.items()):
-        scores = [run["scores"][threat] for run in runs]
+    places = np.arange(len(rhos))
+    for number, (attack, scores) in enumerate(curves.items()):
         heights = np.array([score["accuracy"] for score in scores])
         bounds = np.array([score["interval_95"] for score in scores])
         # Side by side, so that no bar hides another.
-        shift = 0.06 * (number - (len(titles) - 1) / 2)
+        shift = 0.06 * (number - (len(curves) - 1) / 2)
         axis.errorbar(
             places + shift,
             100 * heights,
@@ -250,19 +242,44 @@ def plot_sweep(
             marker=_MARKERS[number % len(_MARKERS)],
             capsize=2,
             elinewidth=1,
-            label=title,
+            label=attack,
+            clip_on=False,
         )
-    densities = [run["history"]["masker_density"][-1] for run in runs]
-    ticks = zip(sorted(sweep, key=float), densities, strict=True)
+    densities = [sweep[rho]["history"]["masker_density"][-1] for rho in rhos]
+    ticks = zip(rhos, densities, strict=True)
     axis.set_xticks(places, [f"{rho}\ndensity {kept:.2f}" for rho, kept in ticks])
     axis.set_xlabel("rho: the larger, the sparser the mask is told to be")
     axis.set_ylabel("accuracy in %")
     axis.set_ylim(0, 100)
-    images = runs[0]["scores"][next(iter(titles))]["images"]
-    axis.set_title(f"{images} test images, 95 % intervals")
+    images = next(iter(curves.values()))[0]["images"]
+    axis.set_title(f"{defence}: {images} test images, 95 % intervals")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.savefig(path, bbox_inches="tight")
+
+
+def _curves_of(
+    sweep: Mapping[str, Mapping[str, Any]], rhos: Sequence[str], defence: str
+) -> dict[str, list[dict[str, Any]]]:
+    """The scores of one defence by attack, in the order of `rhos`."""
+    runs = [
+        {row["attack"]: row["scores"].get(defence) for row in sweep[rho]["rows"]}
+        for rho in rhos
+    ]
+    known = {
+        name for rho in rhos for row in sweep[rho]["rows"] for name in row["scores"]
+    }
+    if not runs or any(None in run.values() for run in runs):
+        raise ValueError(
+            "`sweep` must hold reports that all have `defence` as a column. Received: "
+            f"defence={defence!r}, sweep of rho {rhos} with {sorted(known)}"
+        )
+    if any(run.keys() != runs[0].keys() for run in runs):
+        raise ValueError(
+            "`sweep` must hold reports of the same attacks. Received: "
+            f"{ {rho: list(run) for rho, run in zip(rhos, runs, strict=True)} }"
+        )
+    return {attack: [run[attack] for run in runs] for attack in runs[0]}
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> Any:
