@@ -3,9 +3,20 @@
 Trains a small network for two epochs, goes on with a masker in the callbacks of an
 ordinary `fit`, puts mask, filter and classifier together, and prints the accuracy under
 attackers who know ever more of it. Writes what the masker keeps, and how it came to
-that, as pictures.
+that, as pictures. In about two minutes on two cores:
 
     python examples/train_a_masker.py --epochs 6
+
+    the mask keeps 0.45 of the pixels
+    clean                   bare 0.95  defended 0.97
+    knows the classifier    bare 0.00  defended 0.76
+    knows the masker, too   bare 0.00  defended 0.57
+    adaptive: knows it all  bare 0.25  defended 0.08
+    (100 images, PGD Linf 0.15)
+
+The last row is the one to quote. It counts an image only where it withstands both an
+attack through the filter's exact gradient and one that takes the filter for the
+identity, which alone would have left the defended model 0.40.
 """
 
 import argparse
@@ -60,18 +71,19 @@ def main() -> None:
     print(f"the mask keeps {history['masker_density'][-1]:.2f} of the pixels")
 
     defended = kmd.defend(classifier, masker, filters=[median])
+    exact = [kmd.MedianFilter(2, gradient="exact")]
     attacked = {
-        "clean": x,
-        "knows the classifier": craft(classifier, x, y),
-        "knows the masker, too": craft(kmd.defend(classifier, masker), x, y),
-        "adaptive: knows it all": craft(defended, x, y),
+        "clean": [x],
+        "knows the classifier": [craft(classifier, x, y)],
+        "knows the masker, too": [craft(kmd.defend(classifier, masker), x, y)],
+        "adaptive: knows it all": [
+            craft(defended, x, y),
+            craft(kmd.defend(classifier, masker, filters=exact), x, y),
+        ],
     }
-    for name, adversarial in attacked.items():
-        right = [
-            np.mean(model.predict(adversarial, verbose=0).argmax(-1) == y)
-            for model in (classifier, defended)
-        ]
-        print(f"{name:<24}bare {right[0]:.2f}  defended {right[1]:.2f}")
+    for name, inputs in attacked.items():
+        bare, safer = (withstands(model, inputs, y) for model in (classifier, defended))
+        print(f"{name:<24}bare {bare:.2f}  defended {safer:.2f}")
     print(f"({len(x)} images, PGD Linf {EPSILON})")
 
     folder = options.pictures or Path(tempfile.mkdtemp())
@@ -83,6 +95,12 @@ def main() -> None:
 
 def craft(model: keras.Model, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return kmd.attacks.craft("pgd", model, x, y, EPSILON)
+
+
+def withstands(model: keras.Model, inputs: list[np.ndarray], y: np.ndarray) -> float:
+    """The fraction of images that the model is right on under each of the attacks."""
+    right = [model.predict(x, verbose=0).argmax(-1) == y for x in inputs]
+    return float(np.mean(np.all(right, axis=0)))
 
 
 if __name__ == "__main__":
