@@ -33,7 +33,7 @@ def test_defended_prediction(benchmark: Any, widths: tuple[int, ...]) -> None:
         x.shape,
         lambda: defended.predict_on_batch(x),
         lambda: classifier.predict_on_batch(x),
-        9,
+        5,
     )
 
 
@@ -88,7 +88,7 @@ def hand_made_pass(x: np.ndarray, batch: int, classifier: Any, network: Any) -> 
 def test_pass_of_the_masker(benchmark: Any, name: str) -> None:
     """At most 1.5."""
     build = {"ResNet18 (width 16)": lambda: resnet18(width=16), "convnet": convnet}
-    x = RNG.random((512, *SHAPE)).astype("float32")
+    x = RNG.random((128, *SHAPE)).astype("float32")
     ours, theirs = (
         make(x, 64, build[name](), attention_unet(SHAPE, (16, 32, 64)))
         for make in (our_pass, hand_made_pass)

@@ -9,10 +9,11 @@ from rich.console import Console
 
 import keras_maskdef as kmd
 from keras_maskdef import RandomGridMask, VotingEnsemble, datasets
+from keras_maskdef.attacks import craft
 from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
 from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.score import Score
-from keras_maskdef.layers._structure import bare_classifier
+from keras_maskdef.layers._structure import bare_classifier, through_exact_medians
 
 ATTACKS = [AttackSetting("fgsm", "linf", 0.1), AttackSetting("deepfool", "l2", 1.0)]
 ADAPTIVE = AttackSetting("bim", "linf", 0.1)
@@ -145,3 +146,20 @@ def test_the_bare_classifier_of_a_defended_model():
     bare = bare_classifier(keras.Sequential(stack))
     x = np.random.default_rng(0).random((2, 28, 28, 1)).astype("float32")
     np.testing.assert_allclose(bare(x), classifier(x / 2), atol=1e-5)
+
+
+def test_an_adaptive_attack_goes_through_both_gradients_of_a_median(defences, digits):
+    filtered = kmd.defend(defences["bare"], filters=[kmd.MedianFilter(3)])
+    exact = through_exact_medians(filtered)
+    assert exact.layers[1].gradient == "exact"
+    assert through_exact_medians(exact) is None
+    assert through_exact_medians(defences["bare"]) is None
+    x, y = digits.images, digits.labels
+    np.testing.assert_array_equal(filtered(x), exact(x))
+    report, _ = evaluate({"filtered": filtered}, x, y, [], ADAPTIVE)
+    attacks = [
+        craft(ADAPTIVE.name, m, x, y, ADAPTIVE.epsilon) for m in (filtered, exact)
+    ]
+    right = [filtered.predict(a, verbose=0).argmax(-1) == y for a in attacks]
+    score = report.rows[-1].scores["filtered"].accuracy
+    assert score == pytest.approx(np.all(right, axis=0).mean())

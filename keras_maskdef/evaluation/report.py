@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
 from rich.table import Table
 
+from keras_maskdef._version import __version__
 from keras_maskdef.evaluation.score import Score
 
 
@@ -80,3 +82,13 @@ class Report:
                 style="bold" if adaptive else None,
             )
         return table
+
+
+def run_settings(seed: int) -> dict[str, Any]:
+    """What a run has to name to be repeated."""
+    return {
+        "keras_maskdef": __version__,
+        "keras": keras.version(),
+        "backend": keras.backend.backend(),
+        "seed": seed,
+    }

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers.median_filter import MedianFilter
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 from keras_maskdef.layers.sparse_feature_masker import SparseFeatureMasker
 from keras_maskdef.layers.voting_ensemble import VotingEnsemble
@@ -76,6 +77,31 @@ def _call_if_no_defence(layer: Any, *arguments: Any, **options: Any) -> Any:
     if isinstance(layer, VotingEnsemble):
         layer, options = layer.classifier, {}
     return layer(*arguments, **options)
+
+
+def through_exact_medians(model: Any) -> Any:
+    """The model with the exact gradients of its median filters; None without any.
+
+    Filters within a subclassed model or a nested one cannot be told apart.
+    """
+    graph = getattr(model, "_functional", model)
+    layers = getattr(graph, "layers", ())
+    if not hasattr(graph, "operations") or not any(map(_is_detoured, layers)):
+        return None
+
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        if _is_detoured(layer):
+            config = {**layer.get_config(), "gradient": "exact"}
+            layer = type(layer).from_config(config)
+        return layer(*arguments, **options)
+
+    return keras.models.clone_model(
+        graph, clone_function=lambda layer: layer, call_function=call
+    )
+
+
+def _is_detoured(layer: Any) -> bool:
+    return isinstance(layer, MedianFilter) and layer.gradient != "exact"
 
 
 def behind(front: keras.Model, model: Any) -> keras.Model:

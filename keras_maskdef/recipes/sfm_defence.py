@@ -23,13 +23,11 @@ class SfmDefence:
 
     Args:
         model: Masker, filters and classifier, as `defend` puts them together.
-        classifier: The classifier inside.
         masker: The masker inside.
         history: Of the alternation.
     """
 
     model: keras.Model
-    classifier: keras.Model
     masker: SparseFeatureMasker
     history: dict[str, list[float]]
 
@@ -56,7 +54,7 @@ def train_defence(
     classifier = pretrain(recipe, data, seed, start)
     masker, history = alternate(recipe, classifier, data, validation, seed, start)
     model = defend(classifier, masker, recipe.filters())
-    return SfmDefence(model, classifier, masker, history)
+    return SfmDefence(model, masker, history)
 
 
 def check_recipe(recipe: SfmRecipe, image_shape: tuple[int, ...]) -> None:

@@ -10,9 +10,8 @@ import numpy as np
 from keras_maskdef import defend
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
-from keras_maskdef._version import __version__
 from keras_maskdef.attacks import craft
-from keras_maskdef.evaluation.report import Report, Row
+from keras_maskdef.evaluation.report import Report, Row, run_settings
 from keras_maskdef.evaluation.score import Score
 from keras_maskdef.layers import MedianFilter, SparseFeatureMasker
 
@@ -120,7 +119,7 @@ def measure(
         for name in defences
     }
     rows = [_row(threat, by_name) for threat, by_name in right.items()]
-    return Report(rows, _notes(len(images)), _settings(seed))
+    return Report(rows, _notes(len(images)), run_settings(seed))
 
 
 TITLES = {
@@ -154,12 +153,3 @@ def _notes(images: int) -> list[str]:
         "The last row counts an image only if it withstands all of the above. It is",
         "the figure to quote. Intervals are over images (Wilson), not over trainings.",
     ]
-
-
-def _settings(seed: int) -> dict[str, Any]:
-    return {
-        "keras_maskdef": __version__,
-        "keras": keras.version(),
-        "backend": keras.backend.backend(),
-        "seed": seed,
-    }
