@@ -1,12 +1,28 @@
 """What every attack asks of its arguments."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_maskdef.layers._arguments import (
+    check_fraction,
+    check_positive,
+    check_positive_int,
+)
 
-def check_attack_inputs(images: Any, labels: Any, epsilon: float) -> tuple:
-    """Images in [0, 1], one label each, a size above zero; as arrays."""
+OPTION_CHECKS = {
+    "steps": check_positive_int,
+    "step_size": check_positive,
+    "binary_search_steps": check_positive_int,
+    "initial_const": check_positive,
+    "restarts": check_positive_int,
+    "probability": check_fraction,
+}
+
+
+def check_attack_inputs(images: Any, labels: Any, epsilons: Sequence[float]) -> tuple:
+    """Images in [0, 1], one label each, sizes above zero; as arrays."""
     images, labels = np.asarray(images), np.asarray(labels)
     if images.ndim != 4 or not np.issubdtype(images.dtype, np.floating):
         raise ValueError(
@@ -23,10 +39,13 @@ def check_attack_inputs(images: Any, labels: Any, epsilon: float) -> tuple:
             f"`labels` must be {len(images)} integers, one for each image. "
             f"Received: labels.shape={labels.shape}, labels.dtype={labels.dtype}"
         )
-    if not np.isfinite(epsilon) or epsilon <= 0:
-        raise ValueError(
-            f"`epsilon` must be a number above 0. Received: epsilon={epsilon}"
-        )
+    if not len(epsilons):
+        raise ValueError("`epsilon` must be one size or several. Received: epsilon=[]")
+    for epsilon in epsilons:
+        if not np.isfinite(epsilon) or epsilon <= 0:
+            raise ValueError(
+                f"`epsilon` must be a number above 0. Received: epsilon={epsilon}"
+            )
     return images.astype("float32", copy=False), labels.astype("int64", copy=False)
 
 
@@ -38,3 +57,13 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
             f"classes. Received: labels.min()={labels.min()}, "
             f"labels.max()={labels.max()}"
         )
+
+
+def check_options(title: str, known: tuple[str, ...], options: dict) -> dict[str, Any]:
+    """Options that the attack has, those that are None left out."""
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, value in given.items():
+        if key not in known:
+            names = ", ".join(f"`{name}`" for name in known) or "no options"
+            raise ValueError(f"{title} has {names}. Received: {key}={value!r}")
+    return {key: OPTION_CHECKS[key](key, value) for key, value in given.items()}

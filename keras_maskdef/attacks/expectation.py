@@ -5,20 +5,19 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_maskdef.layers import VotingEnsemble
 from keras_maskdef.layers._arguments import check_positive_int
 from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._pooling import geometric
-from keras_maskdef.layers._structure import behind, is_random, split_vote
+from keras_maskdef.layers._structure import is_random, split_vote
 
 
 def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Model:
     """The model that an attacker who knows the masks would differentiate.
 
-    It is the defence with `samples` fresh masks in each call and logits averaged
-    over them, so that each step of a gradient attack follows the expected
-    gradient, not that of one draw. Averaging logits is what foolbox's wrapper for
-    expectation over transformation does, too.
+    It is the defence with `samples` fresh masks in each call. Attacks by gradient
+    average their loss over them, so that each step follows the expected gradient,
+    not that of one draw; others see logits that are averaged over them, as
+    foolbox's wrapper for expectation over transformation does it.
 
     Args:
         defence: Any Keras classifier, with masks wherever it has them. One without
@@ -26,16 +25,19 @@ def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Mod
         samples: Integer, masks per call.
 
     Returns:
-        A model that shares the weights of `defence`; it replays nothing, as its
-        masks come from fresh entropy or the seed of `keras.utils.set_random_seed`.
+        A model that shares the weights of `defence` and returns logits. It has a
+        method `view_logits(images)` for those of each mask, `(samples, batch,
+        classes)`. It replays nothing, as the masks of a vote come from fresh entropy
+        or the seed of `keras.utils.set_random_seed`.
 
     Example:
 
     >>> import keras_maskdef as kmd
     >>> classifier = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
     >>> defended = kmd.VotingEnsemble(classifier, kmd.RandomGridMask(2))
-    >>> expectation_over_masks(defended, samples=20).votes
-    20
+    >>> expected = expectation_over_masks(defended, samples=20)
+    >>> expected.view_logits(keras.ops.zeros((5, 8, 8, 1))).shape
+    TensorShape([20, 5, 3])
 
     Reference:
         Athalye, Carlini, Wagner: Obfuscated Gradients Give a False Sense of
@@ -47,35 +49,55 @@ def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Mod
     parts = split_vote(defence)
     if parts is None:
         return _Expectation(defence, samples)
-    front, vote = parts
-    # One view is one draw: no need to draw whole votes.
-    mask = type(vote.mask).from_config({**vote.mask.get_config(), "seed": None})
-    expected = VotingEnsemble(
-        vote.classifier,
-        mask,
-        votes=samples,
-        pooling="geometric",
-        from_logits=vote.from_logits,
-    )
-    if front is None:
-        return expected
-    return behind(front, expected)
+    return _ExpectationOverViews(*parts, samples)
 
 
 class _Expectation(keras.Model):
-    """A model's mean logits over several draws, in one batch."""
+    """A model's logits over several draws, in one batch."""
 
-    def __init__(self, model: keras.Model, samples: int) -> None:
+    from_logits = True
+
+    def __init__(self, model: Any, samples: int) -> None:
         super().__init__(name="expectation")
         self.model, self.samples = model, samples
-        self.from_logits = infer_from_logits(model)
+        self._inner_logits = infer_from_logits(model)
+        self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        batch = ops.shape(images)[0]
-        repeated = ops.tile(images, (self.samples, 1, 1, 1))
-        outputs = self.model(repeated, training=False)
-        shape = (self.samples, batch, outputs.shape[-1])
-        return geometric(ops.reshape(outputs, shape), self.from_logits)
+        return geometric(self.view_logits(images), from_logits=True)
+
+    def view_logits(self, images: Any, training: bool | None = None) -> Any:
+        """Logits, or log-probabilities, of each draw: `(samples, batch, classes)`."""
+        outputs = self._views(images)
+        if self._inner_logits:
+            return outputs
+        return ops.log(ops.maximum(outputs, keras.config.epsilon()))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return self.model.compute_output_shape(input_shape)
+
+    def _views(self, images: Any) -> Any:
+        repeated = ops.tile(images, (self.samples, 1, 1, 1))
+        outputs = self.model(repeated, training=False)
+        return ops.reshape(outputs, (self.samples, -1, outputs.shape[-1]))
+
+
+class _ExpectationOverViews(_Expectation):
+    """Of a vote: one view is one draw, so no need to draw whole votes."""
+
+    def __init__(self, front: keras.Model | None, vote: Any, samples: int) -> None:
+        super().__init__(vote, samples)
+        self.front = front
+        config = {**vote.mask.get_config(), "seed": None}
+        self.mask = type(vote.mask).from_config(config)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        if self.front is not None:
+            input_shape = self.front.compute_output_shape(input_shape)
+        return self.model.compute_output_shape(input_shape)
+
+    def _views(self, images: Any) -> Any:
+        if self.front is not None:
+            images = self.front(images, training=False)
+        keep = self.mask.sample(images, views=self.samples)
+        return self.model.view_outputs(images, keep)

@@ -1,111 +1,102 @@
-"""Attacks by name and norm."""
+"""Attacks by name, norm and library."""
 
 from collections.abc import Callable
 from typing import Any
 
-import keras
-import numpy as np
+from keras_maskdef.attacks import _art, _cleverhans, _foolbox, diverse, noise
+from keras_maskdef.attacks._inputs import check_options
+from keras_maskdef.attacks.attack import Attack, Run
+from keras_maskdef.attacks.attack_info import AttackInfo
+from keras_maskdef.attacks.target import Target, as_target
 
-from keras_maskdef.attacks._foolbox import CLASSES, ITERATIVE, FoolboxAttack
-from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
-from keras_maskdef.layers._arguments import check_positive, check_positive_int
+Make = Callable[..., Run]
+# Where several libraries have an attack, the first one here is the default.
+ADAPTERS: tuple[Any, ...] = (_foolbox, _cleverhans, diverse, noise, _art)
+REGISTRY: dict[tuple[str, str, str], tuple[AttackInfo, Make]] = {
+    (info.name, info.norm, info.library): (info, adapter.make)
+    for adapter in ADAPTERS
+    for info in adapter.ATTACKS
+}
 
 
 def available() -> list[tuple[str, str]]:
-    """The names and norms of all attacks."""
-    return sorted(CLASSES)
+    """The names and norms of all attacks, sorted."""
+    return sorted({(name, norm) for name, norm, _ in REGISTRY})
 
 
-def craft(
-    name: str,
-    model: keras.Model,
-    images: Any,
-    labels: Any,
-    epsilon: float,
-    norm: str = "linf",
-    batch_size: int = 128,
-    seed: int = 0,
-    steps: int | None = None,
-    step_size: float | None = None,
-    on_batch: Callable[[int], None] | None = None,
-) -> np.ndarray:
-    """Crafts adversarial images against a model, with foolbox's default settings.
+def describe(name: str, norm: str = "linf", library: str | None = None) -> AttackInfo:
+    """What is known of an attack.
 
     Args:
-        name: Name of the attack: `"fgsm"`, `"bim"` (10 steps of epsilon / 5),
-            `"pgd"` (40 steps of epsilon / 30 from a random start) or `"deepfool"`
-            (the smallest perturbation found, cut to `epsilon`).
-        model: Keras classifier under attack, seen in inference mode; logits and
-            probabilities both serve. It is what the attacker knows: the bare
-            classifier in the MAD paper, `expectation_over_masks(defended)` for an
-            adaptive attack.
-        images: Floating point images in [0, 1], `(n, height, width, channels)`.
-        labels: Integers `(n,)`, the true classes.
-        epsilon: Largest size of the perturbation in the norm, on the scale of the
-            images.
-        norm: `"linf"`, or `"l2"` for DeepFool.
-        batch_size: Integer, images attacked at once.
-        seed: Integer for the attack's random start. It sets TensorFlow's global
-            seed, which foolbox draws from.
-        steps: Integer, the steps of BIM or PGD, where not foolbox's.
-        step_size: Float, the size of a step of BIM or PGD, on the scale of the images,
-            where not foolbox's.
-        on_batch: Called after each batch with the number of images done in it.
+        name: Name of the attack, one of `available()`.
+        norm: `"l1"`, `"l2"` or `"linf"`.
+        library: Where it comes from; None for the default library of the attack.
 
     Returns:
-        Float32 images in [0, 1] of the shape of `images`. Whether they fool
-        anything is for the caller to judge, on fresh masks.
+        Its `AttackInfo`: the library, the kind, its options.
 
     Raises:
-        ValueError: For an unknown attack, steps for one that has none, images outside
-            [0, 1] or NaN, labels that do not fit, or a model that does not tell
-            whether it returns logits.
-        ImportError: If foolbox is not installed.
+        ValueError: For an attack that there is not; it lists what there is.
 
     Example:
 
-    >>> classifier = keras.Sequential(
-    ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
-    ... )
-    >>> x, y = np.full((2, 8, 8, 1), 0.5, "float32"), np.array([0, 1])
-    >>> adversarial = craft("fgsm", classifier, x, y, epsilon=0.1)
-    >>> round(float(np.abs(adversarial - x).max()), 3)
-    0.1
-
-    Reference:
-        Foolbox 3.3, whose defaults the MAD paper used (its section 3.3).
+    >>> describe("pgd", "l2").options
+    ('steps', 'step_size')
     """
-    if (name, norm) not in CLASSES:
+    libraries = [
+        each.library
+        for each, _ in REGISTRY.values()
+        if (each.name, each.norm) == (name, norm)
+    ]
+    if not libraries:
         known = ", ".join(f"{n} ({m})" for n, m in available())
         raise ValueError(
             f"`name` and `norm` must be one of: {known}. "
             f"Received: name={name!r}, norm={norm!r}"
         )
-    images, labels = check_attack_inputs(images, labels, epsilon)
-    check_positive_int("batch_size", batch_size)
-    check_labels(labels, model.compute_output_shape(images.shape)[-1])
-    options = _step_options(name, steps, step_size)
-    attack = FoolboxAttack(name, norm, model, images.shape[1:], seed, **options)
-    adversarial = np.empty_like(images)
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
-        adversarial[batch] = attack(images[batch], labels[batch], epsilon)
-        if on_batch:
-            on_batch(len(images[batch]))
-    return adversarial
-
-
-def _step_options(
-    name: str, steps: int | None, step_size: float | None
-) -> dict[str, Any]:
-    if name not in ITERATIVE and (steps, step_size) != (None, None):
+    if library is not None and library not in libraries:
         raise ValueError(
-            f"`steps` and `step_size` are for {' and '.join(ITERATIVE)} only. "
-            f"Received: name={name!r}, steps={steps}, step_size={step_size}"
+            f"`library` must be one of: {', '.join(libraries)} for {name} ({norm}). "
+            f"Received: library={library!r}"
         )
-    options: dict[str, Any] = {}
-    if steps is not None:
-        options["steps"] = check_positive_int("steps", steps)
-    if step_size is not None:
-        options["abs_stepsize"] = check_positive("step_size", step_size)
-    return options
+    return REGISTRY[name, norm, library or libraries[0]][0]
+
+
+def prepare(
+    name: str,
+    model: Any,
+    norm: str = "linf",
+    library: str | None = None,
+    **options: Any,
+) -> Attack:
+    """Makes an attack ready to run on batches of images.
+
+    Args:
+        name: Name of the attack, one of `available()`.
+        model: Keras classifier under attack, a function of images, or a `Target` that
+            several attacks share.
+        norm: `"l1"`, `"l2"` or `"linf"`.
+        library: Where the attack comes from; None for its default library.
+        **options: Those of the attack, see `craft`.
+
+    Returns:
+        An `Attack`: a function of images, labels, sizes and a seed.
+
+    Raises:
+        ValueError: For an unknown attack, or options that it does not have.
+        ImportError: If the library is not installed.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> classifier = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    >>> attack = prepare("bim", classifier, steps=3)
+    >>> attack(np.full((2, 8, 8, 1), 0.5), np.array([0, 1]), [0.1], seed=0).shape
+    (1, 2, 8, 8, 1)
+    """
+    info = describe(name, norm, library)
+    title = f"{name} ({norm}, {info.library})"
+    chosen = check_options(title, info.options, options)
+    target: Target = as_target(model)
+    make = REGISTRY[name, norm, info.library][1]
+    return Attack(info, target, make(info, target, **chosen))

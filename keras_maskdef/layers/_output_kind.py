@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 
 def infer_from_logits(classifier: Any) -> bool:
@@ -11,6 +12,34 @@ def infer_from_logits(classifier: Any) -> bool:
     Raises:
         ValueError: If the last layer or its activation does not tell.
     """
+    known = _told_by_last_layer(classifier)
+    if known is None:
+        raise ValueError(
+            "`from_logits` must be given: whether the classifier returns logits (True) "
+            "or probabilities (False) cannot be read off its last layer. "
+            f"Received: from_logits=None, classifier={classifier!r}"
+        )
+    return known
+
+
+def judge_from_logits(classifier: Any, outputs: Any) -> bool:
+    """Reads it off the last layer, and off outputs for real images.
+
+    Outputs that are probabilities on every image are taken for such whatever the
+    last layer says: a custom one often says nothing, or has a linear activation
+    before a softmax of its own.
+    """
+    if _told_by_last_layer(classifier) is False:
+        return False
+    return not _are_probabilities(np.asarray(outputs))
+
+
+def _are_probabilities(outputs: np.ndarray) -> bool:
+    sums = outputs.sum(-1)
+    return bool(outputs.size and (outputs >= 0).all() and np.allclose(sums, 1, 0, 1e-3))
+
+
+def _told_by_last_layer(classifier: Any) -> bool | None:
     layer = _last_layer(classifier)
     known = getattr(layer, "from_logits", None)
     if isinstance(known, bool):
@@ -22,11 +51,7 @@ def infer_from_logits(classifier: Any) -> bool:
         return True
     if activation is keras.activations.softmax:
         return False
-    raise ValueError(
-        "`from_logits` must be given: whether the classifier returns logits (True) "
-        "or probabilities (False) cannot be read off its last layer. "
-        f"Received: from_logits=None, classifier={classifier!r}"
-    )
+    return None
 
 
 def _last_layer(model: Any) -> Any:

@@ -42,10 +42,15 @@ def split_vote(model: Any) -> tuple[keras.Model | None, VotingEnsemble] | None:
     """
     if isinstance(model, VotingEnsemble):
         return None, model
-    last = model.layers[-1] if getattr(model, "layers", None) else None
+    graph = getattr(model, "_functional", model)  # a Sequential model's own
+    if not hasattr(graph, "operations"):
+        return None
+    last, node, _ = graph.outputs[0]._keras_history
     if not isinstance(last, VotingEnsemble):
         return None
-    front = keras.Model(_single(model.inputs), last.input)
+    # What it is called on in this model: it may be in others as well.
+    called_on = last._inbound_nodes[node].input_tensors[0]
+    front = keras.Model(_single(graph.inputs), called_on)
     return (front if len(front.layers) > 1 else None), last
 
 
@@ -55,28 +60,37 @@ def bare_classifier(model: Any) -> Any:
     It is the model itself if it has none, or none that can be told apart, as within a
     subclassed model.
     """
+    return _without(model, _FRONT)
+
+
+def masked_classifier(model: Any) -> Any:
+    """The model with its sparse feature maskers alone, otherwise as the bare one."""
+    return _without(model, (RandomGridMask, ImageFilter))
+
+
+def _without(model: Any, front: tuple[type, ...]) -> Any:
+    """The model without its votes and the layers of these types."""
     if isinstance(model, VotingEnsemble):
         return model.classifier
     graph = getattr(model, "_functional", model)  # a Sequential model's own
-    defences = (VotingEnsemble, *_FRONT)
     layers = getattr(graph, "layers", ())
     if not isinstance(graph, keras.Model) or not hasattr(graph, "operations"):
         return model
-    if not any(isinstance(layer, defences) for layer in layers):
+    if not any(isinstance(layer, (VotingEnsemble, *front)) for layer in layers):
         return model
+
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(layer, front):
+            return arguments[0]
+        if isinstance(layer, VotingEnsemble):
+            layer, options = layer.classifier, {}
+        return layer(*arguments, **options)
+
     bare = keras.models.clone_model(
-        graph, clone_function=lambda layer: layer, call_function=_call_if_no_defence
+        graph, clone_function=lambda layer: layer, call_function=call
     )
     inner = [x for x in bare.layers if not isinstance(x, keras.layers.InputLayer)]
     return inner[0] if len(inner) == 1 and isinstance(inner[0], keras.Model) else bare
-
-
-def _call_if_no_defence(layer: Any, *arguments: Any, **options: Any) -> Any:
-    if isinstance(layer, _FRONT):
-        return arguments[0]
-    if isinstance(layer, VotingEnsemble):
-        layer, options = layer.classifier, {}
-    return layer(*arguments, **options)
 
 
 def through_exact_medians(model: Any) -> Any:
@@ -102,11 +116,6 @@ def through_exact_medians(model: Any) -> Any:
 
 def _is_detoured(layer: Any) -> bool:
     return isinstance(layer, MedianFilter) and layer.gradient != "exact"
-
-
-def behind(front: keras.Model, model: Any) -> keras.Model:
-    """A model behind another."""
-    return keras.Model(_single(front.inputs), model(front.outputs[0]))
 
 
 def _single(inputs: list) -> Any:

@@ -1,0 +1,95 @@
+"""An attack on one model, ready to run on batches."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
+from keras_maskdef.attacks.attack_info import AttackInfo
+from keras_maskdef.attacks.target import Target
+
+# Of images, labels, size and seed; the smallest perturbations need no size.
+Run = Callable[[np.ndarray, np.ndarray, float, int], np.ndarray]
+ORDERS = {"l1": 1, "l2": 2, "linf": np.inf}
+
+
+class Attack:
+    """What `prepare` returns: one attack on one model.
+
+    Args:
+        info: What is known of it.
+        target: The model under attack.
+        run: The library's part.
+
+    Returns:
+        A callable. `attack(images, labels, epsilons, seed)` takes one batch of
+        floating point images `(n, height, width, channels)` in [0, 1], integers
+        `(n,)`, K sizes and an integer, and returns float32
+        `(K, n, height, width, channels)` in [0, 1], each within its size of its image
+        to a millionth. It depends on its arguments and the model's own random state
+        only. TensorFlow's global seed is set by PGD, which draws from it; NumPy's and
+        Python's random states are left as they are.
+
+    Raises:
+        ValueError: In a call, for images outside [0, 1], labels that do not fit, or a
+            size that is not above 0.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_maskdef.attacks import prepare
+    >>> classifier = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    >>> attack = prepare("fgsm", classifier)
+    >>> attack(np.full((2, 8, 8, 1), 0.5), np.array([0, 1]), [0.1, 0.2], 0).shape
+    (2, 2, 8, 8, 1)
+    """
+
+    def __init__(self, info: AttackInfo, target: Target, run: Run) -> None:
+        self.info, self.target, self._run = info, target, run
+
+    def __call__(
+        self, images: Any, labels: Any, epsilons: Sequence[float], seed: int = 0
+    ) -> np.ndarray:
+        images, labels = check_attack_inputs(images, labels, epsilons)
+        if not len(images):
+            return np.empty((len(epsilons), *images.shape), "float32")
+        self.target.compile(images)
+        check_labels(labels, self.target.classes)
+        if self.info.kind == "minimal":
+            made = [self._finite_run(images, labels, max(epsilons), seed)]
+            made *= len(epsilons)
+        else:
+            made = [self._finite_run(images, labels, e, seed) for e in epsilons]
+        norm, sized = self.info.norm, zip(made, epsilons, strict=True)
+        return np.stack([into_ball(each, images, e, norm) for each, e in sized])
+
+    def _finite_run(
+        self, images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int
+    ) -> np.ndarray:
+        made = self._run(images, labels, float(epsilon), seed)
+        broken = ~np.isfinite(made).all((1, 2, 3))
+        if broken.any():
+            raise ValueError(
+                "`model` must have finite outputs and gradients: an image that no "
+                "attack could change would count as withstood. Received: "
+                f"{broken.sum()} of {len(images)} images as NaN from {self.info}"
+            )
+        return made
+
+
+def into_ball(
+    made: np.ndarray, images: np.ndarray, epsilon: float, norm: str
+) -> np.ndarray:
+    """Cuts images into [0, 1] and their perturbations to a size.
+
+    Libraries overshoot by rounding, and the smallest perturbations have any size. In
+    L1 and L2 a perturbation is scaled down, which keeps it in [0, 1]; as in foolbox.
+    """
+    if norm == "linf":
+        made = np.clip(made, images - epsilon, images + epsilon)
+        return np.clip(made, 0, 1).astype("float32", copy=False)
+    change = np.clip(made, 0, 1).astype("float64") - images
+    sizes = np.linalg.norm(change.reshape(len(change), -1), ORDERS[norm], axis=1)
+    factors = np.minimum(1, epsilon / np.maximum(sizes, 1e-12))
+    return (images + change * factors.reshape(-1, 1, 1, 1)).astype("float32")

@@ -1,0 +1,116 @@
+"""Adversarial images by the name of an attack."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
+from keras_maskdef.attacks.registry import prepare
+from keras_maskdef.layers._arguments import check_positive_int
+
+
+def craft(
+    name: str,
+    model: Any,
+    images: Any,
+    labels: Any,
+    epsilon: float | Sequence[float],
+    norm: str = "linf",
+    batch_size: int = 128,
+    seed: int = 0,
+    on_batch: Callable[[int], None] | None = None,
+    library: str | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Crafts adversarial images against a model, by an attack of a known library.
+
+    | name           | norms        | library    | options                         |
+    | -------------- | ------------ | ---------- | ------------------------------- |
+    | fgsm           | l1, l2, linf | foolbox    |                                 |
+    | bim, pgd       | l1, l2, linf | foolbox    | steps, step_size                |
+    | cw             | l2           | foolbox    | steps, binary_search_steps, ... |
+    | deepfool       | l2, linf     | foolbox    | steps                           |
+    | fgsm           | linf         | cleverhans |                                 |
+    | bim, pgd, mim  | linf         | cleverhans | steps, step_size                |
+    | diverse        | linf         | ours       | steps, step_size, probability   |
+    | noise          | l1, l2, linf | ours       |                                 |
+    | apgd, apgd-dlr | l1, l2, linf | art        | steps, restarts                 |
+    | square         | l2, linf     | art        | steps, restarts                 |
+    | hopskipjump    | l2, linf     | art        | steps                           |
+
+    `describe` has the rest: all options and the kind of an attack. "Ours" is
+    `library="keras_maskdef"`; `diverse` is cleverhans' MIM on varied images.
+
+    Foolbox runs with its own defaults, as in the MAD paper: BIM takes 10 steps of
+    epsilon / 5, PGD 40 of epsilon / 30 (50 of epsilon / 40 in L1 and L2) from a random
+    start. Cleverhans takes SFM-Defense's 30 steps of 1/255, at most epsilon each, its
+    PGD from a random start. ART runs with AutoAttack's settings: APGD takes 100 steps,
+    the first of 2 epsilon, Square 5000, from one start each.
+
+    CW, DeepFool and HopSkipJump look for the smallest perturbation. It is scaled down
+    to epsilon, so that it may fool no more, and is none at all where nothing was found.
+
+    Args:
+        name: Name of the attack: one of `available()`.
+        model: Keras classifier under attack, seen in inference mode, a function of
+            images, or a `Target` of either; logits and probabilities both serve. It is
+            what the attacker knows: the bare classifier in the MAD paper,
+            `expectation_over_masks(defended)` for an adaptive attack.
+        images: Floating point images in [0, 1], `(n, height, width, channels)`.
+        labels: Integers `(n,)`, the true classes.
+        epsilon: Largest size of the perturbation in the norm, on the scale of the
+            images; or K of them.
+        norm: `"l1"`, `"l2"` or `"linf"`.
+        batch_size: Integer, images attacked at once.
+        seed: Integer for the attack's random draws: the batch from image i on is seeded
+            with `seed + i`. PGD sets TensorFlow's global seed to it.
+        on_batch: Called after each batch with the number of images done in it.
+        library: Where the attack comes from; None for the first in the table.
+        **options: Those in the table. `steps` is the number of iterations, of each
+            search step in CW; `step_size` is on the scale of the images, in CW
+            Adam's rate. None leaves the default.
+
+    Returns:
+        Float32 images in [0, 1] of the shape of `images`, within epsilon of them to a
+        millionth; for K sizes, `(K, n, height, width, channels)`. Whether they fool
+        anything is for the caller to judge, on fresh masks.
+
+    Raises:
+        ValueError: For an unknown attack, an option that it does not have, images
+            outside [0, 1] or NaN, labels that do not fit, or a model whose gradients
+            are not finite.
+        ImportError: If the library is not installed.
+
+    Example:
+
+    >>> import keras
+    >>> classifier = keras.Sequential(
+    ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    ... )
+    >>> x, y = np.full((2, 8, 8, 1), 0.5, "float32"), np.array([0, 1])
+    >>> adversarial = craft("fgsm", classifier, x, y, epsilon=0.1)
+    >>> round(float(np.abs(adversarial - x).max()), 3)
+    0.1
+    >>> craft("bim", classifier, x, y, epsilon=[0.1, 0.2], norm="l2", steps=3).shape
+    (2, 2, 8, 8, 1)
+
+    Reference:
+        Foolbox 3.3, whose defaults the MAD paper used (its section 3.3);
+        SFM-Defense, section 6.1; Croce, Hein: AutoAttack, ICML 2020.
+    """
+    epsilons = np.atleast_1d(epsilon).tolist()
+    attack = prepare(name, model, norm, library, **options)
+    images, labels = check_attack_inputs(images, labels, epsilons)
+    check_positive_int("batch_size", batch_size)
+    adversarial = np.empty((len(epsilons), *images.shape), "float32")
+    if len(images):
+        attack.target.compile(images)
+        check_labels(labels, attack.target.classes)
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        made = attack(images[batch], labels[batch], epsilons, seed + start)
+        adversarial[:, batch] = made
+        if on_batch:
+            on_batch(made.shape[1])
+    return adversarial if np.ndim(epsilon) else adversarial[0]

@@ -1,0 +1,131 @@
+"""Momentum with diverse inputs, an attack that is meant to transfer."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_maskdef._extra import require
+from keras_maskdef.attacks._cleverhans import STEP_SIZE, STEPS, iterate
+from keras_maskdef.attacks.attack import Run
+from keras_maskdef.attacks.attack_info import AttackInfo
+from keras_maskdef.attacks.target import Target
+
+SMALLEST = 0.9
+ATTACKS = (
+    AttackInfo(
+        "diverse",
+        "linf",
+        "keras_maskdef",
+        "iterative",
+        options=("steps", "step_size", "probability"),
+    ),
+)
+
+
+def make(
+    info: AttackInfo,
+    target: Target,
+    steps: int = STEPS,
+    step_size: float = STEP_SIZE,
+    probability: float = 0.5,
+) -> Run:
+    """Cleverhans' momentum iterative method on randomly resized and padded images.
+
+    Each step's gradient is taken, with the probability, through the images shrunk to
+    a random side of at least 0.9 times their own and padded with zeros at random to the
+    old one. The paper enlarges images for networks that take any size (299 to at
+    most 330); small images for a network of one size are shrunk instead, as in later
+    libraries. Decay 1.0, steps as for MIM; the SFM paper gives neither probability
+    nor sides.
+
+    Args:
+        info: The registry's entry.
+        target: The model under attack.
+        steps: Number of steps.
+        step_size: Size of a step, on the scale of the images.
+        probability: Of a resized input in a step, for the whole batch.
+
+    Returns:
+        The attack on one batch.
+
+    Raises:
+        ImportError: If cleverhans is not installed.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_maskdef.attacks import craft
+    >>> classifier = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    >>> images, labels = np.full((2, 10, 10, 1), 0.5), np.array([0, 1])
+    >>> craft("diverse", classifier, images, labels, 0.1, steps=2).shape
+    (2, 10, 10, 1)
+
+    Reference:
+        Xie et al.: Improving Transferability of Adversarial Examples with Input
+        Diversity, CVPR 2019, section 3; probability 0.5 in its section 4.
+    """
+    tf = require("tensorflow", "attacks")
+    # With its own state: TensorFlow's global seed is fixed when a function is traced.
+    generator = tf.random.Generator.from_seed(0)
+
+    vary = varied(generator, probability)
+
+    def model(images: Any) -> Any:
+        return target.view_logits(vary(images))
+
+    momentum = iterate("momentum_iterative_method", target, model, steps, step_size)
+
+    def run(
+        images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int
+    ) -> np.ndarray:
+        generator.reset_from_seed(seed)
+        return momentum(images, labels, epsilon, seed)
+
+    return run
+
+
+def varied(generator: Any, probability: float) -> Callable[[Any], Any]:
+    """A function that resizes and pads a batch of images, or leaves it as it is.
+
+    Args:
+        generator: A `tf.random.Generator`.
+        probability: Of resizing a batch.
+
+    Returns:
+        A function of a tensor `(n, height, width, channels)`, whose height and width
+        are known, to one of the same shape.
+
+    Raises:
+        ImportError: If TensorFlow is not installed.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> generator = tf.random.Generator.from_seed(0)
+    >>> images = tf.ones((1, 20, 20, 1))
+    >>> bool(tf.reduce_all(varied(generator, 0.0)(images) == images))
+    True
+    >>> bool(tf.reduce_all(varied(generator, 1.0)(images) == images))
+    False
+    """
+    tf = require("tensorflow", "attacks")
+
+    def draw(lowest: Any, highest: Any) -> Any:
+        return generator.uniform((), lowest, highest + 1, "int32")
+
+    def resize_and_pad(images: Any) -> Any:
+        height, width = images.shape[1:3]
+        new_height = draw(math.ceil(SMALLEST * height), height - 1)
+        new_width = tf.cast(tf.math.ceil(new_height * width / height), "int32")
+        small = tf.image.resize(images, (new_height, new_width), "nearest")
+        top, left = draw(0, height - new_height), draw(0, width - new_width)
+        padded = tf.image.pad_to_bounding_box(small, top, left, height, width)
+        return tf.ensure_shape(padded, images.shape)
+
+    def vary(images: Any) -> Any:
+        chosen = generator.uniform(()) < probability
+        return tf.where(chosen, resize_and_pad(images), images)
+
+    return vary
