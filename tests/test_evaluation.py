@@ -5,98 +5,193 @@ import keras
 import matplotlib.image
 import numpy as np
 import pytest
+import toy
 from rich.console import Console
 
 import keras_maskdef as kmd
-from keras_maskdef import RandomGridMask, VotingEnsemble, datasets
 from keras_maskdef.attacks import craft
-from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
+from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
 from keras_maskdef.evaluation.pictures import plot_report, plot_votes
+from keras_maskdef.evaluation.results import still_falling
+from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.score import Score
 from keras_maskdef.layers._structure import bare_classifier, through_exact_medians
 
-ATTACKS = [AttackSetting("fgsm", "linf", 0.1), AttackSetting("deepfool", "l2", 1.0)]
-ADAPTIVE = AttackSetting("bim", "linf", 0.1)
+ATTACKS = [
+    AttackSetting("fgsm", "linf", 0.15),
+    AttackSetting("deepfool", "l2", 1.0),
+    AttackSetting("deepfool", "l2", 2.0),
+]
+ADAPTIVE = [AttackSetting("bim", "linf", 0.15)]
+QUICK = {"samples": (1, 4), "judgements": 10, "batch_size": 16, "checks": False}
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return datasets.sample("test[:24]")
+def defences():
+    classifier = toy.classifier()
+    return {"bare": classifier, "vote": toy.vote(classifier)}
 
 
 @pytest.fixture(scope="module")
-def defences(classifier):
-    vote = VotingEnsemble(classifier, RandomGridMask(7, 0.25), votes=3)
-    return {"bare": classifier, "vote": vote}
+def report(defences):
+    return evaluate(defences, toy.data(), ATTACKS, adaptive=ADAPTIVE, **QUICK)
 
 
-@pytest.fixture(scope="module")
-def evaluation(defences, digits):
-    return evaluate(defences, digits.images, digits.labels, ATTACKS, ADAPTIVE)
+def scores(report, title, name="vote"):
+    return {row.title: row for row in report.rows}[title].scores[name]
 
 
-def test_rows_end_with_the_adaptive_attack(evaluation):
-    report, _ = evaluation
+def test_rows_and_columns(report):
     assert [row.title for row in report.rows] == [
         "clean",
-        "fgsm linf 0.1",
+        "fgsm linf 0.15",
         "deepfool l2 1",
-        "adaptive bim linf 0.1",
+        "deepfool l2 2",
+        "adaptive bim linf 0.15, 1 masks",
+        "adaptive bim linf 0.15, 4 masks",
+        "the worst of all",
     ]
-    assert report.rows[-1].threat_model == "adaptive"
     assert report.defences == ["bare", "vote"]
-    for row in report.rows[1:]:
-        assert row.scores["bare"].accuracy <= report.rows[0].scores["bare"].accuracy
+    assert report.columns == {
+        "bare": {"bare": "bare", "votes": None},
+        "vote": {"bare": "bare", "votes": 3},
+    }
+    assert report.rows[-1].threat_model == "union"
 
 
-def test_defences_of_one_classifier_share_its_adversarial_images(evaluation, defences):
-    _, crafted = evaluation
-    assert [made.setting for made in crafted] == ATTACKS
-    assert all(made.attacked is defences["bare"] for made in crafted)
+def test_a_bare_classifier_has_a_column_of_its_own():
+    """Also two votes that were loaded apart, around one classifier."""
+    votes = {"a": toy.vote(), "b": toy.vote(pooling="geometric")}
+    found = evaluate(votes, toy.data(8), ATTACKS[:1], adaptive=ADAPTIVE, **QUICK)
+    assert found.defences == ["bare classifier", "a", "b"]
+    assert found.columns["b"] == {"bare": "bare classifier", "votes": 3}
 
 
-def test_a_model_around_a_vote_is_attacked_without_the_vote(defences):
-    inputs = keras.Input((28, 28, 1))
-    halved = keras.layers.Rescaling(0.5)(inputs)
-    bare = bare_classifier(keras.Model(inputs, defences["vote"](halved)))
-    assert bare_classifier(defences["vote"]) is defences["bare"]
-    x = datasets.sample("test[:3]").images
-    np.testing.assert_allclose(bare(x), defences["bare"](0.5 * x), rtol=1e-4, atol=1e-5)
+def test_scores_are_those_of_the_images(report, defences):
+    images, labels = toy.data()
+    made = craft("fgsm", defences["bare"], images, labels, 0.15, batch_size=16)
+    right = defences["bare"].predict(made, verbose=0).argmax(-1) == labels
+    first = defences["bare"].predict(images, verbose=0).argmax(-1) == labels
+    score = scores(report, "fgsm linf 0.15", "bare")
+    assert 0 < score.accuracy < 1
+    assert score.accuracy == score.worst == pytest.approx(right.mean())
+    assert score.conditional == pytest.approx(right[first].mean())
+    assert score.conditional_images == first.sum() < len(images)
 
 
-def test_scores_are_those_of_the_images(evaluation, defences, digits):
-    report, crafted = evaluation
-    for row, made in zip(report.rows[1:3], crafted, strict=True):
-        predicted = defences["bare"].predict(made.images, verbose=0).argmax(-1)
-        expected = np.mean(predicted == digits.labels)
-        assert row.scores["bare"].accuracy == pytest.approx(expected)
+def test_judgements_of_a_random_defence_differ(report):
+    clean = scores(report, "clean")
+    assert clean.worst < clean.accuracy < 1
+    assert clean.votes is not None
+    assert len(clean.votes) == 6  # up to twice as many as vote
+    assert scores(report, "clean", "bare").votes is None
 
 
-def test_a_seed_repeats_the_report(defences, digits):
-    def run():
-        keras.utils.set_random_seed(5)
-        classifier = defences["bare"]
-        vote = VotingEnsemble(classifier, RandomGridMask(7, 0.25), votes=3)
-        arguments = {"vote": vote}, digits.images, digits.labels, ATTACKS, ADAPTIVE
-        return evaluate(*arguments, seed=5)[0].to_dict()
-
-    assert run() == run()
+def test_the_last_row_is_at_most_all_others(report):
+    for name in report.defences:
+        above = [row.scores[name] for row in report.rows[:-1]]
+        last = report.rows[-1].scores[name]
+        assert last.accuracy <= min(score.accuracy for score in above)
+        assert last.worst <= min(score.worst for score in above)
 
 
-def test_report_is_saved_and_printed(evaluation, tmp_path):
-    report, _ = evaluation
+def test_the_adaptive_attack_is_stronger(report):
+    knowing = scores(report, "adaptive bim linf 0.15, 4 masks").accuracy
+    assert knowing < scores(report, "adaptive bim linf 0.15, 1 masks").accuracy
+    assert knowing < scores(report, "fgsm linf 0.15").accuracy
+
+
+def test_more_masks_only_while_accuracy_falls(defences):
+    """A bare classifier has no masks to average over."""
+    options = {**QUICK, "samples": (1, 4, 8, 9)}
+    data = toy.data(16)
+    alone = evaluate(defences["bare"], data, [], adaptive=ADAPTIVE, **options)
+    adaptive = [row for row in alone.rows if row.threat_model == "adaptive"]
+    assert [row.samples for row in adaptive] == [1]
+    labels = np.zeros(4, int)
+    falling = [Scenario("adaptive", "pgd", samples=n) for n in (1, 5, 20)]
+
+    def outcome(right):
+        return {"predictions": np.array([[[0] * right + [1] * (4 - right)]])}
+
+    accuracies = dict(zip(falling, (4, 2, 2), strict=True))
+    made = {(s, "vote"): outcome(right) for s, right in accuracies.items()}
+    assert still_falling(falling[:1], made, labels)
+    assert still_falling(falling[:2], made, labels)
+    assert not still_falling(falling, made, labels)
+
+
+def test_every_threat_model(defences):
+    network = kmd.architectures.attention_unet((8, 8, 1), (2, 4))
+    masker = kmd.SparseFeatureMasker(network)
+    mask = kmd.RandomGridMask(2, 0.5)
+    classifier = defences["bare"]
+    defended = kmd.defend(classifier, masker, [kmd.MedianFilter(2)], {"mask": mask})
+    found = evaluate(
+        defended,
+        toy.data(16),
+        ATTACKS[:1],
+        ("white_box", "classifier", "gray_box", "surrogate"),
+        surrogate=toy.classifier(),
+        adaptive=ADAPTIVE,
+        **QUICK,
+    )
+    assert [row.threat_model for row in found.rows][:6] == [
+        "none",
+        "surrogate",
+        "classifier",
+        "gray_box",
+        "white_box",
+        "adaptive",
+    ]
+    assert [*found.rows[0].scores] == ["bare classifier", "defended"]
+
+
+def test_a_seed_repeats_the_report_and_the_masks_go_on(defences):
+    """An evaluation must not leave a defence in a state that is known."""
+    vote = toy.vote(defences["bare"])
+    state = vote.mask.seed_generator.state
+    before = keras.ops.convert_to_numpy(state)
+
+    def run(seed):
+        options = {**QUICK, "seed": seed}
+        data = toy.data(16)
+        return evaluate(vote, data, ATTACKS[:1], adaptive=ADAPTIVE, **options).to_dict()
+
+    assert run(5) == run(5)
+    assert run(5)["rows"] != run(6)["rows"]
+    np.testing.assert_array_equal(before, keras.ops.convert_to_numpy(state))
+
+
+def test_any_function_of_images_is_a_defence(defences):
+    """A preprocessor of another library, attacked past its missing gradient."""
+    classifier = defences["bare"]
+    rounded = Defence.behind(np.round, classifier)
+    images, labels = toy.data(16)
+    np.testing.assert_allclose(
+        rounded.outputs(images), classifier.predict(np.round(images), verbose=0)
+    )
+    found = evaluate(rounded, (images, labels), [], adaptive=ADAPTIVE, **QUICK)
+    past = craft(
+        "bim", rounded.white_box[0], images, labels, ADAPTIVE[0].epsilon, batch_size=16
+    )
+    right = (rounded.labels(past) == labels).mean()
+    assert found.rows[1].scores["defended"].accuracy == pytest.approx(right)
+
+
+def test_report_is_saved_and_printed(report, tmp_path):
     report.save(tmp_path / "report.json")
     stored = json.loads((tmp_path / "report.json").read_text())
     score = stored["rows"][-1]["scores"]["vote"]
     low, high = score["interval_95"]
     assert low <= score["accuracy"] <= high
-    assert score["images"] == 24
+    assert Score.from_dict(score) == report.rows[-1].scores["vote"]
     assert stored["settings"]["seed"] == 0
     page = io.StringIO()
-    Console(width=80, file=page).print(report)
+    Console(width=100, file=page).print(report)
     text = page.getvalue()
     assert "adaptive bim linf" in text
-    assert "24 test images" in text
+    assert "40 test images" in text
 
 
 @pytest.mark.parametrize(
@@ -113,20 +208,16 @@ def test_wilson_interval(right, images, interval):
     assert Score(right / images, images).interval() == pytest.approx(interval, abs=1e-4)
 
 
-def test_pictures(evaluation, defences, digits, tmp_path):
-    report, crafted = evaluation
+def test_pictures(report, defences, tmp_path):
+    images, labels = toy.data(3)
     plot_report(report, tmp_path / "bars.png")
-    plot_votes(
-        defences["vote"],
-        digits.images[:3],
-        crafted[0].images[:3],
-        digits.labels[:3],
-        digits.class_names,
-        tmp_path / "votes.png",
-    )
+    made = craft("fgsm", defences["bare"], images, labels, 0.2)
+    names = tuple("abc")
+    path = tmp_path / "votes.png"
+    plot_votes(defences["vote"], images, made, labels, names, path)
     bars = matplotlib.image.imread(tmp_path / "bars.png")
-    votes = matplotlib.image.imread(tmp_path / "votes.png")
-    # All four defences' colours and black text; wider than tall; rows of images.
+    votes = matplotlib.image.imread(path)
+    # All colours and black text; wider than tall; rows of images.
     assert bars.shape[1] > bars.shape[0]
     assert len(np.unique(bars[..., :3].reshape(-1, 3), axis=0)) > 20
     assert votes.shape[0] > 300
@@ -148,18 +239,51 @@ def test_the_bare_classifier_of_a_defended_model():
     np.testing.assert_allclose(bare(x), classifier(x / 2), atol=1e-5)
 
 
-def test_an_adaptive_attack_goes_through_both_gradients_of_a_median(defences, digits):
+def test_an_adaptive_attack_goes_through_both_gradients_of_a_median(defences):
     filtered = kmd.defend(defences["bare"], filters=[kmd.MedianFilter(3)])
     exact = through_exact_medians(filtered)
     assert exact.layers[1].gradient == "exact"
     assert through_exact_medians(exact) is None
     assert through_exact_medians(defences["bare"]) is None
-    x, y = digits.images, digits.labels
+    x, y = toy.data(16)
     np.testing.assert_array_equal(filtered(x), exact(x))
-    report, _ = evaluate({"filtered": filtered}, x, y, [], ADAPTIVE)
-    attacks = [
-        craft(ADAPTIVE.name, m, x, y, ADAPTIVE.epsilon) for m in (filtered, exact)
+    report = evaluate({"filtered": filtered}, (x, y), [], adaptive=ADAPTIVE, **QUICK)
+    ways = [
+        craft("bim", model, x, y, 0.15, batch_size=16) for model in (filtered, exact)
     ]
-    right = [filtered.predict(a, verbose=0).argmax(-1) == y for a in attacks]
-    score = report.rows[-1].scores["filtered"].accuracy
+    right = [filtered.predict(a, verbose=0).argmax(-1) == y for a in ways]
+    score = report.rows[1].scores["filtered"].accuracy
     assert score == pytest.approx(np.all(right, axis=0).mean())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"defences": {}}, ValueError, "`defences` must hold at least one"),
+        (
+            {"defences": np.round},
+            TypeError,
+            r"Defence.behind\(.*defences\['defended'\]",
+        ),
+        ({"data": (np.zeros((2, 8, 8, 1)),)}, ValueError, "data of 1 parts"),
+        ({"data": (np.full((2, 8, 8, 1), 2.0), [0, 1])}, ValueError, "images.max"),
+        ({"data": (np.zeros((2, 8, 8, 1)), np.array([0, 3]))}, ValueError, "labels"),
+        (
+            {"data": (np.zeros((0, 8, 8, 1)), np.zeros(0, int))},
+            ValueError,
+            "at least one",
+        ),
+        ({"attacks": [AttackSetting("jsma", "linf", 1)]}, ValueError, "name='jsma'"),
+        ({"threat_models": ("psychic",)}, ValueError, "gray_box.*'psychic'"),
+        ({"threat_models": ("surrogate",)}, ValueError, "surrogate=None"),
+        ({"attacks": (), "adaptive": ()}, ValueError, "never left out"),
+        ({"samples": ()}, ValueError, "rising integers"),
+        ({"samples": (5, 1)}, ValueError, r"samples=\(5, 1\)"),
+        ({"shard": (3, 2)}, ValueError, r"shard=\(3, 2\)"),
+        ({"judgements": 0}, ValueError, "judgements=0"),
+    ],
+)
+def test_bad_arguments(defences, change, error, message):
+    good = {"defences": defences, "data": toy.data(4), "attacks": ATTACKS[:1]}
+    with pytest.raises(error, match=message):
+        evaluate(**{**good, **change})

@@ -32,7 +32,8 @@ def sources():
 def test_files_of_the_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {name for name in names if ".dist-info/" not in name}
-    assert code == sources() | {"keras_maskdef/py.typed"}
+    data = {"py.typed", "evaluation/report.html.j2"}
+    assert code == sources() | {f"keras_maskdef/{name}" for name in data}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

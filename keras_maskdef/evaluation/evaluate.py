@@ -1,181 +1,199 @@
 """Measures defences under attacks that do not and that do know them."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_maskdef._progress import Start, silent
-from keras_maskdef.attacks import craft, expectation_over_masks
-from keras_maskdef.evaluation.report import Report, Row, run_settings
-from keras_maskdef.evaluation.score import Score
-from keras_maskdef.layers._structure import (
-    bare_classifier,
-    is_random,
-    through_exact_medians,
-)
-
-EOT_SAMPLES = 16
-JUDGEMENTS = 10
-BATCH = 500
-
-
-class AttackSetting(NamedTuple):
-    """An attack by name, its norm, and its size on the scale of the images."""
-
-    name: str
-    norm: str
-    epsilon: float
-
-
-class Adversarial(NamedTuple):
-    """What one attack made of the images, against one model."""
-
-    setting: AttackSetting
-    attacked: keras.Model
-    images: np.ndarray
+from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
+from keras_maskdef.evaluation import fingerprint
+from keras_maskdef.evaluation.checks import warn
+from keras_maskdef.evaluation.columns import columns_of
+from keras_maskdef.evaluation.gallery import save_gallery, save_speed
+from keras_maskdef.evaluation.report import Report, versions
+from keras_maskdef.evaluation.run import Run
+from keras_maskdef.evaluation.run_folder import RESULTS, RunFolder
+from keras_maskdef.evaluation.scenario import AttackSetting, scenarios
+from keras_maskdef.evaluation.stored import LABELS, column_config
+from keras_maskdef.evaluation.summary import summary
+from keras_maskdef.evaluation.threat_models import SAMPLES
+from keras_maskdef.layers._arguments import check_positive_int
 
 
 def evaluate(
-    defences: Mapping[str, keras.Model],
-    images: np.ndarray,
-    labels: np.ndarray,
+    defences: Any,
+    data: Sequence[Any],
     attacks: Sequence[AttackSetting],
-    adaptive: AttackSetting,
+    threat_models: Sequence[str] = ("classifier",),
+    *,
+    adaptive: Sequence[AttackSetting] | None = None,
+    surrogate: keras.Model | None = None,
+    samples: Sequence[int] = SAMPLES,
+    judgements: int = 10,
+    batch_size: int = 250,
     seed: int = 0,
+    checks: bool = True,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    shard: tuple[int, int] = (1, 1),
+    paper: Mapping[Any, Any] | None = None,
     start: Start = silent,
-) -> tuple[Report, list[Adversarial]]:
-    """Measures several defences on the same images.
+) -> Report:
+    """Measures how much of a defence is left under attack.
 
-    Each attack is crafted on the bare classifier inside a defence, which is the
-    setting of the MAD paper, and judged on the defence. The last row is the
-    adaptive attack on the defence itself, with logits averaged over 16 fresh
-    masks in each step, and once more through the exact gradients of median filters.
-    A randomised defence judges each image 10 times.
+    Every attack is run by every attacker of `threat_models`, and in the end by one
+    who knows the defence, with more and more masks in each step until accuracy stops
+    falling: that adaptive row is never left out. The last row is the headline: an
+    image counts there only if it withstands all attacks of the rows above. Every
+    image is judged anew, on fresh masks, and not by what the attack believes.
+
+    Controls are run beside: noise of the size of each attack, and the adaptive attack
+    on one fixed set of masks. What fails is said by a `RobustnessWarning` and in the
+    report.
 
     Args:
-        defences: Models by the name of their column. What of votes, masks, maskers
-            and filters is found in a functional model is taken off for the bare one.
-        images: Floats in [0, 1], `(n, height, width, channels)`.
-        labels: Integers `(n,)`.
-        attacks: Attacks on the bare classifiers.
-        adaptive: The attack on each defence itself.
-        seed: Integer for the random starts of the attacks.
+        defences: A Keras model, or a `Defence` of any other make, or several of them
+            by name. The bare classifier of each becomes a column of its own.
+        data: Images, floats in [0, 1] `(n, height, width, channels)`, and labels,
+            integers `(n,)`; the names of the classes may follow.
+        attacks: The attacks of each threat model. One attack in several sizes makes a
+            curve.
+        threat_models: Of `"surrogate"`, `"classifier"`, `"gray_box"`, `"white_box"`
+            (see `evaluation.threat_models`).
+        adaptive: Attacks of the adaptive rows; PGD in all norms and sizes of
+            `attacks` by default.
+        surrogate: The independently trained model of `"surrogate"`.
+        samples: Numbers of masks in each step of the adaptive attacks, rising.
+        judgements: Integer, independent judgements of each image where the defence is
+            random; at least 10 for a figure to be published.
+        batch_size: Integer, images attacked at once; a batch is the piece of work that
+            a killed run loses.
+        seed: Integer for starts, noise, and the masks of attackers and judges. The
+            models get their own random states back.
+        checks: Whether to run the controls.
+        folder: Where to keep configuration, outcomes and results; a folder that is
+            used once by default, and gone afterwards.
+        resume: Whether to go on with the run in `folder`. Its results are then those
+            of a run that was never stopped, byte for byte.
+        shard: `(i, n)`: do the i-th of n parts, to be put together by `merge`.
+        paper: Figures to show beside the rows, see `results.with_paper`.
         start: Starts a progress bar, see `keras_maskdef._progress`.
 
     Returns:
-        The report, and the adversarial images of `attacks`.
+        The report. It prints as a table under rich, and `save`s as JSON.
+
+    Raises:
+        ValueError: For images outside [0, 1], labels that do not fit, unknown attacks
+            or threat models, or a folder of another configuration.
+        TypeError: For a defence that is neither a Keras model nor a `Defence`.
+        FileExistsError: If the folder has a run already, and not `resume`.
+        OSError: If a file of the folder is damaged or cannot be written.
+        ImportError: If the library of an attack is not installed.
+
+    Example:
+
+    >>> import keras_maskdef as kmd
+    >>> from keras_maskdef.evaluation import AttackSetting, evaluate
+    >>> classifier = keras.Sequential(
+    ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    ... )
+    >>> defended = kmd.VotingEnsemble(classifier, kmd.RandomGridMask(2, 0.5))
+    >>> data = np.full((4, 8, 8, 1), 0.5, "float32"), np.array([0, 1, 2, 0])
+    >>> attack = AttackSetting("fgsm", "linf", 0.1)
+    >>> report = evaluate(defended, data, [attack], samples=(1,), checks=False)
+    >>> [row.title for row in report.rows]
+    ['clean', 'fgsm linf 0.1', 'adaptive pgd linf 0.1, 1 masks', 'the worst of all']
+
+    Reference:
+        Carlini et al.: On Evaluating Adversarial Robustness (2019); Croce and Hein:
+        AutoAttack, ICML 2020; MAD, section 3.3; SFM-Defense, section 6.1.
     """
-    rows = [
-        Row("clean", None, None, "none", _judge_all(defences, images, labels, start))
-    ]
-    targets = {name: bare_classifier(defence) for name, defence in defences.items()}
-    crafted = []
-    for setting in attacks:
-        scores = {}
-        made: dict[int, np.ndarray] = {}
-        for name, defence in defences.items():
-            target = targets[name]
-            if id(target) not in made:
-                title = f"{_title(setting)}, {name}"
-                made[id(target)] = _craft(
-                    setting, target, images, labels, seed, start, title
-                )
-                crafted.append(Adversarial(setting, target, made[id(target)]))
-            scores[name] = _judge(defence, made[id(target)], labels)
-        rows.append(Row(*setting, "classifier", scores))
-    rows.append(_adaptive_row(defences, images, labels, adaptive, seed, start))
-    own = {"eot_samples": EOT_SAMPLES, "judgements": JUDGEMENTS}
-    settings = {**run_settings(seed), **own}
-    return Report(rows, _notes(rows[-1], len(images)), settings), crafted
+    images, labels, class_names = _data(data)
+    for name, value in (("judgements", judgements), ("batch_size", batch_size)):
+        check_positive_int(name, value)
+    _check_plan(threat_models, surrogate, samples, shard)
+    plan = scenarios(attacks, threat_models, adaptive, tuple(samples), checks)
+    columns = columns_of(defences, images)
+    check_labels(labels, columns[0].classes(images))
+    config = {
+        "schema": 1,
+        "versions": versions(),
+        "data": fingerprint.of_arrays(images, labels),
+        "images": len(images),
+        "class_names": [str(name) for name in class_names],
+        "columns": [column_config(column) for column in columns],
+        "surrogate": surrogate and fingerprint.of_model(surrogate),
+        "plan": [scenario.to_dict() for scenario in plan],
+        "paper": [[list(key), dict(value)] for key, value in (paper or {}).items()],
+        "judgements": judgements,
+        "batch_size": batch_size,
+        "seed": seed,
+        "shard": list(shard),
+    }
+    with _kept_in(folder) as path:
+        store = RunFolder(path, config, resume)
+        store.write_arrays(LABELS, {"labels": labels})
+        run = Run(store, columns, images, labels, surrogate, start)
+        run.work()
+        report = summary(store)
+        store.write_json(RESULTS, report.to_dict())
+        if folder is not None:
+            save_gallery(run.stored, columns, images, labels, report)
+            save_speed(store, columns, images, start)
+    warn(report.warnings)
+    return report
 
 
-def _adaptive_row(
-    defences: Mapping[str, keras.Model],
-    images: np.ndarray,
-    labels: np.ndarray,
-    setting: AttackSetting,
-    seed: int,
-    start: Start,
-) -> Row:
-    scores = {}
-    for name, defence in defences.items():
-        target = expectation_over_masks(defence, EOT_SAMPLES)
-        exact = through_exact_medians(target)
-        title = f"adaptive {_title(setting)}, {name}"
-        right = []
-        for each in (target, exact):
-            if each is not None:
-                made = _craft(setting, each, images, labels, seed, start, title)
-                right.append(_right(defence, made, labels))
-        scores[name] = Score(float(np.min(right, axis=0).mean()), len(images))
-    name = f"adaptive {setting.name}"
-    return Row(name, setting.norm, setting.epsilon, "adaptive", scores)
+@contextmanager
+def _kept_in(folder: str | Path | None) -> Iterator[Path]:
+    """The folder, or one that is used once."""
+    if folder is not None:
+        yield Path(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="maskdef-") as once:
+        yield Path(once) / "run"
 
 
-def _craft(
-    setting: AttackSetting,
-    target: keras.Model,
-    images: np.ndarray,
-    labels: np.ndarray,
-    seed: int,
-    start: Start,
-    title: str,
-) -> np.ndarray:
-    advance = start(title, len(images))
-    return craft(
-        setting.name,
-        target,
-        images,
-        labels,
-        setting.epsilon,
-        norm=setting.norm,
-        seed=seed,
-        on_batch=advance,
-    )
+def _data(data: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    if len(data) not in (2, 3):
+        raise ValueError(
+            "`data` must be images and labels, and maybe the names of the classes. "
+            f"Received: data of {len(data)} parts"
+        )
+    images, labels = check_attack_inputs(data[0], data[1], [1.0])
+    if not len(images):
+        raise ValueError(
+            "`data` must hold at least one image. Received: "
+            f"images.shape={images.shape}"
+        )
+    names = data[2] if len(data) == 3 else range(int(labels.max()) + 1)
+    return images, labels, tuple(str(name) for name in names)
 
 
-def _judge_all(
-    defences: Mapping[str, keras.Model],
-    images: np.ndarray,
-    labels: np.ndarray,
-    start: Start,
-) -> dict[str, Score]:
-    advance = start("clean images", len(defences))
-    scores = {}
-    for name, defence in defences.items():
-        scores[name] = _judge(defence, images, labels)
-        advance(1)
-    return scores
-
-
-def _judge(defence: keras.Model, images: np.ndarray, labels: np.ndarray) -> Score:
-    return Score(float(_right(defence, images, labels).mean()), len(images))
-
-
-def _right(defence: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The share of judgements that are right, by image: one could be a lucky draw."""
-    judgements = JUDGEMENTS if is_random(defence) else 1
-    right = [
-        defence.predict(images, batch_size=BATCH, verbose=0).argmax(-1) == labels
-        for _ in range(judgements)
-    ]
-    return np.mean(right, axis=0)
-
-
-def _title(setting: AttackSetting) -> str:
-    return f"{setting.name} {setting.norm} {setting.epsilon:g}"
-
-
-def _notes(adaptive: Row, images: int) -> list[str]:
-    return [
-        f"{images} test images, all of them, not only those first classified right.",
-        "Attacks are crafted with foolbox on the bare classifier of each column, as",
-        "in the MAD paper: that attacker does not know of the masks.",
-        f"The {adaptive.attack} row knows the defence: each of its steps averages",
-        f"over {EOT_SAMPLES} fresh masks, and of a median filter's two gradients the",
-        "one that harms an image more counts. It is the figure to quote.",
-        f"Votes are random: each image is judged {JUDGEMENTS} times. Intervals are",
-        "over images (Wilson), not over trained models.",
-    ]
+def _check_plan(
+    threat_models: Sequence[str],
+    surrogate: Any,
+    samples: Sequence[int],
+    shard: tuple[int, int],
+) -> None:
+    if ("surrogate" in threat_models) != (surrogate is not None):
+        raise ValueError(
+            '`surrogate` must be a model where "surrogate" is one of `threat_models`, '
+            f"and only there. Received: surrogate={surrogate!r}, "
+            f"threat_models={tuple(threat_models)}"
+        )
+    if not samples or list(samples) != sorted({*samples}) or samples[0] < 1:
+        raise ValueError(
+            "`samples` must be rising integers of at least 1. "
+            f"Received: samples={tuple(samples)}"
+        )
+    part, parts = shard
+    if not 1 <= part <= parts:
+        raise ValueError(
+            f"`shard` must be (i, n) with i from 1 to n. Received: shard={tuple(shard)}"
+        )

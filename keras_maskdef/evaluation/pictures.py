@@ -7,7 +7,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._extra import require
+from keras_maskdef.evaluation._figures import (
+    BARS,
+    HIDDEN,
+    MARKERS,
+    above,
+    beside,
+    new_figure,
+    show,
+    spread,
+    verdict,
+    write,
+)
 from keras_maskdef.evaluation.report import Report
 from keras_maskdef.layers import (
     RandomGridMask,
@@ -16,10 +27,6 @@ from keras_maskdef.layers import (
 )
 from keras_maskdef.layers._structure import as_filters
 
-# Colour-blind safe (Okabe and Ito).
-_RIGHT, _WRONG = "#0072B2", "#D55E00"
-_BARS = ("#999999", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#CC79A7")
-_MARKERS = "osDv^P"
 _SEEN = {"color": "#0072B2", "marker": "o", "label": "training images"}
 _HELD = {"color": "#D55E00", "marker": "s", "ls": "--", "label": "held-out images"}
 # What `AlternatingTraining` logs, its title and its unit.
@@ -34,22 +41,21 @@ _CURVES = {
 
 def plot_report(report: Report, path: str | Path) -> None:
     """Writes a bar chart of a report's table, with its 95 % intervals, as PNG."""
-    figure, axes = _figure(1, 1, (2.2 * len(report.rows) + 2, 5.2))
+    figure, axes = new_figure(1, 1, (2.2 * len(report.rows) + 2, 5.2))
     axes = axes[0, 0]
     places = np.arange(len(report.rows))
     width = 0.84 / len(report.defences)
     for number, name in enumerate(report.defences):
-        scores = [row.scores[name] for row in report.rows]
+        scores = [score for row in report.rows if (score := row.scores[name])]
         heights = np.array([score.accuracy for score in scores])
         bounds = np.array([score.interval() for score in scores])
-        spread = np.clip([heights - bounds[:, 0], bounds[:, 1] - heights], 0, None)
         shift = (number - (len(report.defences) - 1) / 2) * width
         bars = axes.bar(
             places + shift,
             100 * heights,
             width,
-            yerr=100 * spread,
-            color=_BARS[number % len(_BARS)],
+            yerr=spread(heights, bounds),
+            color=BARS[number % len(BARS)],
             error_kw={"elinewidth": 1, "ecolor": "#333333"},
             label=name,
         )
@@ -68,7 +74,7 @@ def plot_report(report: Report, path: str | Path) -> None:
     )
     axes.set_ylabel("accuracy in %")
     axes.set_ylim(0, 100)
-    images = report.rows[0].scores[report.defences[0]].images
+    images = scores[0].images
     axes.set_title(f"{images} test images, 95 % intervals")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
@@ -100,24 +106,17 @@ def plot_votes(
     verdicts = _classes(defence.pool(outputs))
     fooled = _classes(defence.classifier(adversarial, training=False))
     columns = 2 + defence.votes + 1
-    figure, axes = _figure(len(images), columns, (1.5 * columns, 1.8 * len(images)))
+    figure, axes = new_figure(len(images), columns, (1.5 * columns, 1.8 * len(images)))
     for row, (cells, label) in enumerate(zip(axes, labels, strict=True)):
-        _show(cells[0], images[row], class_names[label], "#333333")
-        _show(cells[1], adversarial[row], *_verdict(class_names, fooled[row], label))
+        show(cells[0], images[row], class_names[label], "#333333")
+        show(cells[1], adversarial[row], *verdict(class_names, fooled[row], label))
         for number in range(defence.votes):
-            text = _verdict(class_names, ballots[number, row], label)
-            _show(cells[2 + number], views[number, row], *text)
-        _write(cells[-1], *_verdict(class_names, verdicts[row], label))
+            text = verdict(class_names, ballots[number, row], label)
+            show(cells[2 + number], views[number, row], *text)
+        write(cells[-1], *verdict(class_names, verdicts[row], label))
     headings = ["original", "attacked", *("view",) * defence.votes, "vote"]
     for axis, heading in zip(axes[0], headings, strict=True):
-        axis.annotate(
-            heading,
-            (0.5, 1.32),
-            xycoords="axes fraction",
-            ha="center",
-            va="bottom",
-            fontsize=10,
-        )
+        above(axis, heading)
     figure.savefig(path, bbox_inches="tight")
 
 
@@ -153,12 +152,12 @@ def plot_masks(
     if not filters:
         del rows["and filtered"]
     size = (1.3 * len(images) + 1, 1.45 * len(rows))
-    figure, axes = _figure(len(rows), len(images), size)
+    figure, axes = new_figure(len(rows), len(images), size)
     for cells, (name, shown) in zip(axes, rows.items(), strict=True):
         for axis, image in zip(cells, shown, strict=True):
             title = f"density {image.mean():.2f}" if name == "mask" else ""
-            _show(axis, np.clip(image, 0, 1), title, "#333333", fontsize=9)
-        _beside(cells[0], name)
+            show(axis, np.clip(image, 0, 1), title, "#333333", fontsize=9)
+        beside(cells[0], name)
     figure.savefig(path, bbox_inches="tight")
 
 
@@ -183,7 +182,7 @@ def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -
             "`history` must be that of a `fit` with `AlternatingTraining`. Received: "
             f"history of {sorted(history)}, without masker_{missing[0]}"
         )
-    figure, axes = _figure(2, 3, (9.5, 5))
+    figure, axes = new_figure(2, 3, (9.5, 5))
     panels = axes.flatten()
     for axis, (name, (title, unit)) in zip(panels, _CURVES.items(), strict=False):
         for key, style in ((f"masker_{name}", _SEEN), (f"val_masker_{name}", _HELD)):
@@ -226,7 +225,7 @@ def plot_sweep(
     """
     rhos = sorted(sweep, key=float)
     curves = _curves_of(sweep, rhos, defence)
-    figure, axes = _figure(1, 1, (1.6 * len(rhos) + 2.5, 4.5))
+    figure, axes = new_figure(1, 1, (1.6 * len(rhos) + 2.5, 4.5))
     axis = axes[0, 0]
     places = np.arange(len(rhos))
     for number, (attack, scores) in enumerate(curves.items()):
@@ -237,9 +236,9 @@ def plot_sweep(
         axis.errorbar(
             places + shift,
             100 * heights,
-            100 * np.clip([heights - bounds[:, 0], bounds[:, 1] - heights], 0, None),
-            color=_BARS[number % len(_BARS)],
-            marker=_MARKERS[number % len(_MARKERS)],
+            spread(heights, bounds),
+            color=BARS[number % len(BARS)],
+            marker=MARKERS[number % len(MARKERS)],
             capsize=2,
             elinewidth=1,
             label=attack,
@@ -282,37 +281,14 @@ def _curves_of(
     return {attack: [run[attack] for run in runs] for attack in runs[0]}
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float]) -> Any:
-    """A figure that needs no display, and its axes as a grid."""
-    require("matplotlib", "plots")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=100)
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
 def _classes(outputs: Any) -> np.ndarray:
     return keras.ops.convert_to_numpy(outputs).argmax(-1)
 
 
-def _verdict(names: tuple[str, ...], found: int, label: int) -> tuple[str, str]:
-    """The name of the class, marked not by colour alone."""
-    right = found == label
-    return f"{names[found]} {'✓' if right else '✗'}", _RIGHT if right else _WRONG
-
-
 def _drawn(mask: RandomGridMask, images: np.ndarray, keep: Any) -> np.ndarray:
     """Masked views with hidden cells in grey, since digits are black as well."""
-    grey = RandomGridMask.from_config({**mask.get_config(), "fill_value": 0.35})
+    grey = RandomGridMask.from_config({**mask.get_config(), "fill_value": HIDDEN})
     return keras.ops.convert_to_numpy(grey.apply(images, keep))
-
-
-def _write(axis: Any, text: str, colour: str) -> None:
-    axis.set_aspect("equal")
-    axis.axis("off")
-    axis.text(0.5, 0.5, text, color=colour, fontsize=16, ha="center", va="center")
 
 
 def _curve(axis: Any, values: Sequence[float] | None, style: dict[str, Any]) -> None:
@@ -323,17 +299,3 @@ def _curve(axis: Any, values: Sequence[float] | None, style: dict[str, Any]) -> 
     axis.plot(epochs, values, markersize=4, **style)
     axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def _beside(axis: Any, name: str) -> None:
-    """A heading to the left, where turning the axis off hides the axis label."""
-    where = {"xycoords": "axes fraction", "ha": "right", "va": "center"}
-    axis.annotate(name, (-0.1, 0.5), fontsize=11, **where)
-
-
-def _show(
-    axis: Any, image: np.ndarray, title: str, colour: str, fontsize: int = 11
-) -> None:
-    axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
-    axis.set_title(title, color=colour, fontsize=fontsize, pad=3)
-    axis.axis("off")

@@ -1,7 +1,9 @@
 """The result of an evaluation: one table."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +13,58 @@ from rich.table import Table
 from keras_maskdef._version import __version__
 from keras_maskdef.evaluation.score import Score
 
+SCHEMA = 1
+# The row to quote: an attacker who knows the defence, or the worst of all of them.
+_QUOTED = ("adaptive", "union")
+_PACKAGES = (
+    "keras",
+    "tensorflow",
+    "numpy",
+    "foolbox",
+    "cleverhans",
+    "adversarial-robustness-toolbox",
+)
+
 
 @dataclass(frozen=True)
 class Row:
-    """One attack's scores, by the name of the defence."""
+    """One attack's scores, by the name of the defence.
+
+    Args:
+        attack: Name of the attack.
+        norm: Its norm, or `None`.
+        epsilon: Its size on the scale of the images, or `None`.
+        threat_model: What the attacker knows.
+        scores: By defence; `None` where the attacker can do nothing to it.
+        library: Whose attack it is.
+        samples: Masks in each step of an adaptive attack.
+        paper: The paper's figures, `{"attack": ..., "defence": ...}`.
+    """
 
     attack: str
     norm: str | None
     epsilon: float | None
     threat_model: str
-    scores: dict[str, Score]
+    scores: Mapping[str, Score | None]
+    library: str | None = None
+    samples: int | None = None
+    paper: Mapping[str, float] | None = None
 
     @property
     def title(self) -> str:
         if self.epsilon is None:
             return self.attack
-        return f"{self.attack} {self.norm} {self.epsilon:g}"
+        known = "adaptive " if self.threat_model == "adaptive" else ""
+        masks = "" if not self.samples else f", {self.samples} masks"
+        return f"{known}{self.attack} {self.norm} {self.epsilon:.4g}{masks}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, each score with its 95 % interval."""
+        scores = {
+            name: None if score is None else score.to_dict()
+            for name, score in self.scores.items()
+        }
+        return {**asdict(self), "scores": scores}
 
 
 @dataclass(frozen=True)
@@ -34,29 +72,37 @@ class Report:
     """Scores of several defences under several attacks.
 
     Args:
-        rows: The attacks, the clean images first, the adaptive attack last.
+        rows: The attacks, the clean images first, the worst of all last.
         notes: What has to be known to read the figures, one sentence each.
         settings: Seeds, versions and numbers of the run.
+        columns: By defence, the column of its bare classifier (`"bare"`) and how
+            many views vote (`"votes"`).
+        class_names: Names of the classes.
+        warnings: Controls that failed, `{"name": ..., "message": ...}` each.
     """
 
     rows: list[Row]
     notes: list[str]
     settings: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    warnings: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def defences(self) -> list[str]:
         return list(self.rows[0].scores)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, each score with its 95 % interval."""
-        rows = []
-        for row in self.rows:
-            scores = {
-                name: {**asdict(score), "interval_95": score.interval()}
-                for name, score in row.scores.items()
-            }
-            rows.append({**asdict(row), "scores": scores})
-        return {"rows": rows, "notes": self.notes, "settings": self.settings}
+        """Plain data; the documentation has its schema."""
+        return {
+            "schema": SCHEMA,
+            "settings": self.settings,
+            "class_names": list(self.class_names),
+            "defences": self.columns,
+            "rows": [row.to_dict() for row in self.rows],
+            "warnings": self.warnings,
+            "notes": self.notes,
+        }
 
     def save(self, path: str | Path) -> None:
         """Writes `to_dict` as JSON."""
@@ -65,30 +111,46 @@ class Report:
     def __rich__(self) -> Table:
         table = Table(
             title="Accuracy in %, with its 95 % interval",
-            caption="\n".join(self.notes),
+            caption="\n".join([*self._failures(), *self.notes]),
             caption_justify="left",
             caption_style="not dim",
         )
-        table.add_column("attack", no_wrap=True)
+        table.add_column("attack", overflow="fold")
         for name in self.defences:
             table.add_column(name, justify="right")
+        known = None
         for row in self.rows:
-            adaptive = row.threat_model == "adaptive"
-            if adaptive:
+            if row.threat_model in _QUOTED and row.threat_model != known:
                 table.add_section()
+            known = row.threat_model
             table.add_row(
-                row.title,
-                *(str(score) for score in row.scores.values()),
-                style="bold" if adaptive else None,
+                _marked(row),
+                *(
+                    "-" if score is None else str(score)
+                    for score in row.scores.values()
+                ),
+                style="bold" if row.threat_model in _QUOTED else None,
             )
         return table
 
+    def _failures(self) -> list[str]:
+        return [f"{each['name']}: {each['message']}." for each in self.warnings]
 
-def run_settings(seed: int) -> dict[str, Any]:
-    """What a run has to name to be repeated."""
-    return {
-        "keras_maskdef": __version__,
-        "keras": keras.version(),
-        "backend": keras.backend.backend(),
-        "seed": seed,
-    }
+
+def _marked(row: Row) -> str:
+    """The attack, and what its attacker knows where that is not the classifier."""
+    untold = ("none", "classifier", *_QUOTED)
+    if row.threat_model in untold or row.attack == row.threat_model:
+        return row.title
+    return f"{row.title} ({row.threat_model.replace('_', ' ')})"
+
+
+def versions() -> dict[str, str]:
+    """Of what the figures of a run can depend on."""
+    known = {"keras_maskdef": __version__, "backend": keras.backend.backend()}
+    for package in _PACKAGES:
+        try:
+            known[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return known

@@ -1,6 +1,7 @@
 """An accuracy and how sure it is."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from keras_maskdef._extra import require
 
@@ -12,18 +13,66 @@ class Score:
     Args:
         accuracy: Float in [0, 1], mean over images (and over judgements of each).
         images: Integer, number of images.
+        worst: Float in [0, 1]: the same where an image counts only if all its
+            judgements are right.
+        conditional: Float in [0, 1]: mean over the images that the bare classifier
+            has right before the attack, which is how both papers count. `None` for
+            no such images.
+        conditional_images: Integer, number of these.
+        votes: Accuracy with one view, two, and so on, where views vote.
     """
 
     accuracy: float
     images: int
+    worst: float | None = None
+    conditional: float | None = None
+    conditional_images: int = 0
+    votes: tuple[float, ...] | None = None
 
     def interval(self) -> tuple[float, float]:
-        """The 95 % Wilson interval over images."""
-        stats = require("scipy.stats", "attacks")
-        right = round(self.accuracy * self.images)
-        bounds = stats.binomtest(right, self.images).proportion_ci(method="wilson")
-        return float(bounds.low), float(bounds.high)
+        """The 95 % Wilson interval of `accuracy` over images."""
+        return wilson(self.accuracy, self.images)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, each fraction with its 95 % interval."""
+        plain: dict[str, Any] = {
+            "accuracy": self.accuracy,
+            "images": self.images,
+            "interval_95": list(self.interval()),
+        }
+        if self.worst is not None:
+            plain["worst"] = self.worst
+            plain["worst_interval_95"] = list(wilson(self.worst, self.images))
+        if self.conditional is not None:
+            count = self.conditional_images
+            plain["conditional"] = self.conditional
+            plain["conditional_images"] = count
+            plain["conditional_interval_95"] = list(wilson(self.conditional, count))
+        if self.votes is not None:
+            plain["votes"] = list(self.votes)
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> "Score":
+        """The score that `to_dict` made plain."""
+        votes = plain.get("votes")
+        return cls(
+            plain["accuracy"],
+            plain["images"],
+            plain.get("worst"),
+            plain.get("conditional"),
+            plain.get("conditional_images", 0),
+            None if votes is None else tuple(votes),
+        )
 
     def __str__(self) -> str:
         low, high = self.interval()
         return f"{100 * self.accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def wilson(accuracy: float, images: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a fraction of images."""
+    stats = require("scipy.stats", "attacks")
+    right = round(accuracy * images)
+    bounds = stats.binomtest(right, images).proportion_ci(method="wilson")
+    return float(bounds.low), float(bounds.high)

@@ -8,9 +8,11 @@ import numpy as np
 
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
-from keras_maskdef.evaluation.evaluate import Adversarial, AttackSetting, evaluate
+from keras_maskdef.attacks import craft
+from keras_maskdef.evaluation.evaluate import evaluate
 from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.report import Report
+from keras_maskdef.evaluation.scenario import AttackSetting
 from keras_maskdef.layers import VotingEnsemble
 from keras_maskdef.recipes.mad import MNIST_LENET, Recipe
 from keras_maskdef.recipes.training import paper_vote, partition_vote, train
@@ -25,8 +27,8 @@ class Demo:
 
     report: Report
     defences: dict[str, keras.Model]
-    crafted: list[Adversarial]
     test: ImageData
+    epsilon: float
 
 
 def run_demo(
@@ -53,7 +55,7 @@ def run_demo(
         start: Starts a progress bar, see `keras_maskdef._progress`.
 
     Returns:
-        The report, the four models, and the adversarial images.
+        The report, the four models, and what they were tested on.
     """
     keras.utils.set_random_seed(seed)
     quick = replace(recipe, epochs=plain_epochs or max(1, epochs // 4))
@@ -71,16 +73,16 @@ def run_demo(
         AttackSetting(name, "linf", epsilon)
         for name in ("fgsm", "bim", "pgd", "deepfool")
     ]
-    report, crafted = evaluate(
+    report = evaluate(
         defences,
-        test.images,
-        test.labels,
+        test,
         settings,
-        adaptive=AttackSetting("pgd", "linf", epsilon),
+        adaptive=[AttackSetting("pgd", "linf", epsilon)],
+        samples=(16,),
         seed=seed,
         start=start,
     )
-    return Demo(report, defences, crafted, test)
+    return Demo(report, defences, test, epsilon)
 
 
 def save_demo(demo: Demo, output: Path) -> list[Path]:
@@ -91,19 +93,14 @@ def save_demo(demo: Demo, output: Path) -> list[Path]:
     plot_report(demo.report, paths[1])
     defence = demo.defences[PARTITION]
     assert isinstance(defence, VotingEnsemble)
-    adversarial = next(
-        made.images
-        for made in demo.crafted
-        if made.setting.name == "pgd" and made.attacked is defence.classifier
-    )
     # The first image of each of eight classes, right or wrong.
     _, first = np.unique(demo.test.labels, return_index=True)
-    shown = first[:8]
+    images, labels = demo.test.images[first[:8]], demo.test.labels[first[:8]]
     plot_votes(
         defence,
-        demo.test.images[shown],
-        adversarial[shown],
-        demo.test.labels[shown],
+        images,
+        craft("pgd", defence.classifier, images, labels, demo.epsilon),
+        labels,
         demo.test.class_names,
         paths[2],
     )

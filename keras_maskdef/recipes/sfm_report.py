@@ -11,7 +11,7 @@ from keras_maskdef import defend
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
 from keras_maskdef.attacks import craft
-from keras_maskdef.evaluation.report import Report, Row, run_settings
+from keras_maskdef.evaluation.report import Report, Row, versions
 from keras_maskdef.evaluation.score import Score
 from keras_maskdef.layers import MedianFilter, SparseFeatureMasker
 
@@ -119,7 +119,7 @@ def measure(
         for name in defences
     }
     rows = [_row(threat, by_name) for threat, by_name in right.items()]
-    return Report(rows, _notes(len(images)), run_settings(seed))
+    return Report(rows, _notes(len(images)), {**versions(), "seed": seed})
 
 
 TITLES = {

@@ -1,0 +1,203 @@
+"""Controls that an evaluation must pass before its figures mean anything.
+
+The idea is that of AutoAttack's checks: each that fails says so by name.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from keras_maskdef.attacks import AttackInfo, describe
+from keras_maskdef.evaluation.report import Row
+
+# More than one image, and more than one in a hundred.
+_MARGIN = 0.01
+_ABOUT_ZERO = 0.05
+
+
+class RobustnessWarning(UserWarning):
+    """An evaluation that cannot be trusted as it stands."""
+
+
+class FrozenMasksWarning(RobustnessWarning):
+    """The attack does not break one fixed set of masks."""
+
+
+class NoiseWarning(RobustnessWarning):
+    """Random noise harms more than the attack of its size."""
+
+
+class SingleStepWarning(RobustnessWarning):
+    """One step harms more than many."""
+
+
+class EpsilonWarning(RobustnessWarning):
+    """A smaller perturbation harms more than a larger one."""
+
+
+class GradientFreeWarning(RobustnessWarning):
+    """An attack without gradients harms more than one that follows them."""
+
+
+Failure = tuple[type[RobustnessWarning], str]
+
+
+def failures(rows: Sequence[Row]) -> list[Failure]:
+    """All controls that failed, the same ones for the same rows.
+
+    Args:
+        rows: Of one evaluation, with those of the controls (`"noise"`, `"frozen"`).
+    """
+    found: dict[str, Failure] = {}
+    for check in _CHECKS:
+        for failure in check(rows):
+            found[failure[1]] = failure
+    return list(found.values())
+
+
+def warn(found: Sequence[Mapping[str, str]]) -> None:
+    """Says what failed, as a report has it."""
+    categories = {c.__name__: c for c in RobustnessWarning.__subclasses__()}
+    for each in found:
+        warnings.warn(each["message"], categories[each["name"]], stacklevel=3)
+
+
+def _frozen(rows: Sequence[Row]) -> Iterator[Failure]:
+    largest: dict[tuple, Row] = {}
+    for row in rows:
+        if row.threat_model == "frozen" and (row.epsilon or 0) > _size(largest, row):
+            largest[(row.attack, row.norm)] = row
+    for row in largest.values():
+        for name, score in row.scores.items():
+            if score and score.accuracy > _ABOUT_ZERO:
+                yield (
+                    FrozenMasksWarning,
+                    f"{name}: with its masks frozen, {row.title} still leaves "
+                    f"{score.accuracy:.1%} right. Where an attack cannot break one "
+                    "fixed set of masks, what it leaves of the random ones does not "
+                    "speak for the randomness: attack with more steps or larger",
+                )
+
+
+def _size(largest: dict[tuple, Row], row: Row) -> float:
+    known = largest.get((row.attack, row.norm))
+    return -1.0 if known is None else known.epsilon or 0.0
+
+
+def _noise(rows: Sequence[Row]) -> Iterator[Failure]:
+    for noise in rows:
+        if noise.threat_model == "noise":
+            same = [r for r in _attacks(rows) if _ball(r) == _ball(noise)]
+            for row, name in _weaker(noise, same):
+                yield (
+                    NoiseWarning,
+                    f"{name}: {noise.title} harms more than {row.title} "
+                    f"({row.threat_model}): the attack does not work on this model",
+                )
+
+
+def _single_step(rows: Sequence[Row]) -> Iterator[Failure]:
+    for single in _of_kind(rows, "single-step"):
+        many = [
+            r for r in _of_kind(rows, "iterative") if _setting(r) == _setting(single)
+        ]
+        for row, name in _weaker(single, many):
+            yield (
+                SingleStepWarning,
+                f"{name}: {single.title} harms more than {row.title} "
+                f"({row.threat_model}): gradients are masked, or steps too few",
+            )
+
+
+def _epsilon(rows: Sequence[Row]) -> Iterator[Failure]:
+    for small in _attacks(rows):
+        larger = [
+            row
+            for row in _attacks(rows)
+            if (row.attack, row.library, row.norm, row.threat_model, row.samples)
+            == (
+                small.attack,
+                small.library,
+                small.norm,
+                small.threat_model,
+                small.samples,
+            )
+            and (row.epsilon or 0) > (small.epsilon or 0)
+        ]
+        for row, name in _weaker(small, larger):
+            yield (
+                EpsilonWarning,
+                f"{name}: {small.title} harms more than {row.title} "
+                f"({row.threat_model})",
+            )
+
+
+def _gradient_free(rows: Sequence[Row]) -> Iterator[Failure]:
+    """Against the best of those that know as much and follow gradients."""
+    whole = ("white_box", "adaptive")
+    with_gradient = [
+        r for r in _attacks(rows) if r.threat_model in whole and _uses_gradient(r)
+    ]
+    for free in _attacks(rows):
+        if _uses_gradient(free):
+            continue
+        same = [row for row in with_gradient if _ball(row) == _ball(free)]
+        for name, score in free.scores.items():
+            known = [r.scores[name].accuracy for r in same if r.scores.get(name)]  # type: ignore[union-attr]
+            if score and known and min(known) > score.accuracy + _margin(score.images):
+                yield (
+                    GradientFreeWarning,
+                    f"{name}: {free.title}, which needs no gradient, harms more than "
+                    "all attacks that know the defence and follow gradients: they "
+                    "are masked",
+                )
+
+
+_CHECKS: tuple[Callable[[Sequence[Row]], Iterator[Failure]], ...] = (
+    _frozen,
+    _noise,
+    _single_step,
+    _epsilon,
+    _gradient_free,
+)
+
+
+def _weaker(weak: Row, strong: Sequence[Row]) -> Iterator[tuple[Row, str]]:
+    """Where what should be the stronger attack leaves clearly more right."""
+    for row in strong:
+        for name, score in weak.scores.items():
+            other = row.scores.get(name)
+            if score and other:
+                if other.accuracy > score.accuracy + _margin(score.images):
+                    yield row, name
+
+
+def _margin(images: int) -> float:
+    return max(_MARGIN, 1.5 / images)
+
+
+def _attacks(rows: Sequence[Row]) -> list[Row]:
+    return [
+        r for r in rows if r.threat_model not in ("none", "noise", "frozen", "union")
+    ]
+
+
+def _of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
+    return [
+        row for row in _attacks(rows) if _info(row).kind == kind and _uses_gradient(row)
+    ]
+
+
+def _uses_gradient(row: Row) -> bool:
+    return _info(row).uses_gradient
+
+
+def _info(row: Row) -> AttackInfo:
+    return describe(row.attack, row.norm or "linf", row.library)
+
+
+def _ball(row: Row) -> tuple[str | None, float | None]:
+    return row.norm, row.epsilon
+
+
+def _setting(row: Row) -> tuple:
+    return row.norm, row.epsilon, row.threat_model, row.samples

@@ -1,0 +1,148 @@
+"""What is judged, and what an attacker may know of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef._extra import require
+from keras_maskdef.layers._structure import (
+    bare_classifier,
+    is_random,
+    masked_classifier,
+    through_exact_medians,
+)
+
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A defended classifier of any make.
+
+    A Keras model made of this library's layers needs no such description; `evaluate`
+    takes it as it is. This is for everything else.
+
+    Args:
+        predict: Keras model, or a function from float32 images in [0, 1], `(n,
+            height, width, channels)`, to logits or probabilities `(n, classes)`, both
+            NumPy arrays.
+        classifier: Keras model, the classifier without its defence.
+        gray_box: Differentiable model from images to outputs: the classifier with
+            what is learned of its defence. The classifier by default.
+        white_box: Differentiable models of the whole defence, each with another way
+            through what has no gradient. The images that withstand all of them count.
+
+    Reference:
+        Tramer et al.: On Adaptive Attacks to Adversarial Example Defenses, NeurIPS
+        2020: an attack that does not know the defence says nothing about it.
+    """
+
+    predict: Callable[[np.ndarray], Any]
+    classifier: keras.Model
+    gray_box: Any
+    white_box: tuple[Any, ...]
+
+    @classmethod
+    def of_model(cls, model: keras.Model) -> "Defence":
+        """Reads the parts off a Keras model."""
+        exact = through_exact_medians(model)
+        return cls(
+            model,
+            bare_classifier(model),
+            masked_classifier(model),
+            (model,) if exact is None else (model, exact),
+        )
+
+    @classmethod
+    def behind(
+        cls, preprocess: Callable[[np.ndarray], np.ndarray], classifier: keras.Model
+    ) -> "Defence":
+        """A classifier behind any function of images, such as another library's.
+
+        Its white box goes through the function forwards, and past it as if it were
+        the identity backwards (BPDA).
+
+        Args:
+            preprocess: From images to images of the same shape, NumPy arrays.
+            classifier: Keras model.
+
+        Example:
+
+        >>> classifier = keras.Sequential(
+        ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+        ... )
+        >>> rounded = Defence.behind(np.round, classifier)
+        >>> rounded.outputs(np.zeros((5, 8, 8, 1), "float32")).shape
+        (5, 3)
+
+        Reference:
+            Athalye et al.: Obfuscated Gradients, ICML 2018, section 4.1.1.
+        """
+
+        def predict(images: np.ndarray) -> np.ndarray:
+            seen = np.asarray(preprocess(images), dtype="float32")
+            return _predicted(classifier, seen)
+
+        return cls(predict, classifier, classifier, (_past(preprocess, classifier),))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether masks of this library are anywhere inside."""
+        return is_random(self.predict)
+
+    def outputs(self, images: np.ndarray) -> np.ndarray:
+        """Outputs for images, `(n, classes)`, as a NumPy array."""
+        if not isinstance(self.predict, keras.Model):
+            return np.asarray(self.predict(images))
+        return _predicted(self.predict, images)
+
+    def labels(self, images: np.ndarray) -> np.ndarray:
+        """Classes of images, one judgement."""
+        return self.outputs(images).argmax(-1)
+
+
+def as_defences(value: Any) -> dict[str, Defence]:
+    """Defences by name, from what `evaluate` takes."""
+    named = value if isinstance(value, Mapping) else {"defended": value}
+    if not named:
+        raise ValueError("`defences` must hold at least one. Received: defences={}")
+    defences = {}
+    for name, each in named.items():
+        if isinstance(each, keras.Model):
+            each = Defence.of_model(each)
+        if not isinstance(each, Defence):
+            raise TypeError(
+                "`defences` must be Keras models or `Defence`s: of a function alone "
+                "nobody can tell what an attacker would differentiate. Use "
+                "`Defence(predict=..., classifier=..., ...)` or `Defence.behind("
+                f"preprocess, classifier)`. Received: defences[{name!r}]={each!r}"
+            )
+        defences[str(name)] = each
+    return defences
+
+
+def _predicted(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """By batches: `predict` takes 0.1 s to begin, and an evaluation judges often."""
+    starts = range(0, len(images), BATCH)
+    parts = [model.predict_on_batch(images[s : s + BATCH]) for s in starts]
+    return np.concatenate(parts)
+
+
+def _past(preprocess: Callable, classifier: keras.Model) -> Callable:
+    tf = require("tensorflow", "attacks")
+
+    def forwards(images: np.ndarray) -> np.ndarray:
+        return np.asarray(preprocess(images), dtype="float32")
+
+    @tf.custom_gradient
+    def straight_through(images: Any) -> Any:
+        seen = tf.numpy_function(forwards, [images], tf.float32, stateful=True)
+        return tf.ensure_shape(seen, images.shape), lambda upstream: upstream
+
+    def white_box(images: Any) -> Any:
+        return classifier(straight_through(images), training=False)
+
+    return white_box

@@ -1,0 +1,89 @@
+"""A defence with its masks drawn once and for all: the control of a random one."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_maskdef.layers import RandomGridMask, VotingEnsemble
+from keras_maskdef.layers._structure import is_random, split_vote
+
+
+def frozen_masks(model: Any, image_shape: tuple[int, ...], seed: int = 0) -> Any:
+    """The model with one set of masks for all images and calls.
+
+    An attack that cannot break even this one is too weak, or too small, to tell
+    what the randomness is worth.
+
+    Args:
+        model: A vote, or a functional or sequential model that ends in one or has
+            masks of its own.
+        image_shape: `(height, width, channels)` of its images.
+        seed: Integer, which masks.
+
+    Returns:
+        A model without randomness, or `None` where nothing is random, or the masks
+        are within a subclassed or nested model and cannot be told apart.
+    """
+    if not is_random(model):
+        return None
+    images = ops.zeros((1, *image_shape))
+    generator = keras.random.SeedGenerator(seed)
+    parts = split_vote(model)
+    if parts is not None:
+        front, vote = parts
+        seen = images if front is None else front(images)
+        keep = vote.mask.sample(seen, views=vote.votes, seed=generator)
+        fixed = _FrozenVote(front, vote, keep)
+        return None if is_random(front) or is_random(vote.classifier) else fixed
+    return _with_frozen_layers(model, generator)
+
+
+class _FrozenVote(keras.Model):
+    """A vote of given views."""
+
+    def __init__(
+        self, front: keras.Model | None, vote: VotingEnsemble, keep: Any
+    ) -> None:
+        super().__init__(name="frozen_vote")
+        self.front, self.vote = front, vote
+        self.keep = ops.convert_to_numpy(keep)
+        self.from_logits = vote.from_logits
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        if self.front is not None:
+            images = self.front(images, training=False)
+        views, _, *cells = self.keep.shape
+        shape = (views, ops.shape(images)[0], *cells)
+        keep = ops.broadcast_to(ops.convert_to_tensor(self.keep), shape)
+        return self.vote.pool(self.vote.view_outputs(images, keep))
+
+
+class _FrozenMask(keras.layers.Layer):
+    """A mask of given cells."""
+
+    def __init__(self, mask: RandomGridMask, keep: Any) -> None:
+        super().__init__(name=f"frozen_{mask.name}")
+        self.mask, self.keep = mask, ops.convert_to_numpy(keep)
+
+    def call(self, images: Any) -> Any:
+        shape = (ops.shape(images)[0], *self.keep.shape[1:])
+        keep = ops.broadcast_to(ops.convert_to_tensor(self.keep), shape)
+        return self.mask.apply(images, keep)
+
+
+def _with_frozen_layers(model: Any, generator: Any) -> Any:
+    graph = getattr(model, "_functional", model)
+    if not hasattr(graph, "operations"):
+        return None
+
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        if not isinstance(layer, RandomGridMask):
+            return layer(*arguments, **options)
+        keep = layer.sample(ops.zeros((1, *arguments[0].shape[1:])), seed=generator)
+        return _FrozenMask(layer, keep)(arguments[0])
+
+    fixed = keras.models.clone_model(
+        graph, clone_function=lambda layer: layer, call_function=call
+    )
+    return None if is_random(fixed) else fixed

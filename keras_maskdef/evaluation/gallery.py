@@ -1,0 +1,154 @@
+"""What a report shows of a run besides its figures: examples, and speed."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef._progress import Start
+from keras_maskdef.evaluation.columns import Column
+from keras_maskdef.evaluation.report import Report
+from keras_maskdef.evaluation.run_folder import Arrays, RunFolder
+from keras_maskdef.evaluation.seeding import kept_seeds, reseed
+from keras_maskdef.evaluation.stored import Stored
+from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
+from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._structure import split_vote
+
+GALLERY, SPEED = "gallery.npz", "speed.json"
+_TIMED, _REPEATS = 256, 3
+
+
+def save_gallery(
+    stored: Stored,
+    columns: Sequence[Column],
+    images: np.ndarray,
+    labels: np.ndarray,
+    report: Report,
+) -> None:
+    """Keeps examples of the last adaptive attack, and what each defence made of them.
+
+    Only the part of a run that has the first images does.
+    """
+    last = [row for row in report.rows if row.threat_model == "adaptive"][-1]
+    scenario = next(
+        s
+        for s in stored.plan
+        if (s.threat_model, s.attack, s.norm, s.library, s.samples)
+        == ("adaptive", last.attack, last.norm, last.library, last.samples)
+        and last.epsilon in s.epsilons
+    )
+    arrays: Arrays = {"title": np.array(last.title)}
+    for number, column in enumerate(columns):
+        examples = stored.examples(scenario, column.name)
+        if examples is None:
+            return
+        adversarial = examples[-1]
+        arrays["images"] = images[: len(adversarial)]
+        arrays["labels"] = labels[: len(adversarial)]
+        with kept_seeds(column.models):
+            reseed([column.defence.predict], stored.seed)
+            shown = _shown(column, arrays["images"], adversarial)
+        arrays.update({f"{number}/{name}": array for name, array in shown.items()})
+    stored.store.write_arrays(GALLERY, arrays)
+
+
+def save_speed(
+    store: RunFolder, columns: Sequence[Column], images: np.ndarray, start: Start
+) -> None:
+    """Keeps images per second for one view, two, and so on (MAD, Figure 2).
+
+    Times differ from run to run, so they are no part of the results.
+    """
+    if (store.path / SPEED).exists():
+        return
+    voting = [column for column in columns if column.votes]
+    measured = {}
+    advance = start("speed", max(1, len(voting)))
+    for column in voting:
+        parts = split_vote(column.defence.predict)
+        assert parts is not None
+        front, vote = parts
+        few = images[:_TIMED]
+        seen = few if front is None else front.predict(few, verbose=0)
+        numbers = range(1, 2 * vote.votes + 1)
+        with kept_seeds(column.models):
+            speeds = [_images_per_second(vote, n, seen) for n in numbers]
+        measured[column.name] = {"votes": [*numbers], "images_per_second": speeds}
+        advance(1)
+    store.write_json(SPEED, measured)
+
+
+def _images_per_second(vote: VotingEnsemble, votes: int, images: np.ndarray) -> float:
+    model = VotingEnsemble(
+        vote.classifier,
+        vote.mask,
+        votes=votes,
+        pooling=vote.pooling,
+        from_logits=vote.from_logits,
+    )
+    model.predict(images, batch_size=len(images), verbose=0)
+    seconds = []
+    for _ in range(_REPEATS):
+        began = time.perf_counter()
+        model.predict(images, batch_size=len(images), verbose=0)
+        seconds.append(time.perf_counter() - began)
+    return round(len(images) / float(np.median(seconds)), 1)
+
+
+def _shown(column: Column, images: np.ndarray, adversarial: np.ndarray) -> Arrays:
+    defence = column.defence
+    shown = {
+        "adversarial": adversarial,
+        "prediction": defence.labels(adversarial),
+        "clean_prediction": defence.labels(images),
+    }
+    seen = adversarial
+    parts = split_vote(defence.predict)
+    front = defence.predict if parts is None else parts[0]
+    if isinstance(front, keras.Model):
+        inner = _inner(front, adversarial)
+        shown |= inner
+        seen = inner.get("filtered", seen)
+    if parts is not None:
+        shown |= _views(parts[1], seen)
+    return shown
+
+
+def _inner(model: keras.Model, images: np.ndarray) -> Arrays:
+    """The learned mask, and what reaches the classifier."""
+    graph = getattr(model, "_functional", model)
+    if not hasattr(graph, "operations"):
+        return {}
+    taken: dict[str, Any] = {}
+
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(layer, SparseFeatureMasker):
+            taken["mask"] = layer.network(arguments[0])
+        result = layer(*arguments, **options)
+        if isinstance(layer, (SparseFeatureMasker, ImageFilter)):
+            taken["filtered"] = result
+        return result
+
+    clone = keras.models.clone_model(
+        graph, clone_function=lambda layer: layer, call_function=call
+    )
+    if not taken:
+        return {}
+    values = keras.Model(clone.inputs[0], taken).predict(images, verbose=0)
+    return dict(values)
+
+
+def _views(vote: VotingEnsemble, images: np.ndarray) -> Arrays:
+    keep = vote.mask.sample(images, views=vote.votes)
+    outputs = keras.ops.convert_to_numpy(vote.view_outputs(images, keep))
+    ones = np.ones((*images.shape[:3], 1), "float32")
+    plain = {**vote.mask.get_config(), "fill_value": 0.0}
+    visible = type(vote.mask).from_config(plain).apply(ones, keep)
+    return {
+        "views": keras.ops.convert_to_numpy(vote.mask.apply(images, keep)),
+        "hidden": keras.ops.convert_to_numpy(visible)[..., 0] == 0,
+        "ballots": outputs.argmax(-1),
+    }

@@ -1,0 +1,148 @@
+"""The size at which an attack is as strong here as it was elsewhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from keras_maskdef.attacks import Attack, prepare
+from keras_maskdef.attacks._inputs import check_attack_inputs
+from keras_maskdef.evaluation.outcomes import sizes
+from keras_maskdef.evaluation.scenario import AttackSetting
+
+_HALVINGS = 9
+
+
+@dataclass(frozen=True)
+class Match:
+    """A matched attack.
+
+    Args:
+        setting: The attack in the size that was found.
+        accuracy: What it leaves of the images that were right before, in [0, 1].
+    """
+
+    setting: AttackSetting
+    accuracy: float
+
+
+def match_strength(
+    model: Any,
+    data: tuple[Any, Any],
+    setting: AttackSetting,
+    accuracy: float,
+    seed: int = 0,
+) -> Match:
+    """Finds the size at which an attacked model has a given accuracy.
+
+    A paper's epsilon means little on another model: one that is harder or easier to
+    attack makes every defence look better or worse. At matched strength what the
+    attack leaves of the bare model is as in the paper, and defences can be compared.
+
+    Args:
+        model: Keras model or `attacks.Target`, the bare classifier.
+        data: Images `(n, height, width, channels)` in [0, 1] and labels `(n,)`. Those
+            that the model is wrong on are left out, as the papers leave them out.
+        setting: The attack; its size is where the search begins.
+        accuracy: Float in [0, 1], what the attacked model shall have.
+        seed: Integer for the attack's random starts.
+
+    Returns:
+        The attack in the size found, to three digits, and the accuracy at it. Where no
+        size gives the accuracy, that is the nearest.
+
+    Raises:
+        ValueError: For an accuracy outside [0, 1], or a model that is right on no
+            image.
+
+    Example:
+
+    >>> import keras
+    >>> x = np.linspace(0.4, 0.6, 64, dtype="float32").reshape(64, 1, 1, 1)
+    >>> brighter = keras.Sequential(
+    ...     [keras.Input((1, 1, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    ... )
+    >>> brighter.set_weights([np.array([[0.0, 10.0]]), np.array([5.0, 0.0])])
+    >>> y = (x.ravel() > 0.5).astype(int)
+    >>> half = match_strength(
+    ...     brighter, (x, y), AttackSetting("fgsm", "linf", 0.1), accuracy=0.5
+    ... )
+    >>> abs(half.setting.epsilon - 0.05) < 0.002
+    True
+    """
+    if not 0 <= accuracy <= 1:
+        raise ValueError(f"`accuracy` must be in [0, 1]. Received: accuracy={accuracy}")
+    attack = prepare(
+        setting.name, model, setting.norm, setting.library, **dict(setting.options)
+    )
+    images, labels = check_attack_inputs(data[0], data[1], [setting.epsilon])
+    right = _right(attack, images, labels)
+    if not right.any():
+        raise ValueError(
+            "`model` must be right on some of the images of `data`. Received: a model "
+            f"that is wrong on all {len(images)}"
+        )
+    images, labels = images[right], labels[right]
+    limit = _limit(setting.norm, images.shape[1:])
+
+    if attack.info.kind == "minimal":
+        smallest = attack(images, labels, [limit], seed)[0]
+        found, left = _nearest(
+            sizes(smallest, images, setting.norm),
+            _right(attack, smallest, labels),
+            accuracy,
+        )
+        return Match(replace(setting, epsilon=found), left)
+
+    def left_at(epsilon: float) -> float:
+        made = attack(images, labels, [epsilon], seed)[0]
+        return float(_right(attack, made, labels).mean())
+
+    first = min(setting.epsilon, limit)
+    found = _three_digits(_search_halving(left_at, first, limit, accuracy))
+    return Match(replace(setting, epsilon=found), left_at(found))
+
+
+def _search_halving(
+    left: Callable[[float], float], first: float, limit: float, accuracy: float
+) -> float:
+    """Doubles or halves until the accuracy is passed, then halves the interval."""
+    low = high = first
+    if left(first) > accuracy:
+        while high < limit and left(high) > accuracy:
+            low, high = high, min(2 * high, limit)
+    else:
+        while low > first / 1000 and left(low) <= accuracy:
+            low, high = low / 2, low
+    for _ in range(_HALVINGS):
+        middle = (low * high) ** 0.5
+        if left(middle) > accuracy:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _nearest(
+    smallest: np.ndarray, unfooled: np.ndarray, accuracy: float
+) -> tuple[float, float]:
+    """One run tells them all: what is larger than a size is not fooled at it."""
+    candidates = sorted({_three_digits(1.005 * float(size)) for size in smallest})
+    left = [float((unfooled | (smallest > size)).mean()) for size in candidates]
+    nearest = int(np.abs(np.array(left) - accuracy).argmin())
+    return candidates[nearest], left[nearest]
+
+
+def _right(attack: Attack, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return attack.target.logits(images).numpy().argmax(-1) == labels
+
+
+def _limit(norm: str, shape: tuple[int, ...]) -> float:
+    """The size at which any image can become any other."""
+    pixels = float(np.prod(shape))
+    return {"l1": pixels, "l2": pixels**0.5, "linf": 1.0}[norm]
+
+
+def _three_digits(size: float) -> float:
+    return float(f"{size:.3g}")

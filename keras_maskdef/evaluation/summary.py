@@ -1,0 +1,84 @@
+"""The report of a run, from its folder alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_maskdef.evaluation.checks import failures
+from keras_maskdef.evaluation.report import Report, Row
+from keras_maskdef.evaluation.results import rows_of, settled, with_paper
+from keras_maskdef.evaluation.run_folder import RunFolder
+from keras_maskdef.evaluation.stored import Stored
+
+
+def summary(store: RunFolder) -> Report:
+    """Puts the outcomes of a run together.
+
+    Args:
+        store: A folder whose work is done.
+
+    Returns:
+        The report, the same to the last bit for the same outcomes.
+
+    Raises:
+        ValueError: If the work is not done.
+    """
+    stored = Stored(store)
+    outcomes, labels = stored.outcomes(), stored.labels
+    plan = settled(stored.plan, outcomes, labels, stored.is_random)
+    rows = rows_of(plan, outcomes, stored.bare, labels)
+    shown = [row for row in rows if row.threat_model != "frozen"]
+    frozen = [row for row in rows if row.threat_model == "frozen"]
+    config = stored.config
+    figures = {tuple(key): value for key, value in config["paper"]}
+    return Report(
+        with_paper(shown, figures),
+        _notes(config, len(labels), frozen),
+        _settings(config, len(labels)),
+        {
+            column["name"]: {"bare": column["bare"], "votes": column["votes"]}
+            for column in config["columns"]
+        },
+        tuple(config["class_names"]),
+        [
+            {"name": category.__name__, "message": message}
+            for category, message in failures(rows)
+        ],
+    )
+
+
+def _settings(config: dict[str, Any], images: int) -> dict[str, Any]:
+    samples = [s["samples"] for s in config["plan"] if s["samples"]]
+    return {
+        **config["versions"],
+        "seed": config["seed"],
+        "images": images,
+        "judgements": config["judgements"],
+        "samples": sorted({*samples}),
+        "batch_size": config["batch_size"],
+        "checks": any(s["threat_model"] == "noise" for s in config["plan"]),
+    }
+
+
+def _notes(config: dict[str, Any], images: int, frozen: Sequence[Row]) -> list[str]:
+    return [
+        f"{images} test images, all of them, not only those first classified right.",
+        "Attackers know the bare classifier of each column, unless the row says more.",
+        "Adaptive ones know the defence: each step follows the gradient averaged over",
+        "as many fresh masks; of a median filter's two gradients the worse one counts.",
+        "The last row counts an image only if it withstands all: quote that one.",
+        "Where a defence is random, each image is judged "
+        f"{config['judgements']} times. Intervals are",
+        "over images (Wilson), not over trained models.",
+        *_control(frozen),
+    ]
+
+
+def _control(frozen: Sequence[Row]) -> list[str]:
+    """How the control that is no row came out."""
+    return [
+        f"Control: with its masks frozen, {row.attack} {row.norm} {row.epsilon:.4g} "
+        f"leaves {100 * score.accuracy:.1f} % of {name} right."
+        for row in frozen
+        for name, score in row.scores.items()
+        if score is not None
+    ]

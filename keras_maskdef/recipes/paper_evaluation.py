@@ -1,0 +1,112 @@
+"""A paper's table, run on models that were trained here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keras_maskdef._progress import Start, silent
+from keras_maskdef.attacks import Target
+from keras_maskdef.evaluation.columns import columns_of
+from keras_maskdef.evaluation.matched import match_strength
+from keras_maskdef.evaluation.scenario import AttackSetting
+from keras_maskdef.recipes.paper_tables import PaperRow, PaperTable
+
+# Images of the search for a matched size; as many as a batch of the evaluation.
+MATCH_IMAGES = 250
+
+
+@dataclass(frozen=True)
+class TableRun:
+    """What `evaluate` needs to run a table.
+
+    Args:
+        attacks: Those of the table, in the paper's sizes, then in matched ones.
+        adaptive: PGD in each norm, in the largest of these sizes.
+        paper: The paper's figures by row, for `evaluate`.
+    """
+
+    attacks: list[AttackSetting]
+    adaptive: list[AttackSetting]
+    paper: dict[Any, dict[str, float]]
+
+
+def table_run(
+    table: PaperTable,
+    defences: Any,
+    data: tuple[Any, ...],
+    match: bool = True,
+    cut: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int = 0,
+    start: Start = silent,
+) -> TableRun:
+    """The attacks of a table, in the paper's sizes and at matched strength.
+
+    Args:
+        table: The table.
+        defences: What `evaluate` takes; sizes are matched on the bare classifier of
+            the last of them.
+        data: Images and labels; the first 250 serve to match.
+        match: Whether to add the sizes at which the bare classifier, attacked, has
+            the paper's accuracy.
+        cut: By name of an attack, options in place of the table's, such as
+            `{"cw": {"steps": 300}}` where the paper's would take days.
+        seed: Integer for the attacks.
+        start: Starts a progress bar.
+    """
+    own = [_setting(row, (cut or {}).get(row.attack, {})) for row in table.rows]
+    matched: list[AttackSetting] = []
+    if match:
+        images, labels = data[0][:MATCH_IMAGES], data[1][:MATCH_IMAGES]
+        target = Target(columns_of(defences, images)[-1].defence.classifier)
+        advance = start("matching strength", len(table.rows))
+        for row, setting in zip(table.rows, own, strict=True):
+            found = match_strength(
+                target, (images, labels), setting, row.attack_accuracy, seed
+            )
+            matched.append(found.setting)
+            advance(1)
+    paper = {
+        (table.threat_model, s.name, s.norm, s.epsilon): _figures(row)
+        for row, s in [
+            *zip(table.rows, matched, strict=False),
+            *zip(table.rows, own, strict=True),
+        ]
+    }
+    attacks = [*own, *(s for s in matched if s not in own)]
+    return TableRun(attacks, _adaptive(matched or own), paper)
+
+
+def _setting(row: PaperRow, cut: Mapping[str, Any]) -> AttackSetting:
+    options = {**row.options, **cut}
+    return AttackSetting(row.attack, row.norm, row.epsilon, row.library, options)
+
+
+def _figures(row: PaperRow) -> dict[str, float]:
+    return {
+        "attack": row.attack_accuracy,
+        "defence": row.defence_accuracy,
+        "epsilon": row.epsilon,
+    }
+
+
+def _adaptive(settings: list[AttackSetting]) -> list[AttackSetting]:
+    """The table's own PGD, in the largest size of each norm."""
+    largest: dict[str, AttackSetting] = {}
+    for setting in settings:
+        known = largest.get(setting.norm)
+        if setting.name == "pgd" and (not known or known.epsilon < setting.epsilon):
+            largest[setting.norm] = setting
+    return list(largest.values())
+
+
+def check_table(name: str, tables: Mapping[str, PaperTable]) -> PaperTable:
+    """The table of this name.
+
+    Raises:
+        ValueError: For another name; it lists what there is.
+    """
+    if name not in tables:
+        raise ValueError(
+            f"`table` must be one of {', '.join(tables)}. Received: table={name!r}"
+        )
+    return tables[name]

@@ -1,0 +1,124 @@
+"""Controls of an evaluation: each fails where it should, and only there."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import toy
+
+import keras_maskdef as kmd
+from keras_maskdef.evaluation import AttackSetting, evaluate
+from keras_maskdef.evaluation.checks import failures
+from keras_maskdef.evaluation.frozen import frozen_masks
+from keras_maskdef.evaluation.report import Row
+from keras_maskdef.evaluation.score import Score
+
+
+def row(attack, threat_model, accuracy, epsilon=0.1, library=None, samples=None):
+    scores = {"vote": None if accuracy is None else Score(accuracy, 100)}
+    return Row(attack, "linf", epsilon, threat_model, scores, library, samples)
+
+
+GOOD = [
+    Row("clean", None, None, "none", {"vote": Score(0.9, 100)}),
+    row("noise", "noise", 0.9),
+    row("fgsm", "classifier", 0.5),
+    row("pgd", "classifier", 0.3),
+    row("pgd", "classifier", 0.1, epsilon=0.2),
+    row("square", "white_box", 0.4),
+    row("pgd", "adaptive", 0.2, samples=20),
+    row("pgd", "frozen", 0.0),
+    Row("the worst of all", None, None, "union", {"vote": Score(0.1, 100)}),
+]
+
+
+def test_a_good_evaluation_passes():
+    assert failures(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "bad", "name"),
+    [
+        (1, row("noise", "noise", 0.2), "NoiseWarning"),
+        (2, row("fgsm", "classifier", 0.2), "SingleStepWarning"),
+        (4, row("pgd", "classifier", 0.4, epsilon=0.2), "EpsilonWarning"),
+        (5, row("square", "white_box", 0.1), "GradientFreeWarning"),
+        (7, row("pgd", "frozen", 0.2), "FrozenMasksWarning"),
+    ],
+)
+def test_each_failure_has_its_name(number, bad, name):
+    rows = [*GOOD[:number], bad, *GOOD[number + 1 :]]
+    found = failures(rows)
+    assert [category.__name__ for category, _ in found] == [name] * len(found)
+    assert found
+    assert all("vote" in message for _, message in found)
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_hundredth_is_no_failure_and_nothing_none(number):
+    for accuracy in (None, GOOD[number].scores["vote"].accuracy + 0.005):
+        shifted = row(
+            GOOD[number].attack,
+            GOOD[number].threat_model,
+            accuracy,
+            GOOD[number].epsilon,
+            samples=GOOD[number].samples,
+        )
+        assert failures([*GOOD[:number], shifted, *GOOD[number + 1 :]]) == []
+
+
+def test_a_model_without_gradients_is_found_out():
+    """It rounds its input, so that attacks by gradient go nowhere."""
+
+    class Rounded(keras.Model):
+        from_logits = True
+
+        def __init__(self):
+            super().__init__()
+            self.inner = toy.classifier()
+
+        def call(self, images):
+            return self.inner(tf.round(images))
+
+        def compute_output_shape(self, shape):
+            return (shape[0], toy.CLASSES)
+
+    attacks = [
+        AttackSetting("pgd", "linf", 0.5, options={"steps": 5}),
+        AttackSetting("square", "linf", 0.5, options={"steps": 50}),
+    ]
+    with pytest.warns(match="needs no gradient, harms more"):
+        report = evaluate(
+            Rounded(), toy.data(24), attacks, ("white_box",), adaptive=attacks[:1]
+        )
+    assert "GradientFreeWarning" in {each["name"] for each in report.warnings}
+
+
+def test_controls_of_a_vote_are_run_and_told():
+    with pytest.warns(match="with its masks frozen, pgd linf 0.01 still leaves"):
+        report = evaluate(
+            toy.vote(),
+            toy.data(16),
+            [AttackSetting("fgsm", "linf", 0.01)],
+            adaptive=[AttackSetting("pgd", "linf", 0.01)],
+            samples=(1,),
+        )
+    assert "noise linf 0.01" in [row.title for row in report.rows]
+    assert "FrozenMasksWarning" in {each["name"] for each in report.warnings}
+    assert any("masks frozen" in note for note in report.notes)
+
+
+def test_frozen_masks_are_the_same_for_all():
+    vote = toy.vote()
+    images = np.repeat(toy.data(1)[0], 6, axis=0)
+    inputs = keras.Input(images.shape[1:])
+    sequential = keras.Sequential([inputs, kmd.RandomGridMask(2), toy.classifier()])
+    behind = keras.Model(inputs, vote(kmd.MedianFilter(2)(inputs)))
+    for model in (vote, sequential, behind):
+        fixed = frozen_masks(model, images.shape[1:], seed=1)
+        outputs = [fixed.predict(images, verbose=0) for _ in range(2)]
+        np.testing.assert_array_equal(*outputs)
+        np.testing.assert_allclose(outputs[0], outputs[0][:1].repeat(6, 0), atol=1e-6)
+        other = frozen_masks(model, images.shape[1:], seed=2)
+        assert (other.predict(images, verbose=0) != outputs[0]).any()
+    assert frozen_masks(toy.classifier(), images.shape[1:]) is None

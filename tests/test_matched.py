@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import toy
+
+from keras_maskdef.attacks import craft
+from keras_maskdef.evaluation import AttackSetting
+from keras_maskdef.evaluation.matched import match_strength
+from keras_maskdef.recipes.paper_evaluation import check_table, table_run
+from keras_maskdef.recipes.paper_tables import TABLES, PaperRow, PaperTable
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "first"),
+    [("fgsm", "linf", 0.4), ("bim", "l2", 0.001), ("deepfool", "l2", 0.5)],
+)
+def test_the_accuracy_is_reached(name, norm, first):
+    model, (images, labels) = toy.classifier(), toy.data(100)
+    setting = AttackSetting(name, norm, first)
+    found = match_strength(model, (images, labels), setting, accuracy=0.5)
+    assert abs(found.accuracy - 0.5) <= 0.04
+    right = model.predict(images, verbose=0).argmax(-1) == labels
+    made = craft(name, model, images, labels, found.setting.epsilon, norm)
+    left = model.predict(made, verbose=0).argmax(-1) == labels
+    assert left[right].mean() == pytest.approx(found.accuracy)
+
+
+def test_an_accuracy_out_of_reach_gives_the_nearest():
+    model, data = toy.classifier(), toy.data(30)
+    whole = match_strength(model, data, AttackSetting("fgsm", "linf", 0.1), 1.0)
+    assert whole.accuracy == 1.0 or whole.setting.epsilon < 0.01
+    with pytest.raises(ValueError, match="accuracy=1.5"):
+        match_strength(model, data, AttackSetting("fgsm", "linf", 0.1), 1.5)
+    wrong = (data[0], (data[1] + 1) % 3)
+    kept = model.predict(data[0], verbose=0).argmax(-1) == data[1]
+    with pytest.raises(ValueError, match="wrong on all"):
+        match_strength(
+            model,
+            (wrong[0][kept], wrong[1][kept]),
+            AttackSetting("fgsm", "linf", 0.1),
+            0.5,
+        )
+
+
+def test_a_table_runs_in_both_strengths():
+    rows = (
+        PaperRow("pgd", "linf", 0.01, "foolbox", 0.4, 0.8),
+        PaperRow("fgsm", "linf", 0.02, "foolbox", 0.6, 0.7),
+    )
+    table = PaperTable("made", "Made up", "mnist", "lenet", "classifier", rows, 0.9)
+    run = table_run(table, toy.vote(), toy.data(60))
+    assert run.attacks[:2] == [
+        AttackSetting("pgd", "linf", 0.01, "foolbox"),
+        AttackSetting("fgsm", "linf", 0.02, "foolbox"),
+    ]
+    matched = run.attacks[2:]
+    assert [setting.name for setting in matched] == ["pgd", "fgsm"]
+    assert run.adaptive == [matched[0]]
+    key = ("classifier", "pgd", "linf", matched[0].epsilon)
+    assert run.paper[key] == {"attack": 0.4, "defence": 0.8, "epsilon": 0.01}
+    alone = table_run(table, toy.vote(), toy.data(4), match=False)
+    assert alone.attacks == run.attacks[:2]
+    assert alone.adaptive == [run.attacks[0]]
+
+
+def test_tables_have_names():
+    assert check_table("sfm/table1-cifar10", TABLES).threat_model == "surrogate"
+    with pytest.raises(ValueError, match="mad/table5-lenet-mnist.*table='table 5'"):
+        check_table("table 5", TABLES)
+    assert np.isfinite([row.epsilon for t in TABLES.values() for row in t.rows]).all()
