@@ -1,7 +1,6 @@
 """The `maskdef` command: argument parsing and printing."""
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +8,16 @@ from typing import Any
 
 from rich.console import Console
 
+from keras_maskdef import _evaluation_commands
+from keras_maskdef._argument_types import (
+    count,
+    epsilon,
+    keras_file,
+    positive,
+    rate,
+    width,
+)
 from keras_maskdef._version import __version__
-
-ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,19 +93,23 @@ def _train_mad(options: argparse.Namespace, console: Console) -> None:
         options.mask_rate,
         epochs=options.epochs,
     )
-    if options.vote == "partition":
+    if "partition" in _VOTES[options.vote]:
         partition_mask(recipe)  # fails now, not after the training
     data = _load(options, console)
     with progress_bars(console) as start:
         masked = options.vote != "none"
         model, history = train(recipe, data, masked=masked, start=start)
-    if masked:
-        vote = {"paper": paper_vote, "partition": partition_vote}[options.vote]
-        model = vote(model, recipe)
-        model.build((None, *data.images.shape[1:]))
-    model.save(options.output)
     console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
-    console.print(f"wrote {options.output}")
+    votes = {"paper": paper_vote, "partition": partition_vote}
+    for name in _VOTES[options.vote]:
+        saved, path = model, options.output
+        if name in votes:
+            saved = votes[name](model, recipe)
+            saved.build((None, *data.images.shape[1:]))
+        if len(_VOTES[options.vote]) > 1:
+            path = path.with_stem(f"{path.stem}-{name}")
+        saved.save(path)
+        console.print(f"wrote {path}")
 
 
 def _train_sfm(options: argparse.Namespace, console: Console) -> None:
@@ -150,36 +160,7 @@ def _train_sfm(options: argparse.Namespace, console: Console) -> None:
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
-    import keras
-
-    from keras_maskdef._progress import progress_bars
-    from keras_maskdef.evaluation.evaluate import AttackSetting, evaluate
-    from keras_maskdef.layers._structure import bare_classifier
-
-    keras.utils.set_random_seed(options.seed)
-    model = keras.saving.load_model(options.model)
-    test = _load_test(options, console)
-    defences = {options.model.stem: model}
-    bare = bare_classifier(model)
-    if bare is not model:
-        defences = {"its bare classifier": bare, **defences}
-    settings = [
-        AttackSetting(name, "linf", options.epsilon) for name in options.attacks
-    ]
-    with progress_bars(console) as start:
-        report, _ = evaluate(
-            defences,
-            test.images,
-            test.labels,
-            settings,
-            adaptive=AttackSetting("pgd", "linf", options.epsilon),
-            seed=options.seed,
-            start=start,
-        )
-    console.print(report)
-    if options.output:
-        report.save(options.output)
-        console.print(f"wrote {options.output}")
+    _evaluation_commands.evaluate(options, console, _load_test(options, console))
 
 
 def _load(options: argparse.Namespace, console: Console, split: str = "train") -> Any:
@@ -207,37 +188,52 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = _command(commands, "demo", _demo, "attack digits, and win them back")
     _images(demo)
-    demo.add_argument("--epochs", type=_count, default=40, help="under masks")
+    demo.add_argument("--epochs", type=count, default=40, help="under masks")
     demo.add_argument("--output", type=Path, default=Path("demo-output"))
 
     _train_options(_command(commands, "train", _train, "train a defended classifier"))
 
-    evaluate = _command(commands, "evaluate", _evaluate, "attack a saved model")
-    evaluate.add_argument("model", type=Path, help="a .keras file")
-    _images(evaluate)
-    evaluate.add_argument("--attacks", nargs="+", choices=ATTACKS, default=ATTACKS)
-    evaluate.add_argument("--output", type=Path, help="JSON file")
+    evaluate = _command(commands, "evaluate", _evaluate, "attack saved models")
+    _evaluation_commands.add_evaluate(evaluate)
+    for name, run, add, summary in (
+        (
+            "merge",
+            _evaluation_commands.merge,
+            _evaluation_commands.add_merge,
+            "put the parts of an evaluation together",
+        ),
+        (
+            "report",
+            _evaluation_commands.report,
+            _evaluation_commands.add_report,
+            "make a page and pictures of an evaluation",
+        ),
+    ):
+        add(_bare_command(commands, name, run, summary))
     return parser
 
 
 def _train_options(train: Any) -> None:
     train.add_argument("--defence", choices=tuple(_OWN), default="mad")
     train.add_argument("--architecture", choices=_ARCHITECTURES, default="lenet")
-    train.add_argument("--output", type=_keras_file, required=True)
-    _own(train, "--epochs", "of the classifier under its masks", type=_count)
+    train.add_argument("--output", type=keras_file, required=True)
+    _own(train, "--epochs", "of the classifier under its masks", type=count)
 
     mad = train.add_argument_group("with --defence mad: random masks and a vote")
-    _own(mad, "--cell-size", "in pixels", type=_count)
-    _own(mad, "--mask-rate", "fraction of cells hidden", type=_rate)
-    text = "the vote to save around it; with none it is trained without masks"
-    _own(mad, "--vote", text, choices=("partition", "paper", "none"))
+    _own(mad, "--cell-size", "in pixels", type=count)
+    _own(mad, "--mask-rate", "fraction of cells hidden", type=rate)
+    text = (
+        "the vote to save around it, or both in files of their own; with none it is "
+        "trained without masks"
+    )
+    _own(mad, "--vote", text, choices=tuple(_VOTES))
 
     sfm = train.add_argument_group("with --defence sfm: a learned masker and a filter")
-    _own(sfm, "--pretraining-epochs", "without the masker, before", type=_count)
+    _own(sfm, "--pretraining-epochs", "without the masker, before", type=count)
     text = "of an architecture that comes in several; the architecture has a default"
-    _own(sfm, "--width", text, type=_width)
+    _own(sfm, "--width", text, type=width)
     text = "the larger, the sparser the mask; below 1 it keeps everything"
-    _own(sfm, "--rho", text, type=_positive)
+    _own(sfm, "--rho", text, type=positive)
     text = "what the classifier sees in training"
     _own(sfm, "--train-on", text, choices=("filtered", "masked"))
     text = "side of the median filter in pixels"
@@ -246,6 +242,12 @@ def _train_options(train: Any) -> None:
     _own(sfm, "--pictures", text, type=Path)
 
 
+_VOTES = {
+    "partition": ("partition",),
+    "paper": ("paper",),
+    "both": ("paper", "partition"),
+    "none": ("none",),
+}
 # What not every defence takes, or not with the same default.
 _OWN: dict[str, dict[str, Any]] = {
     "mad": {"epochs": 20, "cell_size": 7, "mask_rate": 0.75, "vote": "partition"},
@@ -278,7 +280,7 @@ def _own(parser: Any, flag: str, text: str, **options: Any) -> None:
 _ARCHITECTURES = ("convnet", "lenet", "resnet18", "resnet50", "vgg16")
 
 
-def _command(commands: Any, name: str, run: Any, summary: str) -> Any:
+def _bare_command(commands: Any, name: str, run: Any, summary: str) -> Any:
     parser = commands.add_parser(
         name,
         help=summary,
@@ -286,6 +288,12 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> Any:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.set_defaults(run=run)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, summary: str) -> Any:
+    """A command on the images of a data set."""
+    parser = _bare_command(commands, name, run, summary)
     parser.add_argument("--dataset", default="sample", help="a name of datasets")
     parser.add_argument("--data-dir", help="where the data set is")
     parser.add_argument("--download", action="store_true", help="fetch what is missing")
@@ -294,49 +302,5 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> Any:
 
 
 def _images(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--images", type=_count, default=200, help="to attack")
-    parser.add_argument(
-        "--epsilon", type=_epsilon, default=0.15, help="Linf, in [0, 1]"
-    )
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, received {text}")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be in [0, 1), received {text}")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be above 0, received {text}")
-    return value
-
-
-def _width(text: str) -> float:
-    """An integer where it is one: most architectures count filters."""
-    value = _positive(text)
-    return int(value) if value.is_integer() else value
-
-
-def _epsilon(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be in (0, 1], received {text}")
-    return value
-
-
-def _keras_file(text: str) -> Path:
-    if not text.endswith(".keras"):
-        raise argparse.ArgumentTypeError(f"must end in .keras, received {text}")
-    if not Path(text).parent.is_dir():
-        raise argparse.ArgumentTypeError(f"must lie in a folder, received {text}")
-    return Path(text)
+    parser.add_argument("--images", type=count, default=200, help="to attack")
+    parser.add_argument("--epsilon", type=epsilon, default=0.15, help="Linf, in [0, 1]")

@@ -18,34 +18,70 @@ def test_demo_writes_a_table_and_pictures(tmp_path, capsys):
     for word in ("clean", "fgsm", "bim", "pgd", "deepfool", "adaptive", "12 test"):
         assert word in table
     rows = json.loads((output / "report.json").read_text())["rows"]
-    assert len(rows) == 6
+    assert len(rows) == 8
     assert all(len(row["scores"]) == 4 for row in rows)
     for picture in ("accuracy.png", "votes.png"):
         assert (output / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_train_then_evaluate(tmp_path, capsys):
-    model, report = tmp_path / "digits.keras", tmp_path / "report.json"
-    assert run("train", "--epochs", 1, "--output", model) == 0
-    arguments = ("--images", 10, "--attacks", "fgsm", "--output", report)
-    assert run("evaluate", model, *arguments) == 0
-    rows = json.loads(report.read_text())["rows"]
-    assert [row["attack"] for row in rows] == ["clean", "fgsm", "adaptive pgd"]
-    assert list(rows[0]["scores"]) == ["its bare classifier", "digits"]
-    assert "digits" in capsys.readouterr().out
+QUICK = ("--images", 8, "--attacks", "fgsm", "--samples", 1, "--judgements", 2)
 
 
-def test_train_without_masks(tmp_path):
+def columns(folder):
+    return list(json.loads((folder / "results.json").read_text())["defences"])
+
+
+def test_train_then_evaluate_then_report(tmp_path, capsys):
+    run_folder = tmp_path / "run"
+    arguments = ("--epochs", 1, "--vote", "both", "--output", tmp_path / "digits.keras")
+    assert run("train", *arguments) == 0
+    models = [tmp_path / f"digits-{vote}.keras" for vote in ("paper", "partition")]
+    assert run("evaluate", *models, *QUICK, "--output", run_folder) == 0
+    rows = json.loads((run_folder / "results.json").read_text())["rows"]
+    assert [row["threat_model"] for row in rows] == [
+        "none",
+        "noise",
+        "classifier",
+        "adaptive",
+        "union",
+    ]
+    assert columns(run_folder) == [
+        "bare classifier",
+        "digits-paper",
+        "digits-partition",
+    ]
+    assert f"maskdef report {run_folder}" in " ".join(capsys.readouterr().out.split())
+    assert run("report", run_folder, "--output", tmp_path / "page") == 0
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "digits-partition" in page and "adaptive" in page
+    assert len(list((tmp_path / "page" / "pictures").glob("*.png"))) >= 3
+    # A run is not overwritten, and a resumed one is done at once.
+    assert run("evaluate", *models, *QUICK, "--output", run_folder) == 2
+    assert "resume" in capsys.readouterr().err
+    before = (run_folder / "results.json").read_bytes()
+    assert run("evaluate", *models, *QUICK, "--output", run_folder, "--resume") == 0
+    assert (run_folder / "results.json").read_bytes() == before
+
+
+def test_train_without_masks_then_evaluate_in_parts(tmp_path, capsys):
     model = tmp_path / "plain.keras"
     assert run("train", "--epochs", 1, "--vote", "none", "--output", model) == 0
-    report = tmp_path / "plain.json"
-    arguments = ("--images", 5, "--attacks", "fgsm", "--output", report)
-    assert run("evaluate", model, *arguments) == 0
-    assert list(json.loads(report.read_text())["rows"][0]["scores"]) == ["plain"]
+    quick = (*QUICK, "--batch-size", 4)
+    parts = [tmp_path / "a", tmp_path / "b"]
+    for number, part in enumerate(parts, 1):
+        shard = ("--shard", f"{number}/2", "--output", part)
+        assert run("evaluate", model, *quick, *shard) == 0
+    assert run("merge", *parts, "--output", tmp_path / "whole") == 0
+    assert columns(tmp_path / "whole") == ["plain"]
+    capsys.readouterr()
+    assert run("merge", parts[0], "--output", tmp_path / "half") == 2
+    assert "parts 1/2" in capsys.readouterr().err
+    assert run("evaluate", model, model, *QUICK) == 2
+    assert "different names" in capsys.readouterr().err
 
 
 def test_train_a_masker_then_evaluate(tmp_path, capsys):
-    model, report = tmp_path / "digits.keras", tmp_path / "report.json"
+    model = tmp_path / "digits.keras"
     short = ("--epochs", 1, "--pretraining-epochs", 1, "--architecture", "convnet")
     options = ("--width", 2, "--rho", 1.3, "--median", 3, "--train-on", "filtered")
     pictures = ("--pictures", tmp_path / "pictures", "--output", model)
@@ -57,10 +93,8 @@ def test_train_a_masker_then_evaluate(tmp_path, capsys):
         assert written.startswith(b"\x89PNG")
     kinds = [type(x).__name__ for x in keras.saving.load_model(model).layers]
     assert kinds == ["InputLayer", "SparseFeatureMasker", "MedianFilter", "Functional"]
-    arguments = ("--images", 10, "--attacks", "fgsm", "--output", report)
-    assert run("evaluate", model, *arguments) == 0
-    rows = json.loads(report.read_text())["rows"]
-    assert list(rows[0]["scores"]) == ["its bare classifier", "digits"]
+    assert run("evaluate", model, *QUICK, "--output", tmp_path / "run") == 0
+    assert columns(tmp_path / "run") == ["bare classifier", "digits"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +107,9 @@ def test_train_a_masker_then_evaluate(tmp_path, capsys):
         (["train", "--rho", "0"], "--rho: must be above 0, received 0"),
         (["train"], "the following arguments are required: --output"),
         (["train", "--output", "x.h5"], "must end in .keras, received x.h5"),
-        (["evaluate", "m.keras", "--attacks", "jsma"], "invalid choice: 'jsma'"),
+        (["evaluate", "m.keras", "--shard", "3/2"], "--shard: must be I/N"),
+        (["evaluate", "m.keras", "--epsilon", "0"], "--epsilon: must be above 0"),
+        (["evaluate", "m.keras", "--threat-models", "psychic"], "invalid choice"),
         ([], "required: COMMAND"),
     ],
 )
@@ -91,6 +127,8 @@ def test_arguments_are_checked(arguments, message, capsys):
         (["demo", "--images", "1001"], "1000 images that there are"),
         (["demo", "--dataset", "mnist", "--data-dir", "/nowhere"], "/nowhere"),
         (["evaluate", "nowhere.keras"], "nowhere.keras"),
+        (["report", "nowhere"], "nowhere"),
+        (["merge", "nowhere", "--output", "x"], "nowhere"),
         (["train", "--mask-rate", "0.7", "--output", "x.keras"], "0.6667 or 0.75"),
         (["train", "--cell-size", "99", "--output", "x.keras"], "cell_size=99"),
         (["train", "--architecture", "vgg16", "--output", "x.keras"], "input_shape"),

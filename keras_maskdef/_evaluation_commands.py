@@ -1,0 +1,170 @@
+"""`maskdef evaluate`, `merge` and `report`: argument parsing and printing."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from keras_maskdef._argument_types import count, option, positive, shard
+
+THREATS = ("surrogate", "classifier", "gray_box", "white_box")
+ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
+SAMPLES = (1, 5, 20, 50)
+
+
+def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
+    """Attacks saved models; keeps the run in a folder if there is one to keep it in."""
+    import keras
+
+    from keras_maskdef._progress import progress_bars
+    from keras_maskdef.evaluation.evaluate import evaluate
+
+    keras.utils.set_random_seed(options.seed)
+    defences = {path.stem: keras.saving.load_model(path) for path in options.models}
+    if len(defences) < len(options.models):
+        raise ValueError(
+            "`models` must be files of different names, which head the columns. "
+            f"Received: models={[str(path) for path in options.models]}"
+        )
+    surrogate = options.surrogate and keras.saving.load_model(options.surrogate)
+    with progress_bars(console) as start:
+        plan = _plan(options, defences, test, start)
+        report = evaluate(
+            defences,
+            test,
+            **plan,
+            surrogate=surrogate,
+            samples=options.samples,
+            judgements=options.judgements,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            folder=options.output,
+            resume=options.resume,
+            shard=options.shard,
+            start=start,
+        )
+    console.print(report)
+    if options.output:
+        console.print(f"wrote {options.output}; `maskdef report {options.output}`")
+
+
+def merge(options: argparse.Namespace, console: Console) -> None:
+    """Puts the parts of a run together."""
+    from keras_maskdef.evaluation.merge import merge
+
+    console.print(merge(options.parts, options.output))
+    console.print(f"wrote {options.output}; `maskdef report {options.output}`")
+
+
+def report(options: argparse.Namespace, console: Console) -> None:
+    """Makes a page and pictures of a run."""
+    from keras_maskdef.evaluation.html_report import write_report
+
+    for path in write_report(options.run_folder, options.output):
+        console.print(f"wrote {path}")
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """The options of `evaluate`, besides those of every command on data."""
+    parser.add_argument("models", type=Path, nargs="+", help=".keras files")
+    parser.add_argument("--images", type=count, default=200, help="to attack")
+    what = parser.add_argument_group("which attacks")
+    what.add_argument(
+        "--attacks", nargs="+", default=ATTACKS, metavar="NAME[:NORM[:LIBRARY]]"
+    )
+    what.add_argument(
+        "--epsilon",
+        nargs="+",
+        type=positive,
+        default=[0.15],
+        help="several make a curve",
+    )
+    text = "an option of an attack where not the library's, such as cw:steps=300"
+    what.add_argument(
+        "--set", nargs="+", type=option, default=[], metavar="NAME:OPTION=N", help=text
+    )
+    what.add_argument("--table", help="a paper's table, in place of the above")
+    what.add_argument(
+        "--no-match", action="store_true", help="with --table: the paper's sizes only"
+    )
+    who = parser.add_argument_group("by which attackers; the adaptive one comes always")
+    who.add_argument(
+        "--threat-models", nargs="+", choices=THREATS, default=["classifier"]
+    )
+    who.add_argument("--surrogate", type=Path, help="their own .keras file")
+    text = "masks in each step of the adaptive attack, until it gets no stronger"
+    who.add_argument("--samples", nargs="+", type=count, default=SAMPLES, help=text)
+    how = parser.add_argument_group("how")
+    how.add_argument("--judgements", type=count, default=10, help="of each image")
+    how.add_argument("--batch-size", type=count, default=250)
+    how.add_argument("--output", type=Path, help="folder to keep the run in")
+    how.add_argument("--resume", action="store_true", help="go on with that run")
+    how.add_argument(
+        "--shard", type=shard, default=(1, 1), metavar="I/N", help="one of N parts"
+    )
+
+
+def add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("parts", type=Path, nargs="+", help="folders of all parts")
+    parser.add_argument("--output", type=Path, required=True, help="folder")
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", type=Path, metavar="run", help="folder of a run")
+    parser.add_argument("--output", type=Path, help="folder; that of the run if none")
+
+
+def _plan(
+    options: argparse.Namespace, defences: Any, test: Any, start: Any
+) -> dict[str, Any]:
+    if options.table is None:
+        return {"attacks": _attacks(options), "threat_models": options.threat_models}
+    from keras_maskdef.recipes.paper_evaluation import check_table, table_run
+    from keras_maskdef.recipes.paper_tables import TABLES
+
+    table = check_table(options.table, TABLES)
+    run = table_run(
+        table,
+        defences,
+        test,
+        not options.no_match,
+        _options_by_attack(options.set),
+        options.seed,
+        start,
+    )
+    return {
+        "attacks": run.attacks,
+        "adaptive": run.adaptive,
+        "paper": run.paper,
+        "threat_models": (table.threat_model,),
+    }
+
+
+def _attacks(options: argparse.Namespace) -> list[Any]:
+    from keras_maskdef.attacks import describe
+    from keras_maskdef.evaluation.scenario import AttackSetting
+
+    given = _options_by_attack(options.set)
+    unused = sorted(given.keys() - {text.split(":")[0] for text in options.attacks})
+    if unused:
+        raise ValueError(
+            f"`set` must be for attacks that are run. Received: set for {unused[0]!r}, "
+            f"attacks={list(options.attacks)}"
+        )
+    settings = []
+    for text in options.attacks:
+        name, norm, library = (*text.split(":"), None, None)[:3]
+        info = describe(name, norm or "linf", library)
+        settings += [
+            AttackSetting(name, info.norm, epsilon, library, given.get(name, {}))
+            for epsilon in options.epsilon
+        ]
+    return settings
+
+
+def _options_by_attack(given: Any) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for attack, name, value in given:
+        found.setdefault(attack, {})[name] = value
+    return found
