@@ -52,6 +52,7 @@ def main() -> None:
             start=start,
         )
     console.print(report)
+    console.print(f"{options.images} images, Linf {EPSILON}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Mask-based adversarial defence for Keras image classifiers."""
 
-from keras_maskdef import architectures, attacks, datasets, losses
+from keras_maskdef import architectures, attacks, datasets, evaluation, losses
 from keras_maskdef._version import __version__
 from keras_maskdef.assembly import defend
 from keras_maskdef.callbacks import AlternatingTraining
+from keras_maskdef.evaluation import evaluate
 from keras_maskdef.layers import (
     BitDepthReduction,
     MedianFilter,
@@ -27,6 +28,8 @@ __all__ = [
     "attacks",
     "datasets",
     "defend",
+    "evaluate",
+    "evaluation",
     "losses",
     "predict",
 ]
