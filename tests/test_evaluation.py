@@ -15,14 +15,15 @@ from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.results import still_falling
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.score import Score
+from keras_maskdef.evaluation.threat_models import adaptive
 from keras_maskdef.layers._structure import bare_classifier, through_exact_medians
 
 ATTACKS = [
-    AttackSetting("fgsm", "linf", 0.15),
+    AttackSetting("fgsm", "linf", 0.05),
     AttackSetting("deepfool", "l2", 1.0),
     AttackSetting("deepfool", "l2", 2.0),
 ]
-ADAPTIVE = [AttackSetting("bim", "linf", 0.15)]
+ADAPTIVE = [AttackSetting("bim", "linf", 0.05)]
 QUICK = {"samples": (1, 4), "judgements": 10, "batch_size": 16, "checks": False}
 
 
@@ -44,11 +45,11 @@ def scores(report, title, name="vote"):
 def test_rows_and_columns(report):
     assert [row.title for row in report.rows] == [
         "clean",
-        "fgsm linf 0.15",
+        "fgsm linf 0.05",
         "deepfool l2 1",
         "deepfool l2 2",
-        "adaptive bim linf 0.15, 1 masks",
-        "adaptive bim linf 0.15, 4 masks",
+        "adaptive bim linf 0.05, 1 masks",
+        "adaptive bim linf 0.05, 4 masks",
         "the worst of all",
     ]
     assert report.defences == ["bare", "vote"]
@@ -69,10 +70,10 @@ def test_a_bare_classifier_has_a_column_of_its_own():
 
 def test_scores_are_those_of_the_images(report, defences):
     images, labels = toy.data()
-    made = craft("fgsm", defences["bare"], images, labels, 0.15, batch_size=16)
+    made = craft("fgsm", defences["bare"], images, labels, 0.05, batch_size=16)
     right = defences["bare"].predict(made, verbose=0).argmax(-1) == labels
     first = defences["bare"].predict(images, verbose=0).argmax(-1) == labels
-    score = scores(report, "fgsm linf 0.15", "bare")
+    score = scores(report, "fgsm linf 0.05", "bare")
     assert 0 < score.accuracy < 1
     assert score.accuracy == score.worst == pytest.approx(right.mean())
     assert score.conditional == pytest.approx(right[first].mean())
@@ -96,9 +97,9 @@ def test_the_last_row_is_at_most_all_others(report):
 
 
 def test_the_adaptive_attack_is_stronger(report):
-    knowing = scores(report, "adaptive bim linf 0.15, 4 masks").accuracy
-    assert knowing < scores(report, "adaptive bim linf 0.15, 1 masks").accuracy
-    assert knowing < scores(report, "fgsm linf 0.15").accuracy
+    knowing = scores(report, "adaptive bim linf 0.05, 4 masks").accuracy
+    assert knowing < scores(report, "adaptive bim linf 0.05, 1 masks").accuracy
+    assert knowing < scores(report, "fgsm linf 0.05").accuracy
 
 
 def test_more_masks_only_while_accuracy_falls(defences):
@@ -106,8 +107,8 @@ def test_more_masks_only_while_accuracy_falls(defences):
     options = {**QUICK, "samples": (1, 4, 8, 9)}
     data = toy.data(16)
     alone = evaluate(defences["bare"], data, [], adaptive=ADAPTIVE, **options)
-    adaptive = [row for row in alone.rows if row.threat_model == "adaptive"]
-    assert [row.samples for row in adaptive] == [1]
+    rows = [row for row in alone.rows if row.threat_model == "adaptive"]
+    assert [row.samples for row in rows] == [1]
     labels = np.zeros(4, int)
     falling = [Scenario("adaptive", "pgd", samples=n) for n in (1, 5, 20)]
 
@@ -177,6 +178,21 @@ def test_any_function_of_images_is_a_defence(defences):
     )
     right = (rounded.labels(past) == labels).mean()
     assert found.rows[1].scores["defended"].accuracy == pytest.approx(right)
+
+
+def test_a_random_function_is_averaged_over(defences):
+    rng = np.random.default_rng(0)
+
+    def noisy(images):
+        return np.clip(images + rng.normal(0, 0.3, images.shape), 0, 1)
+
+    defence = Defence.behind(noisy, defences["bare"])
+    found = evaluate(defence, toy.data(24), [], adaptive=ADAPTIVE, **QUICK)
+    clean = found.rows[0].scores["defended"]
+    assert clean.worst < clean.accuracy < 1
+    assert [row.samples for row in found.rows[1:-1]] == [1, 4]
+    (target,) = adaptive(defence, samples=7)
+    assert target.view_logits(toy.data(5)[0]).shape == (7, 5, 3)
 
 
 def test_report_is_saved_and_printed(report, tmp_path):
@@ -249,7 +265,7 @@ def test_an_adaptive_attack_goes_through_both_gradients_of_a_median(defences):
     np.testing.assert_array_equal(filtered(x), exact(x))
     report = evaluate({"filtered": filtered}, (x, y), [], adaptive=ADAPTIVE, **QUICK)
     ways = [
-        craft("bim", model, x, y, 0.15, batch_size=16) for model in (filtered, exact)
+        craft("bim", model, x, y, 0.05, batch_size=16) for model in (filtered, exact)
     ]
     right = [filtered.predict(a, verbose=0).argmax(-1) == y for a in ways]
     score = report.rows[1].scores["filtered"].accuracy

@@ -12,9 +12,9 @@ def data(count=40, seed=0):
     """Images with a bright stripe in one of three places, and the place."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(CLASSES, size=count)
-    images = rng.normal(0.3, 0.05, (count, SIDE, SIDE, 1))
+    images = rng.normal(0.3, 0.2, (count, SIDE, SIDE, 1))
     for image, label in zip(images, labels, strict=True):
-        image[2 * label : 2 * label + 2] += 0.4
+        image[2 * label : 2 * label + 2] += 0.15
     return np.clip(images, 0, 1).astype("float32"), labels
 
 

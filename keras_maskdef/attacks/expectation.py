@@ -44,11 +44,14 @@ def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Mod
         Security, ICML 2018, section 4.2.
     """
     check_positive_int("samples", samples)
-    if not is_random(defence):
-        return defence
-    parts = split_vote(defence)
+    return expectation(defence, samples) if is_random(defence) else defence
+
+
+def expectation(model: keras.Model, samples: int) -> keras.Model:
+    """The same over whatever is random in a model, be it of this library or not."""
+    parts = split_vote(model)
     if parts is None:
-        return _Expectation(defence, samples)
+        return _Expectation(model, samples)
     return _ExpectationOverViews(*parts, samples)
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_maskdef._extra import require
+from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._structure import (
     bare_classifier,
     is_random,
@@ -33,7 +34,8 @@ class Defence:
         gray_box: Differentiable model from images to outputs: the classifier with
             what is learned of its defence. The classifier by default.
         white_box: Differentiable models of the whole defence, each with another way
-            through what has no gradient. The images that withstand all of them count.
+            through what has no gradient; each image counts by the one that harms it
+            most. Where the defence is random they must be Keras models.
 
     Reference:
         Tramer et al.: On Adaptive Attacks to Adversarial Example Defenses, NeurIPS
@@ -86,7 +88,7 @@ class Defence:
             seen = np.asarray(preprocess(images), dtype="float32")
             return _predicted(classifier, seen)
 
-        return cls(predict, classifier, classifier, (_past(preprocess, classifier),))
+        return cls(predict, classifier, classifier, (_Past(preprocess, classifier),))
 
     @property
     def is_random(self) -> bool:
@@ -131,18 +133,27 @@ def _predicted(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _past(preprocess: Callable, classifier: keras.Model) -> Callable:
-    tf = require("tensorflow", "attacks")
+class _Past(keras.Model):
+    """A function of images forwards, and past it backwards (BPDA)."""
 
-    def forwards(images: np.ndarray) -> np.ndarray:
-        return np.asarray(preprocess(images), dtype="float32")
+    def __init__(self, preprocess: Callable, classifier: keras.Model) -> None:
+        super().__init__(name="past")
+        self.classifier, self._preprocess = classifier, preprocess
+        self.from_logits = infer_from_logits(classifier)
+        self.built = True
 
-    @tf.custom_gradient
-    def straight_through(images: Any) -> Any:
-        seen = tf.numpy_function(forwards, [images], tf.float32, stateful=True)
-        return tf.ensure_shape(seen, images.shape), lambda upstream: upstream
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        tf = require("tensorflow", "attacks")
 
-    def white_box(images: Any) -> Any:
-        return classifier(straight_through(images), training=False)
+        @tf.custom_gradient
+        def straight_through(images: Any) -> Any:
+            seen = tf.numpy_function(self._forwards, [images], tf.float32)
+            return tf.ensure_shape(seen, images.shape), lambda upstream: upstream
 
-    return white_box
+        return self.classifier(straight_through(images), training=False)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return self.classifier.compute_output_shape(input_shape)
+
+    def _forwards(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self._preprocess(images), dtype="float32")

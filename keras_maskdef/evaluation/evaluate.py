@@ -127,7 +127,7 @@ def evaluate(
         "images": len(images),
         "class_names": [str(name) for name in class_names],
         "columns": [column_config(column) for column in columns],
-        "surrogate": surrogate and fingerprint.of_model(surrogate),
+        "surrogate": None if surrogate is None else fingerprint.of_model(surrogate),
         "plan": [scenario.to_dict() for scenario in plan],
         "paper": [[list(key), dict(value)] for key, value in (paper or {}).items()],
         "judgements": judgements,

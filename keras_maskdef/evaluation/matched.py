@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_maskdef.attacks import Attack, prepare
 from keras_maskdef.attacks._inputs import check_attack_inputs
-from keras_maskdef.evaluation.outcomes import sizes
+from keras_maskdef.attacks.attack import into_ball
 from keras_maskdef.evaluation.scenario import AttackSetting
 
 _HALVINGS = 9
@@ -86,25 +86,23 @@ def match_strength(
     images, labels = images[right], labels[right]
     limit = _limit(setting.norm, images.shape[1:])
 
-    if attack.info.kind == "minimal":
-        smallest = attack(images, labels, [limit], seed)[0]
-        found, left = _nearest(
-            sizes(smallest, images, setting.norm),
-            _right(attack, smallest, labels),
-            accuracy,
-        )
-        return Match(replace(setting, epsilon=found), left)
+    minimal = attack.info.kind == "minimal"
+    # One run serves all sizes.
+    smallest = attack(images, labels, [limit], seed)[0] if minimal else None
 
     def left_at(epsilon: float) -> float:
-        made = attack(images, labels, [epsilon], seed)[0]
+        if smallest is None:
+            made = attack(images, labels, [epsilon], seed)[0]
+        else:
+            made = into_ball(smallest, images, epsilon, setting.norm)
         return float(_right(attack, made, labels).mean())
 
     first = min(setting.epsilon, limit)
-    found = _three_digits(_search_halving(left_at, first, limit, accuracy))
+    found = _three_digits(_search(left_at, first, limit, accuracy))
     return Match(replace(setting, epsilon=found), left_at(found))
 
 
-def _search_halving(
+def _search(
     left: Callable[[float], float], first: float, limit: float, accuracy: float
 ) -> float:
     """Doubles or halves until the accuracy is passed, then halves the interval."""
@@ -122,16 +120,6 @@ def _search_halving(
         else:
             high = middle
     return high
-
-
-def _nearest(
-    smallest: np.ndarray, unfooled: np.ndarray, accuracy: float
-) -> tuple[float, float]:
-    """One run tells them all: what is larger than a size is not fooled at it."""
-    candidates = sorted({_three_digits(1.005 * float(size)) for size in smallest})
-    left = [float((unfooled | (smallest > size)).mean()) for size in candidates]
-    nearest = int(np.abs(np.array(left) - accuracy).argmin())
-    return candidates[nearest], left[nearest]
 
 
 def _right(attack: Attack, images: np.ndarray, labels: np.ndarray) -> np.ndarray:

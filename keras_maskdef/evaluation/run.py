@@ -10,7 +10,7 @@ from keras_maskdef.evaluation.columns import Column
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.frozen import frozen_masks
 from keras_maskdef.evaluation.outcomes import Attacker, outcome
-from keras_maskdef.evaluation.results import Outcomes, settled
+from keras_maskdef.evaluation.results import settled
 from keras_maskdef.evaluation.run_folder import RunFolder
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.seeding import kept_seeds, seed_of
@@ -44,6 +44,7 @@ class Run:
         self.images, self.labels = images, labels
         self.surrogate = surrogate
         self.start = start
+        self._attacker = Attacker()
         self._models: dict[tuple[str, str], tuple[Any, ...]] = {}
 
     def work(self) -> None:
@@ -51,25 +52,29 @@ class Run:
         models = [model for column in self.columns for model in column.models]
         with kept_seeds(models):
             for scenario in self.stored.plan:
-                if not self.stored.is_part and scenario not in self._wanted():
-                    continue
-                self._scenario(scenario)
+                if self._is_wanted(scenario):
+                    self._scenario(scenario)
 
-    def _wanted(self) -> Sequence[Scenario]:
-        """More masks a step only while they make an attack stronger."""
-        plan = self.stored.plan
-        done: Outcomes = self.stored.outcomes(partial=True)
-        return settled(plan, done, self.stored.labels, self.stored.is_random)
+    def _is_wanted(self, scenario: Scenario) -> bool:
+        """More masks a step only while they make an attack stronger.
+
+        A part of a run cannot tell.
+        """
+        stored = self.stored
+        if scenario.threat_model != "adaptive" or stored.is_part:
+            return True
+        plan = [s for s in stored.plan if s.same_attack == scenario.same_attack]
+        done = stored.outcomes(plan[: plan.index(scenario)])
+        return scenario in settled(plan, done, stored.labels, stored.is_random)
 
     def _scenario(self, scenario: Scenario) -> None:
         total = len(self.columns) * len(self.stored.labels)
         advance = self.start(scenario.title, total)
-        attacker = Attacker()
         for batch, where in self.stored.batches():
             for column in self.columns:
                 key = self.stored.key(scenario, column.name, batch)
                 if key not in self.stored.store:
-                    made = self._piece(scenario, column, batch, where, attacker)
+                    made = self._piece(scenario, column, batch, where)
                     if made is not None:
                         self.stored.store.save(key, made)
                 advance(len(self.labels[where]))
@@ -80,7 +85,6 @@ class Run:
         column: Column,
         batch: int,
         where: slice,
-        attacker: Attacker,
     ) -> Any:
         images, labels = self.images[where], self.labels[where]
         seed, key = self.stored.seed, scenario.key
@@ -95,7 +99,7 @@ class Run:
                 defence = Defence(models[0], models[0], models[0], models)
             attack_seed = seed_of(seed, key, batch, "attack")
             crafted = [
-                attacker(scenario, model, images, labels, attack_seed)
+                self._attacker(scenario, model, images, labels, attack_seed)
                 for model in models
             ]
         # Of its own: no judge may replay the masks that the attacker saw.
@@ -124,6 +128,8 @@ class Run:
             return () if fixed is None else (fixed,)
         if threat == "surrogate":
             return THREAT_MODELS[threat](defence, self.surrogate)
+        if threat == "adaptive" and samples is None:  # nothing is random
+            return defence.white_box
         if threat == "adaptive":
-            return THREAT_MODELS[threat](defence, samples or 1)
+            return THREAT_MODELS[threat](defence, samples)
         return THREAT_MODELS[threat](defence)

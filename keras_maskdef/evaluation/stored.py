@@ -1,6 +1,6 @@
 """What the folder of a run says, without the models that made it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,19 +53,20 @@ class Stored:
         name = scenario.key if self.is_random[column] else scenario.key_without_samples
         return f"{name}--{self.columns.index(column):02d}--{batch:05d}"
 
-    def outcomes(self, partial: bool = False) -> Outcomes:
+    def outcomes(self, plan: Sequence[Scenario] | None = None) -> Outcomes:
         """The outcomes of all batches, by scenario and column.
 
         Args:
-            partial: Whether some scenarios may not be done yet; they are left out.
+            plan: Which scenarios; all by default. One of which nothing is done is left
+                out.
 
         Raises:
-            ValueError: If a batch is not done, and not `partial`.
+            ValueError: If a batch is done and another is not.
         """
         found = {}
-        for scenario in self.plan:
+        for scenario in self.plan if plan is None else plan:
             for column in self.columns:
-                whole = self._whole(scenario, column, partial)
+                whole = self._whole(scenario, column)
                 if whole is not None:
                     found[scenario, column] = whole
         return found
@@ -75,10 +76,10 @@ class Stored:
         key = self.key(scenario, column, 0)
         return self.store.load(key)["examples"] if key in self.store else None
 
-    def _whole(self, scenario: Scenario, column: str, partial: bool) -> Arrays | None:
+    def _whole(self, scenario: Scenario, column: str) -> Arrays | None:
         keys = [self.key(scenario, column, batch) for batch, _ in self.batches()]
         there = [key in self.store for key in keys]
-        if not any(there) or (partial and not all(there)):
+        if not any(there):
             return None
         if not all(there):
             missing = keys[there.index(False)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_maskdef.attacks import expectation_over_masks
+from keras_maskdef.attacks.expectation import expectation
 from keras_maskdef.evaluation.defence import Defence
 
 SAMPLES = (1, 5, 20, 50)
@@ -67,12 +67,11 @@ def adaptive(defence: Any, samples: int) -> tuple[Any, ...]:
         samples: Integer, masks in each step.
 
     Returns:
-        The models to attack; those of the white box where nothing is random.
+        The models to attack. A white box that is a function, not a Keras model, is
+        attacked as it is.
     """
     return tuple(
-        expectation_over_masks(model, samples)
-        if isinstance(model, keras.Model)
-        else model
+        expectation(model, samples) if isinstance(model, keras.Model) else model
         for model in white_box(defence)
     )
 
