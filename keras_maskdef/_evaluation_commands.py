@@ -1,6 +1,9 @@
 """`maskdef evaluate`, `merge` and `report`: argument parsing and printing."""
 
 import argparse
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
             f"Received: models={[str(path) for path in options.models]}"
         )
     surrogate = options.surrogate and keras.saving.load_model(options.surrogate)
-    with progress_bars(console) as start:
+    with said_in_the_report(), progress_bars(console) as start:
         plan = _plan(options, defences, test, start)
         report = evaluate(
             defences,
@@ -63,6 +66,16 @@ def report(options: argparse.Namespace, console: Console) -> None:
 
     for path in write_report(options.run_folder, options.output):
         console.print(f"wrote {path}")
+
+
+@contextmanager
+def said_in_the_report() -> Iterator[None]:
+    """Leaves out warnings that the printed table repeats."""
+    from keras_maskdef.evaluation.checks import RobustnessWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RobustnessWarning)
+        yield
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:

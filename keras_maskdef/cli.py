@@ -40,7 +40,7 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
     from keras_maskdef.recipes.demo import run_demo, save_demo
 
     training, test = _load(options, console), _load_test(options, console)
-    with progress_bars(console) as start:
+    with _evaluation_commands.said_in_the_report(), progress_bars(console) as start:
         demo = run_demo(
             training,
             test,

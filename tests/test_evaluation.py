@@ -48,7 +48,7 @@ def test_rows_and_columns(report):
         "fgsm linf 0.05",
         "deepfool l2 1",
         "deepfool l2 2",
-        "adaptive bim linf 0.05, 1 masks",
+        "adaptive bim linf 0.05, 1 mask",
         "adaptive bim linf 0.05, 4 masks",
         "the worst of all",
     ]
@@ -99,7 +99,7 @@ def test_the_last_row_is_at_most_all_others(report):
 def test_the_adaptive_attack_is_at_least_as_strong(report):
     """On a linear classifier ten steps see all cells, with one mask a step or four."""
     knowing = scores(report, "adaptive bim linf 0.05, 4 masks").accuracy
-    assert knowing <= scores(report, "adaptive bim linf 0.05, 1 masks").accuracy
+    assert knowing <= scores(report, "adaptive bim linf 0.05, 1 mask").accuracy
     assert knowing < scores(report, "clean").accuracy - 0.1
 
 

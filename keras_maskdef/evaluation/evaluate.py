@@ -107,7 +107,7 @@ def evaluate(
     >>> attack = AttackSetting("fgsm", "linf", 0.1)
     >>> report = evaluate(defended, data, [attack], samples=(1,), checks=False)
     >>> [row.title for row in report.rows]
-    ['clean', 'fgsm linf 0.1', 'adaptive pgd linf 0.1, 1 masks', 'the worst of all']
+    ['clean', 'fgsm linf 0.1', 'adaptive pgd linf 0.1, 1 mask', 'the worst of all']
 
     Reference:
         Carlini et al.: On Evaluating Adversarial Robustness (2019); Croce and Hein:

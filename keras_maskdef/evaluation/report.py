@@ -55,7 +55,9 @@ class Row:
         if self.epsilon is None:
             return self.attack
         known = "adaptive " if self.threat_model == "adaptive" else ""
-        masks = "" if not self.samples else f", {self.samples} masks"
+        masks = ""
+        if self.samples:
+            masks = f", {self.samples} mask{'s' if self.samples > 1 else ''}"
         return f"{known}{self.attack} {self.norm} {self.epsilon:.4g}{masks}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Scenario:
     def title(self) -> str:
         """For a progress bar."""
         known = self.threat_model.replace("_", " ")
-        masks = "" if self.samples is None else f", {self.samples} masks"
+        masks = "" if self.samples is None else f", masks a step: {self.samples}"
         norm = "" if self.norm is None else f" {self.norm}"
         if known in ("none", self.attack):
             return f"{self.attack}{norm}"
