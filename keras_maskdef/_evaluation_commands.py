@@ -14,6 +14,11 @@ from keras_maskdef._argument_types import count, option, positive, shard
 THREATS = ("surrogate", "classifier", "gray_box", "white_box")
 ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
 SAMPLES = (1, 5, 20, 50)
+_NOT_WITH_TABLE = {
+    "attacks": ATTACKS,
+    "epsilon": [0.15],
+    "threat_models": ["classifier"],
+}
 
 
 def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
@@ -23,6 +28,7 @@ def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
     from keras_maskdef._progress import progress_bars
     from keras_maskdef.evaluation.evaluate import evaluate
 
+    _check_options(options)
     keras.utils.set_random_seed(options.seed)
     defences = {path.stem: keras.saving.load_model(path) for path in options.models}
     if len(defences) < len(options.models):
@@ -137,6 +143,13 @@ def _plan(
     from keras_maskdef.recipes.paper_tables import TABLES
 
     table = check_table(options.table, TABLES)
+    if options.dataset != table.dataset:
+        raise ValueError(
+            f"`dataset` must be that of the table, {table.dataset!r}. "
+            f"Received: dataset={options.dataset!r}, table={table.name!r}"
+        )
+    known = {row.attack for row in table.rows}
+    _check_set(options.set, known)
     run = table_run(
         table,
         defences,
@@ -158,15 +171,15 @@ def _attacks(options: argparse.Namespace) -> list[Any]:
     from keras_maskdef.attacks import describe
     from keras_maskdef.evaluation.scenario import AttackSetting
 
+    _check_set(options.set, {text.split(":")[0] for text in options.attacks})
     given = _options_by_attack(options.set)
-    unused = sorted(given.keys() - {text.split(":")[0] for text in options.attacks})
-    if unused:
-        raise ValueError(
-            f"`set` must be for attacks that are run. Received: set for {unused[0]!r}, "
-            f"attacks={list(options.attacks)}"
-        )
     settings = []
     for text in options.attacks:
+        if text.count(":") > 2:
+            raise ValueError(
+                "`attacks` must be NAME, NAME:NORM or NAME:NORM:LIBRARY. "
+                f"Received: {text}"
+            )
         name, norm, library = (*text.split(":"), None, None)[:3]
         info = describe(name, norm or "linf", library)
         settings += [
@@ -174,6 +187,38 @@ def _attacks(options: argparse.Namespace) -> list[Any]:
             for epsilon in options.epsilon
         ]
     return settings
+
+
+def _check_set(given: Any, attacks: set[str]) -> None:
+    for attack, name, value in given:
+        if attack not in attacks:
+            raise ValueError(
+                f"`set` must be for one of {', '.join(sorted(attacks))}. "
+                f"Received: set={attack}:{name}={value}"
+            )
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """What would be found out after hours, or be ignored."""
+    if options.output is None and (options.resume or options.shard != (1, 1)):
+        raise ValueError(
+            "`--resume` and `--shard` need the folder of `--output`. "
+            f"Received: resume={options.resume}, shard={options.shard}, output=None"
+        )
+    if options.output and (options.output / "config.json").exists():
+        if not options.resume:
+            raise FileExistsError(
+                "`--output` holds a run already: `--resume` it, or choose another. "
+                f"Received: output={str(options.output)!r}"
+            )
+    if options.no_match and options.table is None:
+        raise ValueError("`--no-match` needs `--table`. Received: table=None")
+    for name, default in _NOT_WITH_TABLE.items():
+        if options.table is not None and getattr(options, name) != default:
+            raise ValueError(
+                f"`--{name.replace('_', '-')}` must be left out with `--table`, which "
+                f"has its own. Received: {name}={getattr(options, name)}"
+            )
 
 
 def _options_by_attack(given: Any) -> dict[str, dict[str, float]]:

@@ -1,5 +1,6 @@
 import io
 import json
+import warnings
 
 import keras
 import matplotlib.image
@@ -11,6 +12,7 @@ from rich.console import Console
 import keras_maskdef as kmd
 from keras_maskdef.attacks import craft
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
+from keras_maskdef.evaluation.fingerprint import of_model
 from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.results import still_falling
 from keras_maskdef.evaluation.scenario import Scenario
@@ -196,6 +198,63 @@ def test_a_random_function_is_averaged_over(defences):
     assert target.view_logits(toy.data(5)[0]).shape == (7, 5, 3)
 
 
+class Noisy(keras.Model):
+    """Tells nobody how noisy it is, nor whether it returns logits."""
+
+    def __init__(self, model, size):
+        super().__init__()
+        self.model, self.size = model, size
+        self.seeds = keras.random.SeedGenerator()
+
+    def call(self, images):
+        noise = keras.random.normal(keras.ops.shape(images), seed=self.seeds)
+        return self.model(images + self.size * noise)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], toy.CLASSES)
+
+
+def test_models_that_do_not_tell_all_are_not_taken_for_each_other(defences):
+    noisy = {f"{size}": Noisy(defences["bare"], size) for size in (0.0, 5.0)}
+    found = evaluate(noisy, toy.data(), [], adaptive=ADAPTIVE, **QUICK)
+    clean = found.rows[0].scores
+    assert clean["0.0"].accuracy == found.rows[0].scores["0.0"].worst
+    assert clean["5.0"].accuracy < clean["0.0"].accuracy - 0.2
+    fills = {
+        f"{fill}": kmd.VotingEnsemble(
+            defences["bare"], kmd.RandomGridMask(2, 0.5, fill_value=(fill,)), votes=3
+        )
+        for fill in (0.0, 1.0)
+    }
+    for fill in fills.values():
+        fill(toy.data(2)[0])
+    prints = {of_model(fill) for fill in fills.values()}
+    assert len(prints) == 2 and None not in prints
+    assert of_model(toy.classifier()) == of_model(toy.classifier()) is not None
+    assert of_model(noisy["0.0"]) is None
+
+
+def test_sigmoids_are_refused(defences):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Activation("sigmoid")(defences["bare"](inputs))
+    with pytest.raises(ValueError, match="probabilities that sum to 1.*of a sigmoid"):
+        evaluate(keras.Model(inputs, outputs), toy.data(8), ATTACKS[:1], **QUICK)
+    single = keras.Sequential([inputs, keras.layers.Flatten(), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match="2 classes or more"):
+        evaluate(single, toy.data(8), ATTACKS[:1], **QUICK)
+
+
+def test_a_mask_for_training_alone_is_not_random(defences):
+    mask = kmd.RandomGridMask(2, 0.5, active="training")
+    model = keras.Sequential([keras.Input((8, 8, 1)), mask, defences["bare"]])
+    options = {**QUICK, "checks": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = evaluate(model, toy.data(16), [], adaptive=ADAPTIVE, **options)
+    assert [row.samples for row in found.rows if row.threat_model == "adaptive"] == [1]
+    assert not any("frozen" in note for note in found.notes)
+
+
 def test_report_is_saved_and_printed(report, tmp_path):
     report.save(tmp_path / "report.json")
     stored = json.loads((tmp_path / "report.json").read_text())
@@ -297,6 +356,14 @@ def test_an_adaptive_attack_goes_through_both_gradients_of_a_median(defences):
         ({"samples": ()}, ValueError, "rising integers"),
         ({"samples": (5, 1)}, ValueError, r"samples=\(5, 1\)"),
         ({"shard": (3, 2)}, ValueError, r"shard=\(3, 2\)"),
+        ({"shard": (1, 2)}, ValueError, r"batches, 1"),
+        (
+            {"attacks": [AttackSetting("fgsm", "linf", 1, options={"steps": 3})]},
+            ValueError,
+            "steps=3",
+        ),
+        ({"attacks": [AttackSetting("fgsm", "linf", 0)]}, ValueError, "epsilon=0"),
+        ({"data": (*toy.data(4), ("a", "b"))}, ValueError, "all 3 classes"),
         ({"judgements": 0}, ValueError, "judgements=0"),
     ],
 )

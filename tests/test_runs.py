@@ -76,9 +76,10 @@ def test_shards_merge_to_the_whole(undisturbed, tmp_path):
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             merge(wrong, tmp_path / "wrong")
-    (parts[1] / "outcomes" / outcomes(parts[1])[0]).unlink()
-    with pytest.raises(ValueError, match="is not done: .* is missing"):
+    (parts[1] / RESULTS).unlink()
+    with pytest.raises(ValueError, match="must be done; resume it first"):
         merge(parts, tmp_path / "unfinished")
+    assert not (tmp_path / "unfinished").exists()
 
 
 def test_another_configuration_is_refused(undisturbed):
@@ -94,10 +95,13 @@ def test_a_folder_is_not_used_by_mistake(undisturbed, tmp_path):
     config = json.loads((undisturbed / "config.json").read_text())
     with pytest.raises(FileExistsError, match="resume=False"):
         RunFolder(undisturbed, config)
+    (tmp_path / ".config.json.17").write_text("of a process that was killed")
+    RunFolder(tmp_path, config, resume=True)
+    (tmp_path / "config.json").unlink()
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="something else"):
         RunFolder(tmp_path, config, resume=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["precious.txt"]
 
 
 def test_a_truncated_file_is_named_and_the_rest_kept(undisturbed, tmp_path):

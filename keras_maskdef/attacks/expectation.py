@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_maskdef.layers._arguments import check_positive_int
-from keras_maskdef.layers._output_kind import infer_from_logits
+from keras_maskdef.layers._output_kind import infer_from_logits, judge_from_logits
 from keras_maskdef.layers._pooling import geometric
 from keras_maskdef.layers._structure import is_random, split_vote
 
@@ -63,7 +63,7 @@ class _Expectation(keras.Model):
     def __init__(self, model: Any, samples: int) -> None:
         super().__init__(name="expectation")
         self.model, self.samples = model, samples
-        self._inner_logits = infer_from_logits(model)
+        self._inner_logits: bool | None = None
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
@@ -72,12 +72,21 @@ class _Expectation(keras.Model):
     def view_logits(self, images: Any, training: bool | None = None) -> Any:
         """Logits, or log-probabilities, of each draw: `(samples, batch, classes)`."""
         outputs = self._views(images)
+        if self._inner_logits is None:
+            self._inner_logits = self._judge(outputs)
         if self._inner_logits:
             return outputs
         return ops.log(ops.maximum(outputs, keras.config.epsilon()))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return self.model.compute_output_shape(input_shape)
+
+    def _judge(self, outputs: Any) -> bool:
+        """By values where the last layer does not tell; an attack's first are real."""
+        try:
+            return infer_from_logits(self.model)
+        except ValueError:
+            return judge_from_logits(self.model, ops.convert_to_numpy(outputs))
 
     def _views(self, images: Any) -> Any:
         repeated = ops.tile(images, (self.samples, 1, 1, 1))

@@ -86,7 +86,12 @@ def _size(largest: dict[tuple, Row], row: Row) -> float:
 def _noise(rows: Sequence[Row]) -> Iterator[Failure]:
     for noise in rows:
         if noise.threat_model == "noise":
-            same = [r for r in _attacks(rows) if _ball(r) == _ball(noise)]
+            # A minimal attack is smaller than its size, where it can be.
+            same = [
+                row
+                for row in _attacks(rows)
+                if _ball(row) == _ball(noise) and _info(row).kind != "minimal"
+            ]
             for row, name in _weaker(noise, same):
                 yield (
                     NoiseWarning,

@@ -9,7 +9,6 @@ import numpy as np
 from keras_maskdef.evaluation import fingerprint
 from keras_maskdef.evaluation.defence import Defence, as_defences
 from keras_maskdef.evaluation.seeding import kept_seeds
-from keras_maskdef.layers._structure import split_vote
 
 _FEW = 8
 
@@ -33,13 +32,18 @@ class Column:
     @property
     def votes(self) -> int | None:
         """How many views vote, if any."""
-        parts = split_vote(self.defence.predict)
-        return None if parts is None else parts[1].votes
+        return None if self.defence.vote is None else self.defence.vote[1].votes
 
-    @property
-    def fingerprint(self) -> str:
-        """Tells the defence from others, over processes."""
-        return fingerprint.of_model(self.defence.predict)
+    def fingerprint(self, images: np.ndarray) -> list[str | None]:
+        """Tells the defence from others, over processes.
+
+        Of what is no Keras model, or tells not all of itself, only what it makes of
+        some images is known; where it is random, nothing.
+        """
+        parts = [fingerprint.of_model(model) for model in self.models]
+        if None in parts and not self.is_random:
+            parts.append(fingerprint.of_arrays(self.defence.outputs(images[:_FEW])))
+        return parts
 
     @property
     def models(self) -> list[Any]:
@@ -65,12 +69,13 @@ def columns_of(defences: Any, images: np.ndarray) -> list[Column]:
     """
     same: dict[str, Any] = {}
     named = {
-        name: _canonical(defence, same)
+        name: _with_one_classifier(defence, same)
         for name, defence in as_defences(defences).items()
     }
-    bare_names: dict[int, str] = {
-        id(defence.predict): name for name, defence in named.items()
-    }
+    bare_names: dict[int, str] = {}
+    for name, defence in named.items():
+        if defence.classifier is defence.predict or _is_bare(defence):
+            bare_names.setdefault(id(defence.classifier), name)
     bare: dict[str, Defence] = {}
     for name, defence in named.items():
         if id(defence.classifier) not in bare_names:
@@ -85,6 +90,12 @@ def columns_of(defences: Any, images: np.ndarray) -> list[Column]:
     ]
 
 
+def _is_bare(defence: Defence) -> bool:
+    """Also where another model of the same weights stands for its classifier."""
+    known = fingerprint.of_model(defence.predict)
+    return known is not None and known == fingerprint.of_model(defence.classifier)
+
+
 def _heading(
     name: str, named: Mapping[str, Defence], bare: Mapping[str, Defence]
 ) -> str:
@@ -93,22 +104,16 @@ def _heading(
     return heading if heading not in taken else f"{heading} of {name}"
 
 
-def _canonical(defence: Defence, same: dict[str, Any]) -> Defence:
-    """The defence with one object for what is the same model."""
-
-    def one(model: Any) -> Any:
-        known = fingerprint.of_model(model)
-        if not hasattr(model, "weights"):  # a function has no fingerprint
-            return model
-        return same.setdefault(known, model)
-
-    return replace(
-        defence,
-        predict=one(defence.predict),
-        classifier=one(defence.classifier),
-        gray_box=one(defence.gray_box),
-        white_box=tuple(one(model) for model in defence.white_box),
-    )
+def _with_one_classifier(defence: Defence, same: dict[str, Any]) -> Defence:
+    """The defence with one classifier for what is the same."""
+    known = fingerprint.of_model(defence.classifier)
+    if known is None:
+        return defence
+    classifier = same.setdefault(known, defence.classifier)
+    gray_box = defence.gray_box
+    if gray_box is defence.classifier:
+        gray_box = classifier
+    return replace(defence, classifier=classifier, gray_box=gray_box)
 
 
 def _varies(defence: Defence, images: np.ndarray) -> bool:

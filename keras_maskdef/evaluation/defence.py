@@ -1,7 +1,9 @@
 """What is judged, and what an attacker may know of it."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ from keras_maskdef.layers._structure import (
     bare_classifier,
     is_random,
     masked_classifier,
+    split_vote,
     through_exact_medians,
 )
 
@@ -31,11 +34,11 @@ class Defence:
             height, width, channels)`, to logits or probabilities `(n, classes)`, both
             NumPy arrays.
         classifier: Keras model, the classifier without its defence.
-        gray_box: Differentiable model from images to outputs: the classifier with
-            what is learned of its defence. The classifier by default.
         white_box: Differentiable models of the whole defence, each with another way
             through what has no gradient; each image counts by the one that harms it
             most. Where the defence is random they must be Keras models.
+        gray_box: Differentiable model from images to outputs: the classifier with
+            what is learned of its defence. The classifier by default.
 
     Reference:
         Tramer et al.: On Adaptive Attacks to Adversarial Example Defenses, NeurIPS
@@ -44,8 +47,18 @@ class Defence:
 
     predict: Callable[[np.ndarray], Any]
     classifier: keras.Model
-    gray_box: Any
     white_box: tuple[Any, ...]
+    gray_box: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.white_box, Sequence) or not self.white_box:
+            raise ValueError(
+                "`white_box` must be a tuple of at least one differentiable model: the "
+                "adaptive row is never left out. Received: "
+                f"white_box={self.white_box!r}"
+            )
+        if self.gray_box is None:
+            object.__setattr__(self, "gray_box", self.classifier)
 
     @classmethod
     def of_model(cls, model: keras.Model) -> "Defence":
@@ -54,8 +67,8 @@ class Defence:
         return cls(
             model,
             bare_classifier(model),
-            masked_classifier(model),
             (model,) if exact is None else (model, exact),
+            masked_classifier(model),
         )
 
     @classmethod
@@ -88,7 +101,12 @@ class Defence:
             seen = np.asarray(preprocess(images), dtype="float32")
             return _predicted(classifier, seen)
 
-        return cls(predict, classifier, classifier, (_Past(preprocess, classifier),))
+        return cls(predict, classifier, (_Past(preprocess, classifier),))
+
+    @cached_property
+    def vote(self) -> tuple[keras.Model | None, Any] | None:
+        """What comes before the vote that it ends in, and the vote, if any."""
+        return split_vote(self.predict)
 
     @property
     def is_random(self) -> bool:
@@ -97,9 +115,16 @@ class Defence:
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """Outputs for images, `(n, classes)`, as a NumPy array."""
-        if not isinstance(self.predict, keras.Model):
-            return np.asarray(self.predict(images))
-        return _predicted(self.predict, images)
+        if isinstance(self.predict, keras.Model):
+            found = _predicted(self.predict, images)
+        else:
+            found = np.asarray(self.predict(images))
+        if found.ndim != 2 or len(found) != len(images) or found.shape[1] < 2:
+            raise ValueError(
+                "`predict` must return logits or probabilities of 2 classes or more, "
+                f"({len(images)}, classes). Received: an array {found.shape}"
+            )
+        return found
 
     def labels(self, images: np.ndarray) -> np.ndarray:
         """Classes of images, one judgement."""
@@ -139,7 +164,8 @@ class _Past(keras.Model):
     def __init__(self, preprocess: Callable, classifier: keras.Model) -> None:
         super().__init__(name="past")
         self.classifier, self._preprocess = classifier, preprocess
-        self.from_logits = infer_from_logits(classifier)
+        with contextlib.suppress(ValueError):  # else judged by its outputs
+            self.from_logits = infer_from_logits(classifier)
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:

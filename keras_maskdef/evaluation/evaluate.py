@@ -9,8 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef._extra import require
 from keras_maskdef._progress import Start, silent
-from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
+from keras_maskdef.attacks import describe
+from keras_maskdef.attacks._inputs import (
+    check_attack_inputs,
+    check_labels,
+    check_options,
+)
 from keras_maskdef.evaluation import fingerprint
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import columns_of
@@ -18,11 +24,14 @@ from keras_maskdef.evaluation.gallery import save_gallery, save_speed
 from keras_maskdef.evaluation.report import Report, versions
 from keras_maskdef.evaluation.run import Run
 from keras_maskdef.evaluation.run_folder import RESULTS, RunFolder
-from keras_maskdef.evaluation.scenario import AttackSetting, scenarios
+from keras_maskdef.evaluation.scenario import AttackSetting, Scenario, scenarios
+from keras_maskdef.evaluation.seeding import kept_seeds
 from keras_maskdef.evaluation.stored import LABELS, column_config
 from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
-from keras_maskdef.layers._arguments import check_positive_int
+from keras_maskdef.layers._arguments import check_positive, check_positive_int
+
+_MODULES = {"foolbox": "foolbox", "cleverhans": "cleverhans", "art": "art"}
 
 
 def evaluate(
@@ -116,24 +125,30 @@ def evaluate(
     images, labels, class_names = _data(data)
     for name, value in (("judgements", judgements), ("batch_size", batch_size)):
         check_positive_int(name, value)
-    _check_plan(threat_models, surrogate, samples, shard)
+    batches = -(-len(images) // batch_size)
+    _check_plan(threat_models, surrogate, samples, shard, batches)
     plan = scenarios(attacks, threat_models, adaptive, tuple(samples), checks)
+    for scenario in plan:
+        _check_scenario(scenario)
     columns = columns_of(defences, images)
-    check_labels(labels, columns[0].classes(images))
+    with kept_seeds(columns[0].models):
+        classes = columns[0].classes(images)
+    check_labels(labels, classes)
+    class_names = _names(class_names, classes)
     config = {
         "schema": 1,
         "versions": versions(),
         "data": fingerprint.of_arrays(images, labels),
         "images": len(images),
-        "class_names": [str(name) for name in class_names],
-        "columns": [column_config(column) for column in columns],
+        "class_names": class_names,
+        "columns": [column_config(column, images) for column in columns],
         "surrogate": None if surrogate is None else fingerprint.of_model(surrogate),
         "plan": [scenario.to_dict() for scenario in plan],
         "paper": [[list(key), dict(value)] for key, value in (paper or {}).items()],
-        "judgements": judgements,
-        "batch_size": batch_size,
-        "seed": seed,
-        "shard": list(shard),
+        "judgements": int(judgements),
+        "batch_size": int(batch_size),
+        "seed": int(seed),
+        "shard": [int(number) for number in shard],
     }
     with _kept_in(folder) as path:
         store = RunFolder(path, config, resume)
@@ -159,7 +174,7 @@ def _kept_in(folder: str | Path | None) -> Iterator[Path]:
         yield Path(once) / "run"
 
 
-def _data(data: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _data(data: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, Any]:
     if len(data) not in (2, 3):
         raise ValueError(
             "`data` must be images and labels, and maybe the names of the classes. "
@@ -171,8 +186,31 @@ def _data(data: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]
             "`data` must hold at least one image. Received: "
             f"images.shape={images.shape}"
         )
-    names = data[2] if len(data) == 3 else range(int(labels.max()) + 1)
-    return images, labels, tuple(str(name) for name in names)
+    return images, labels, data[2] if len(data) == 3 else None
+
+
+def _names(names: Any, classes: int) -> list[str]:
+    """Names of all classes; their numbers by default."""
+    found = [str(name) for name in (range(classes) if names is None else names)]
+    if len(found) != classes:
+        raise ValueError(
+            f"`data` must name all {classes} classes, or none. "
+            f"Received: {len(found)} names"
+        )
+    return found
+
+
+def _check_scenario(scenario: Scenario) -> None:
+    """Before anything is done: a run keeps to its plan."""
+    if scenario.attack == "clean":
+        return
+    info = describe(scenario.attack, scenario.norm or "linf", scenario.library)
+    title = f"{info.name} ({info.norm}, {info.library})"
+    check_options(title, info.options, dict(scenario.options))
+    for epsilon in scenario.epsilons:
+        check_positive("epsilon", epsilon)
+    if info.library in _MODULES:
+        require(_MODULES[info.library], "attacks")
 
 
 def _check_plan(
@@ -180,6 +218,7 @@ def _check_plan(
     surrogate: Any,
     samples: Sequence[int],
     shard: tuple[int, int],
+    batches: int,
 ) -> None:
     if ("surrogate" in threat_models) != (surrogate is not None):
         raise ValueError(
@@ -193,7 +232,8 @@ def _check_plan(
             f"Received: samples={tuple(samples)}"
         )
     part, parts = shard
-    if not 1 <= part <= parts:
+    if not 1 <= part <= parts <= batches:
         raise ValueError(
-            f"`shard` must be (i, n) with i from 1 to n. Received: shard={tuple(shard)}"
+            "`shard` must be (i, n) with i from 1 to n, and n at most the number of "
+            f"batches, {batches}. Received: shard={tuple(shard)}"
         )

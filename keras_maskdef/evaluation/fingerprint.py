@@ -7,10 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 
-_PLAIN = (int, float, str, bool, type(None))
-# Names depend on how many layers a process has made before.
-_NAMES = ("name",)
-
 
 def of_arrays(*arrays: np.ndarray) -> str:
     """A digest of shapes, dtypes and values."""
@@ -21,36 +17,63 @@ def of_arrays(*arrays: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
-def of_model(model: Any) -> str:
-    """A digest of the layers, what they are set to, and the weights.
+def of_model(model: Any) -> str | None:
+    """A digest of a model's whole configuration and its weights.
 
-    Of anything but a Keras model nothing is known but its name.
+    `None` of anything else than a built Keras model that can be written down: two of
+    those may differ in what nobody sees.
     """
-    if not isinstance(model, keras.Model):
-        return f"{type(model).__name__} {getattr(model, '__qualname__', '')}".strip()
-    weights = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
-    layers = json.dumps([_layer(layer) for layer in _layers(model)])
-    return of_arrays(np.frombuffer(layers.encode(), "uint8"), *weights)
-
-
-def _layers(model: Any) -> list[Any]:
-    inner = [
-        each
-        for layer in getattr(model, "layers", ())
-        if not isinstance(layer, keras.layers.InputLayer)
-        for each in _layers(layer)
-    ]
-    return [model, *inner]
-
-
-def _layer(layer: Any) -> list[Any]:
+    if not isinstance(model, keras.Model) or not model.built or not _tells(model):
+        return None
     try:
-        config = layer.get_config()
-    except NotImplementedError:  # a subclassed model without one
-        config = {}
-    settings = {
-        key: value
-        for key, value in sorted(config.items())
-        if isinstance(value, _PLAIN) and key not in _NAMES
-    }
-    return [type(layer).__name__, settings]
+        config = keras.saving.serialize_keras_object(model)
+        text = json.dumps(_without_names(config), sort_keys=True)
+    except (NotImplementedError, TypeError, ValueError):
+        return None
+    weights = [keras.ops.convert_to_numpy(weight) for weight in _weights(model)]
+    return of_arrays(np.frombuffer(text.encode(), "uint8"), *weights)
+
+
+def _tells(layer: Any) -> bool:
+    """Whether its class, and those of the layers inside, write down all arguments.
+
+    One of somebody else does if it has a `get_config` of its own.
+    """
+    known = type(layer).get_config.__module__
+    own = type(layer).__module__
+    ours = own.startswith(("keras.", "keras_maskdef."))
+    told = ours or not known.startswith("keras.")
+    return told and all(_tells(each) for each in getattr(layer, "layers", ()))
+
+
+def _weights(model: Any) -> list[Any]:
+    """Without the states of seed generators."""
+    return [w for w in model.weights if "seed_generator" not in w.path]
+
+
+def _without_names(config: Any) -> Any:
+    """Layers by their order: names count what a process has made before."""
+    config.pop("compile_config", None)
+    names: dict[str, str] = {}
+    _collect(config, names)
+    return _renamed(config, names)
+
+
+def _collect(value: Any, names: dict[str, str]) -> None:
+    if isinstance(value, dict):
+        name = value.get("name")
+        if isinstance(name, str):
+            names.setdefault(name, f"layer {len(names)}")
+        for each in value.values():
+            _collect(each, names)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _collect(each, names)
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(each, names) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_renamed(each, names) for each in value]
+    return names.get(value, value) if isinstance(value, str) else value

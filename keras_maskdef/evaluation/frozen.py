@@ -78,7 +78,7 @@ def _with_frozen_layers(model: Any, generator: Any) -> Any:
         return None
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
-        if not isinstance(layer, RandomGridMask):
+        if not (isinstance(layer, RandomGridMask) and layer.is_active(False)):
             return layer(*arguments, **options)
         keep = layer.sample(ops.zeros((1, *arguments[0].shape[1:])), seed=generator)
         return _FrozenMask(layer, keep)(arguments[0])

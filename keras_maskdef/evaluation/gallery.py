@@ -15,7 +15,6 @@ from keras_maskdef.evaluation.seeding import kept_seeds, reseed
 from keras_maskdef.evaluation.stored import Stored
 from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
 from keras_maskdef.layers._image_filter import ImageFilter
-from keras_maskdef.layers._structure import split_vote
 
 GALLERY, SPEED = "gallery.npz", "speed.json"
 _TIMED, _REPEATS = 256, 3
@@ -68,11 +67,10 @@ def save_speed(
     measured = {}
     advance = start("speed", max(1, len(voting)))
     for column in voting:
-        parts = split_vote(column.defence.predict)
-        assert parts is not None
-        front, vote = parts
+        assert column.defence.vote is not None
+        front, vote = column.defence.vote
         few = images[:_TIMED]
-        seen = few if front is None else front.predict(few, verbose=0)
+        seen = few if front is None else front.predict_on_batch(few)
         numbers = range(1, 2 * vote.votes + 1)
         with kept_seeds(column.models):
             speeds = [_images_per_second(vote, n, seen) for n in numbers]
@@ -88,6 +86,7 @@ def _images_per_second(vote: VotingEnsemble, votes: int, images: np.ndarray) -> 
         votes=votes,
         pooling=vote.pooling,
         from_logits=vote.from_logits,
+        votes_per_pass=vote.votes_per_pass,
     )
     model.predict(images, batch_size=len(images), verbose=0)
     seconds = []
@@ -106,7 +105,7 @@ def _shown(column: Column, images: np.ndarray, adversarial: np.ndarray) -> Array
         "clean_prediction": defence.labels(images),
     }
     seen = adversarial
-    parts = split_vote(defence.predict)
+    parts = defence.vote
     front = defence.predict if parts is None else parts[0]
     if isinstance(front, keras.Model):
         inner = _inner(front, adversarial)
@@ -142,6 +141,8 @@ def _inner(model: keras.Model, images: np.ndarray) -> Arrays:
 
 
 def _views(vote: VotingEnsemble, images: np.ndarray) -> Arrays:
+    if vote.mask.data_format != "channels_last":
+        return {}
     keep = vote.mask.sample(images, views=vote.votes)
     outputs = keras.ops.convert_to_numpy(vote.view_outputs(images, keep))
     ones = np.ones((*images.shape[:3], 1), "float32")

@@ -27,11 +27,16 @@ def merge(parts: Sequence[str | Path], folder: str | Path) -> Report:
     """
     stores = [RunFolder.opened(part) for part in parts]
     _check([store.config for store in stores], parts)
+    for store in stores:
+        if not (store.path / RESULTS).exists():
+            raise ValueError(
+                "`parts` must be done; resume it first. Received: "
+                f"{str(store.path)!r}, without {RESULTS}"
+            )
     whole = {**stores[0].config, "shard": [1, 1]}
     merged = RunFolder(folder, whole, resume=True)
     merged.write_arrays(LABELS, stores[0].load_arrays(LABELS))
     for store in stores:
-        summary(store)  # refuses a part that is not done
         for key in store.keys():
             if key not in merged:
                 merged.save(key, store.load(key))

@@ -11,7 +11,6 @@ from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.run_folder import Arrays
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.seeding import reseed
-from keras_maskdef.layers._structure import split_vote
 
 EXAMPLES = 8
 _ORDERS = {"l1": 1, "l2": 2, "linf": np.inf}
@@ -71,12 +70,11 @@ def judge_votes(defence: Defence, images: np.ndarray, seed: int) -> np.ndarray |
 
     `(views, n)`, or nothing where no views vote.
     """
-    parts = split_vote(defence.predict)
-    if parts is None:
+    if defence.vote is None:
         return None
-    front, vote = parts
+    front, vote = defence.vote
     reseed([defence.predict], seed)
-    seen = images if front is None else front.predict(images, verbose=0)
+    seen = images if front is None else front.predict_on_batch(images)
     keep = vote.mask.sample(seen, views=2 * vote.votes)
     outputs = keras.ops.convert_to_numpy(vote.view_outputs(seen, keep))
     pooled = [vote.pool(outputs[: n + 1]) for n in range(len(outputs))]

@@ -39,6 +39,7 @@ class Row:
         library: Whose attack it is.
         samples: Masks in each step of an adaptive attack.
         paper: The paper's figures, `{"attack": ..., "defence": ...}`.
+        options: What of the attack is not as the library has it.
     """
 
     attack: str
@@ -49,6 +50,7 @@ class Row:
     library: str | None = None
     samples: int | None = None
     paper: Mapping[str, float] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

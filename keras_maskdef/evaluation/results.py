@@ -124,6 +124,7 @@ def _row(
         scores,
         library=scenario.library,
         samples=scenario.samples,
+        options=dict(scenario.options),
     )
 
 

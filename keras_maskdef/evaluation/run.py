@@ -50,6 +50,7 @@ class Run:
     def work(self) -> None:
         """All pieces of work of this run's part."""
         models = [model for column in self.columns for model in column.models]
+        models.append(self.surrogate)
         with kept_seeds(models):
             for scenario in self.stored.plan:
                 if self._is_wanted(scenario):
@@ -96,7 +97,7 @@ class Run:
             if not models:
                 return None
             if scenario.threat_model == "frozen":
-                defence = Defence(models[0], models[0], models[0], models)
+                defence = Defence(models[0], models[0], models)
             attack_seed = seed_of(seed, key, batch, "attack")
             crafted = [
                 self._attacker(scenario, model, images, labels, attack_seed)

@@ -33,7 +33,6 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         self._check(json.loads(json.dumps(config)), resume)
-        (self.path / OUTCOMES).mkdir(parents=True, exist_ok=True)
         if not (self.path / CONFIG).exists():
             self.write_json(CONFIG, config)
         self.config = read_json(self.path / CONFIG)
@@ -107,7 +106,8 @@ class RunFolder:
     def _check(self, config: Any, resume: bool) -> None:
         path = self.path / CONFIG
         if not path.exists():
-            if self.path.exists() and any(self.path.iterdir()):
+            # What a killed process left unfinished begins with a dot.
+            if any(self.path.glob("[!.]*")):
                 raise FileExistsError(
                     f"`folder` must be empty or hold a run, and it holds something "
                     f"else. Received: folder={str(self.path)!r}"

@@ -61,7 +61,7 @@ def _sized(run: Run) -> list[list[dict[str, Any]]]:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in run.rows:
         if row["epsilon"] is not None:
-            key = ("threat_model", "attack", "norm", "samples")
+            key = ("threat_model", "attack", "norm", "samples", "library")
             groups.setdefault(tuple(row.get(k) for k in key), []).append(row)
     sized = [sorted(rows, key=lambda row: row["epsilon"]) for rows in groups.values()]
     return [rows for rows in sized if len({row["epsilon"] for row in rows}) > 1]

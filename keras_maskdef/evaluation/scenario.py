@@ -33,7 +33,8 @@ class AttackSetting:
         options = self.options
         if isinstance(options, Mapping):
             options = tuple(sorted(options.items()))
-        object.__setattr__(self, "options", tuple(tuple(pair) for pair in options))
+        given = tuple((name, value) for name, value in options if value is not None)
+        object.__setattr__(self, "options", given)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Scenario:
     @property
     def key(self) -> str:
         """A name for files, that tells it from all other scenarios of a run."""
-        options = [f"{name}={value:.6g}" for name, value in self.options]
+        options = [f"{name}={value!r}" for name, value in self.options]
         parts = [self.threat_model, self.attack, self.norm, self.library]
         masks = "" if self.samples is None else f"-{self.samples}masks"
         return "-".join([part for part in parts if part] + options) + masks

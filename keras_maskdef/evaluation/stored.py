@@ -95,11 +95,11 @@ class Stored:
         }
 
 
-def column_config(column: Any) -> dict[str, Any]:
+def column_config(column: Any, images: np.ndarray) -> dict[str, Any]:
     """What a configuration says of a column."""
     return {
         "name": column.name,
-        "fingerprint": column.fingerprint,
+        "fingerprint": column.fingerprint(images),
         "bare": column.bare,
         "votes": column.votes,
         "is_random": column.is_random,

@@ -70,7 +70,32 @@ def _notes(config: dict[str, Any], images: int, frozen: Sequence[Row]) -> list[s
         f"{config['judgements']} times. Intervals are",
         "over images (Wilson), not over trained models.",
         *_control(frozen),
+        *_unfrozen(config, frozen),
+        *_options(config),
     ]
+
+
+def _unfrozen(config: dict[str, Any], frozen: Sequence[Row]) -> list[str]:
+    """Where the control could not be run."""
+    run = {name for row in frozen for name, score in row.scores.items() if score}
+    plan = {scenario["threat_model"] for scenario in config["plan"]}
+    return [
+        f"Control: the masks of {column['name']} could not be frozen."
+        for column in config["columns"]
+        if "frozen" in plan and column["is_random"] and column["name"] not in run
+    ]
+
+
+def _options(config: dict[str, Any]) -> list[str]:
+    """What was not as the library has it."""
+    found = {
+        f"{s['attack']} ({s['norm']}, {s['library']}) ran with "
+        + ", ".join(f"{name} {value:.4g}" for name, value in s["options"].items())
+        + "."
+        for s in config["plan"]
+        if s["options"]
+    }
+    return sorted(found)
 
 
 def _control(frozen: Sequence[Row]) -> list[str]:

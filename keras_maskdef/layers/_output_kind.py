@@ -29,14 +29,32 @@ def judge_from_logits(classifier: Any, outputs: Any) -> bool:
     last layer says: a custom one often says nothing, or has a linear activation
     before a softmax of its own.
     """
-    if _told_by_last_layer(classifier) is False:
+    told = _told_by_last_layer(classifier)
+    outputs = np.asarray(outputs)
+    if told is False or _are_probabilities(outputs):
         return False
-    return not _are_probabilities(np.asarray(outputs))
+    sigmoid = _activation(classifier) is keras.activations.sigmoid
+    if sigmoid or (told is None and _within_one(outputs)):
+        raise ValueError(
+            "`model` must return logits, or probabilities that sum to 1 on each image. "
+            f"Received: outputs from {outputs.min():.3g} to {outputs.max():.3g} that "
+            f"sum to {outputs.sum(-1).min():.3g} to {outputs.sum(-1).max():.3g}, as of "
+            "a sigmoid"
+        )
+    return True
 
 
 def _are_probabilities(outputs: np.ndarray) -> bool:
     sums = outputs.sum(-1)
     return bool(outputs.size and (outputs >= 0).all() and np.allclose(sums, 1, 0, 1e-3))
+
+
+def _within_one(outputs: np.ndarray) -> bool:
+    return bool(outputs.size and outputs.min() >= 0 and outputs.max() <= 1)
+
+
+def _activation(classifier: Any) -> Any:
+    return getattr(_last_layer(classifier), "activation", None)
 
 
 def _told_by_last_layer(classifier: Any) -> bool | None:

@@ -29,9 +29,9 @@ def as_filters(name: str, value: Any) -> tuple[keras.layers.Layer, ...]:
 
 
 def is_random(model: Any) -> bool:
-    """Whether a mask is anywhere inside."""
+    """Whether a mask that is active in inference is anywhere inside."""
     if isinstance(model, RandomGridMask):
-        return True
+        return model.is_active(False)
     return any(is_random(layer) for layer in getattr(model, "layers", ()))
 
 

@@ -47,7 +47,8 @@ def table_run(
             the last of them.
         data: Images and labels; the first 250 serve to match.
         match: Whether to add the sizes at which the bare classifier, attacked, has
-            the paper's accuracy.
+            the paper's accuracy. For attacks on a surrogate they are not: how they
+            transfer is no matter of the classifier alone.
         cut: By name of an attack, options in place of the table's, such as
             `{"cw": {"steps": 300}}` where the paper's would take days.
         seed: Integer for the attacks.
@@ -55,7 +56,7 @@ def table_run(
     """
     own = [_setting(row, (cut or {}).get(row.attack, {})) for row in table.rows]
     matched: list[AttackSetting] = []
-    if match:
+    if match and table.threat_model != "surrogate":
         images, labels = data[0][:MATCH_IMAGES], data[1][:MATCH_IMAGES]
         target = Target(columns_of(defences, images)[-1].defence.classifier)
         advance = start("matching strength", len(table.rows))
@@ -73,7 +74,7 @@ def table_run(
         ]
     }
     attacks = [*own, *(s for s in matched if s not in own)]
-    return TableRun(attacks, _adaptive(matched or own), paper)
+    return TableRun(attacks, _adaptive([*own, *matched]), paper)
 
 
 def _setting(row: PaperRow, cut: Mapping[str, Any]) -> AttackSetting:
