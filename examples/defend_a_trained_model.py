@@ -43,9 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=20, help="under masks")
     parser.add_argument("--images", type=int, default=100, help="to attack")
+    parser.add_argument("--train", type=int, default=4000, help="training images")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
-    images, labels, _ = kmd.datasets.sample("train")
+    images, labels, _ = kmd.datasets.sample(f"train[:{options.train}]")
     test = kmd.datasets.sample(f"test[:{options.images}]")
 
     classifier = compiled(kmd.architectures.lenet())

@@ -25,10 +25,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="to attack")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--output", help="folder for `maskdef report`")
+    parser.add_argument("--train", type=int, default=4000, help="training images")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
 
-    images, labels, _ = kmd.datasets.sample("train")
+    images, labels, _ = kmd.datasets.sample(f"train[:{options.train}]")
     classifier = kmd.architectures.lenet()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile("adam", loss)

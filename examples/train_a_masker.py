@@ -37,9 +37,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6, help="with the masker")
     parser.add_argument("--images", type=int, default=100, help="to attack")
     parser.add_argument("--pictures", type=Path, help="a folder; by default a new one")
+    parser.add_argument("--train", type=int, default=4000, help="training images")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
-    images, labels, _ = kmd.datasets.sample("train")
+    images, labels, _ = kmd.datasets.sample(f"train[:{options.train}]")
     x, y, _ = kmd.datasets.sample(f"test[:{options.images}]")
 
     classifier = kmd.architectures.convnet((28, 28, 1), width=8)

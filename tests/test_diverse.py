@@ -51,7 +51,7 @@ def test_varied_at_its_probability():
 def test_noise_has_exactly_its_size(norm, order):
     images = np.full((50, 20, 20, 1), 0.5, "float32")
     noisy = craft(
-        "noise", lambda x: x[:, 0, :10, 0], images, np.zeros(50, int), 0.3, norm
+        "noise", lambda x: 9 * x[:, 0, :10, 0], images, np.zeros(50, int), 0.3, norm
     )
     change = (noisy - images).astype("float64").reshape(50, -1)
     sizes = np.linalg.norm(change, order, axis=1)

@@ -90,7 +90,7 @@ def test_readme_examples():
 )
 def test_examples_run(example):
     finished = subprocess.run(
-        [sys.executable, str(example), "--epochs", "1", "--images", "10"],
+        [sys.executable, str(example), *"--epochs 1 --images 10 --train 256".split()],
         capture_output=True,
         text=True,
         check=False,

@@ -130,7 +130,7 @@ def test_every_threat_model(defences):
     masker = kmd.SparseFeatureMasker(network)
     mask = kmd.RandomGridMask(2, 0.5)
     classifier = defences["bare"]
-    defended = kmd.defend(classifier, masker, [kmd.MedianFilter(2)], {"mask": mask})
+    defended = kmd.defend(classifier, masker, kmd.BitDepthReduction(3), {"mask": mask})
     found = evaluate(
         defended,
         toy.data(16),

@@ -30,7 +30,7 @@ def make(info: AttackInfo, target: Target) -> Run:
 
     >>> from keras_maskdef.attacks import craft
     >>> images = np.full((1, 4, 4, 1), 0.5)
-    >>> noisy = craft("noise", lambda x: x[:, 0, :, 0], images, np.array([0]), 0.25)
+    >>> noisy = craft("noise", lambda x: 9 * x[:, 0, :, 0], images, np.array([0]), 0.25)
     >>> np.unique(noisy).tolist()
     [0.25, 0.75]
     """

@@ -39,7 +39,7 @@ def judge_from_logits(classifier: Any, outputs: Any) -> bool:
             "`model` must return logits, or probabilities that sum to 1 on each image. "
             f"Received: outputs from {outputs.min():.3g} to {outputs.max():.3g} that "
             f"sum to {outputs.sum(-1).min():.3g} to {outputs.sum(-1).max():.3g}, as of "
-            "a sigmoid"
+            "a sigmoid; where they are logits, set `from_logits = True` on the model"
         )
     return True
 
