@@ -29,8 +29,10 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 TERMS = ("sparsity", "semantic", "reconstruction", "density", "agreement")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_every_backend(backend):
+    """Minutes; JAX and PyTorch are not among the requirements of the tests."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     finished = subprocess.run(
