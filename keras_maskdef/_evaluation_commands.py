@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from keras_maskdef._argument_types import count, option, positive, shard
+from keras_maskdef.evaluation.threat_models import SAMPLES, THREAT_MODELS
 
-THREATS = ("surrogate", "classifier", "gray_box", "white_box")
+THREATS = tuple(name for name in THREAT_MODELS if name != "adaptive")
 ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
-SAMPLES = (1, 5, 20, 50)
 _NOT_WITH_TABLE = {
     "attacks": ATTACKS,
     "epsilon": [0.15],

@@ -5,6 +5,7 @@ The idea is that of AutoAttack's checks: each that fails says so by name.
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from keras_maskdef.attacks import AttackInfo, describe
 from keras_maskdef.evaluation.report import Row
@@ -118,14 +119,7 @@ def _epsilon(rows: Sequence[Row]) -> Iterator[Failure]:
         larger = [
             row
             for row in _attacks(rows)
-            if (row.attack, row.library, row.norm, row.threat_model, row.samples)
-            == (
-                small.attack,
-                small.library,
-                small.norm,
-                small.threat_model,
-                small.samples,
-            )
+            if _but_for_its_size(row) == _but_for_its_size(small)
             and (row.epsilon or 0) > (small.epsilon or 0)
         ]
         for row, name in _weaker(small, larger):
@@ -202,6 +196,10 @@ def _info(row: Row) -> AttackInfo:
 
 def _ball(row: Row) -> tuple[str | None, float | None]:
     return row.norm, row.epsilon
+
+
+def _but_for_its_size(row: Row) -> Row:
+    return replace(row, epsilon=None, scores={}, paper=None)
 
 
 def _setting(row: Row) -> tuple:

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 
 from keras_maskdef.attacks import Target, prepare
+from keras_maskdef.attacks.attack import ORDERS
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.run_folder import Arrays
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.seeding import reseed
 
 EXAMPLES = 8
-_ORDERS = {"l1": 1, "l2": 2, "linf": np.inf}
 
 
 class Attacker:
@@ -130,7 +130,7 @@ def outcome(
 def sizes(changed: np.ndarray, images: np.ndarray, norm: str | None) -> np.ndarray:
     """The norm of each image's perturbation, float32 `(n,)`."""
     change = (changed.astype("float64") - images).reshape(len(images), -1)
-    order = _ORDERS[norm or "linf"]
+    order = ORDERS[norm or "linf"]
     return np.linalg.norm(change, order, axis=1).astype("float32")
 
 
