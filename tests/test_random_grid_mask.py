@@ -321,3 +321,31 @@ def test_bad_keep_and_views():
         mask.apply(ones(1, 4, 4, 1), ones(1, 3, 2))
     with pytest.raises(ValueError, match="Received: views=0"):
         mask.sample(ones(1, 4, 4, 1), views=0)
+
+
+@pytest.mark.parametrize("sampling", ["bernoulli", "fixed_count"])
+def test_every_view_draws_its_own_rate_between_two(sampling):
+    images = np.zeros((500, 16, 16, 1), "float32")
+    mask = RandomGridMask(1, (0.4, 0.8), sampling=sampling, seed=0)
+    hidden = 1 - np.mean(mask.sample(images, views=4), axis=(-2, -1))
+    # Of 256 cells a Bernoulli mask hides its rate within 0.16, five standard deviations.
+    room = 0.16 if sampling == "bernoulli" else 0.002
+    assert hidden.min() >= 0.4 - room and hidden.max() <= 0.8 + room
+    counts, _ = np.histogram(hidden, bins=4, range=(0.4, 0.8))
+    assert counts.min() > 400  # of 2,000; 500 expected
+    again = RandomGridMask.from_config(mask.get_config())
+    assert again.mask_rate == (0.4, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("rate", "options", "says"),
+    [
+        ((0.8, 0.4), {}, "lowest and the highest"),
+        ((0.1, 0.2, 0.3), {}, "lowest and the highest"),
+        ((0.5, 1.5), {}, "lowest and the highest"),
+        ((0.5, 0.75), {"sampling": "partition"}, "one number"),
+    ],
+)
+def test_two_rates_are_checked(rate, options, says):
+    with pytest.raises(ValueError, match=says):
+        RandomGridMask(2, rate, **options)

@@ -1,7 +1,8 @@
 """Which cells of a grid are visible: the samplings of `RandomGridMask`.
 
 Each takes the number of views, images and cells and a function that draws
-uniform numbers, and returns booleans `(views, batch, cells)`.
+uniform numbers, and returns booleans `(views, batch, cells)`. The rate is one number,
+or `(views, batch, 1)` of them.
 """
 
 from collections.abc import Callable
@@ -13,14 +14,14 @@ Uniform = Callable[..., Any]
 
 
 def bernoulli(
-    views: int, batch: Any, cells: Any, mask_rate: float, uniform: Uniform
+    views: int, batch: Any, cells: Any, mask_rate: Any, uniform: Uniform
 ) -> Any:
     """Each cell on its own (MAD)."""
     return uniform(views, batch, cells) >= mask_rate
 
 
 def fixed_count(
-    views: int, batch: Any, cells: Any, mask_rate: float, uniform: Uniform
+    views: int, batch: Any, cells: Any, mask_rate: Any, uniform: Uniform
 ) -> Any:
     """The same number of cells in each view."""
     order = _permutations(views, batch, cells, uniform)
@@ -29,7 +30,7 @@ def fixed_count(
 
 
 def partition(
-    views: int, batch: Any, cells: Any, mask_rate: float, uniform: Uniform
+    views: int, batch: Any, cells: Any, mask_rate: Any, uniform: Uniform
 ) -> Any:
     """Consecutive views show disjoint groups of cells."""
     groups = partition_groups(mask_rate)

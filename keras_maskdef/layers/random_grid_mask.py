@@ -42,7 +42,10 @@ class RandomGridMask(keras.layers.Layer):
     Args:
         cell_size: Integer, the side of a cell in pixels. The paper's "8x8 grid"
             is `cell_size=8`, which is 16 cells on a 32x32 image.
-        mask_rate: Float in [0, 1], the fraction of cells to hide.
+        mask_rate: Float in [0, 1], the fraction of cells to hide; or two of them, such
+            as `(0.4, 0.8)`, between which every view draws a rate of its own. That is
+            for training (certificates look at views of many rates); a partition has
+            one.
         fill_value: Number, or one number per channel, that hidden pixels get.
         sampling: How cells are chosen.
             `"bernoulli"`: each cell is hidden independently with probability
@@ -101,7 +104,7 @@ class RandomGridMask(keras.layers.Layer):
     def __init__(
         self,
         cell_size: int,
-        mask_rate: float = 0.75,
+        mask_rate: float | Sequence[float] = 0.75,
         fill_value: float | Sequence[float] = 0.0,
         sampling: str = "bernoulli",
         active: str = "always",
@@ -111,7 +114,7 @@ class RandomGridMask(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.cell_size = check_positive_int("cell_size", cell_size)
-        self.mask_rate = check_fraction("mask_rate", mask_rate)
+        self.mask_rate = _check_mask_rate(mask_rate, sampling)
         self.fill_value = _check_fill_value(fill_value)
         self.sampling = check_choice("sampling", sampling, tuple(SAMPLINGS))
         self.active = check_choice("active", active, ACTIVE)
@@ -123,7 +126,7 @@ class RandomGridMask(keras.layers.Layer):
             ("channels_last", "channels_first"),
         )
         if sampling == "partition":
-            partition_groups(self.mask_rate)
+            partition_groups(self._rate)
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
@@ -166,13 +169,13 @@ class RandomGridMask(keras.layers.Layer):
                 shape, dtype="float32", seed=seed or self.seed_generator
             )
 
-        keep = SAMPLINGS[self.sampling](
-            1 if views is None else check_positive_int("views", views),
-            batch[0] if batch else 1,
-            rows * columns,
-            self.mask_rate,
-            uniform,
-        )
+        count = 1 if views is None else check_positive_int("views", views)
+        size = batch[0] if batch else 1
+        rate = self.mask_rate
+        if isinstance(rate, tuple):
+            low, high = rate
+            rate = low + (high - low) * uniform(count, size, 1)
+        keep = SAMPLINGS[self.sampling](count, size, rows * columns, rate, uniform)
         lead = () if views is None else (views,)
         return ops.reshape(keep, (*lead, *batch, rows, columns))
 
@@ -216,6 +219,12 @@ class RandomGridMask(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
+    @property
+    def _rate(self) -> float:
+        """The rate of a partition, which has one."""
+        assert isinstance(self.mask_rate, float)
+        return self.mask_rate
+
     def _check(self, images: Any) -> None:
         check_images(images)
         shape = tuple(images.shape)
@@ -241,7 +250,7 @@ class RandomGridMask(keras.layers.Layer):
 
     def _check_groups(self, shape: tuple) -> None:
         rows, columns = grid_shape(shape, self.cell_size, self.data_format)
-        groups = partition_groups(self.mask_rate)
+        groups = partition_groups(self._rate)
         if groups > rows * columns:
             raise ValueError(
                 f'`mask_rate` with sampling="partition" makes {groups} groups of '
@@ -263,6 +272,22 @@ class RandomGridMask(keras.layers.Layer):
                 f"views in front, for cells of {self.cell_size} pixels on images of "
                 f"the shape {shape}. Received: keep.shape={received}"
             )
+
+
+def _check_mask_rate(rate: Any, sampling: str) -> float | tuple[float, float]:
+    if not isinstance(rate, Sequence):
+        return check_fraction("mask_rate", rate)
+    if len(rate) != 2 or not 0.0 <= rate[0] <= rate[1] <= 1.0:
+        raise ValueError(
+            "`mask_rate` must be a number in [0, 1], or the lowest and the highest of "
+            f"them. Received: mask_rate={rate!r}"
+        )
+    if sampling == "partition":
+        raise ValueError(
+            '`mask_rate` must be one number with sampling="partition", whose views '
+            f"share the cells out. Received: mask_rate={rate!r}"
+        )
+    return float(rate[0]), float(rate[1])
 
 
 def _check_fill_value(value: Any) -> float | tuple[float, ...]:
