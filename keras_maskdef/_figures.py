@@ -1,4 +1,4 @@
-"""What the pictures of a training, an evaluation and a run have in common."""
+"""What pictures have in common."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_maskdef._extra import require
-from keras_maskdef.evaluation._saved_run import Run
 
 # Colour-blind safe (Okabe and Ito).
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -17,7 +16,7 @@ INK = "#333333"
 RULE = "#e3e3e3"
 HIDDEN = 0.35  # grey, since what is hidden and what is drawn are both black
 
-_BARE = "#767676"
+BARE = "#767676"
 # The same palette without its grey, the darker ones first: lines are thinner than bars.
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
@@ -93,18 +92,6 @@ def plain(text: str, longest: int = 40) -> str:
         text = f"{text[: longest - 1]}…"
     text = text.replace("\n", " ").replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
-
-
-def styles(run: Run) -> dict[str, dict[str, Any]]:
-    """A look for each defence: bare classifiers are grey and dashed everywhere."""
-    looks, colours = {}, 0
-    for number, name in enumerate(run.names):
-        bare = run.bare(name) is None
-        colour = _BARE if bare else LINES[colours % len(LINES)]
-        colours += not bare
-        marker = MARKERS[number % len(MARKERS)]
-        looks[name] = {"color": colour, "marker": marker, "ls": "--" if bare else "-"}
-    return looks
 
 
 def finish(figure: Any, axis: Any, path: Path) -> None:

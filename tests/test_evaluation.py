@@ -10,9 +10,9 @@ import toy
 from rich.console import Console
 
 import keras_maskdef as kmd
+from keras_maskdef._fingerprint import of_model
 from keras_maskdef.attacks import craft
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
-from keras_maskdef.evaluation.fingerprint import of_model
 from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.results import still_falling
 from keras_maskdef.evaluation.scenario import Scenario

@@ -14,8 +14,6 @@ import pytest
 from made_run import BARE, MASKED, VOTING, made_results, write_run
 
 from keras_maskdef.evaluation.html_report import write_report
-from keras_maskdef.evaluation.run_pictures import _wilson
-from keras_maskdef.evaluation.score import Score
 
 NARROW, WIDE = (390, 844), (1280, 800)
 CHROMIUM = (
@@ -130,12 +128,6 @@ def test_without_controls_no_checks_were_run(tmp_path):
     text = write_report(run)[0].read_text(encoding="utf-8")
     assert "No checks were run" in text
     assert "All checks passed" not in text
-
-
-@pytest.mark.parametrize(("right", "images"), [(0, 24), (7, 24), (981, 1000)])
-def test_intervals_of_votes_are_those_of_scores(right, images):
-    expected = Score(right / images, images).interval()
-    assert _wilson(right / images, images) == pytest.approx(expected)
 
 
 def test_names_are_escaped(page):

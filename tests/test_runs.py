@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from evaluate_in_process import run
 
-import keras_maskdef.evaluation.run_folder as run_folder
+import keras_maskdef._run_folder as run_folder
+from keras_maskdef._run_folder import RESULTS, RunFolder
 from keras_maskdef.evaluation.merge import merge
-from keras_maskdef.evaluation.run_folder import RESULTS, RunFolder
 
 # Imports TensorFlow once, not once a process.
 PROCESSES = multiprocessing.get_context("forkserver")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_maskdef.evaluation._figures import (
+from keras_maskdef._figures import (
     HIDDEN,
     INK,
     Picture,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef.evaluation._figures import (
+from keras_maskdef._figures import (
     INK,
     RULE,
     Picture,
@@ -13,9 +13,9 @@ from keras_maskdef.evaluation._figures import (
     new_figure,
     plain,
     spread,
-    styles,
 )
 from keras_maskdef.evaluation._saved_run import ADAPTIVE, CLEAN, UNION, Run
+from keras_maskdef.evaluation._styles import styles
 from keras_maskdef.evaluation._wording import attacker, title
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef.evaluation import fingerprint
+from keras_maskdef import _fingerprint as fingerprint
+from keras_maskdef._seeding import kept_seeds
 from keras_maskdef.evaluation.defence import Defence, as_defences
-from keras_maskdef.evaluation.seeding import kept_seeds
 
 _FEW = 8
 

@@ -9,23 +9,23 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef import _fingerprint as fingerprint
 from keras_maskdef._extra import require
 from keras_maskdef._progress import Start, silent
+from keras_maskdef._run_folder import RESULTS, RunFolder
+from keras_maskdef._seeding import kept_seeds
 from keras_maskdef.attacks import describe
 from keras_maskdef.attacks._inputs import (
     check_attack_inputs,
     check_labels,
     check_options,
 )
-from keras_maskdef.evaluation import fingerprint
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.gallery import save_gallery, save_speed
 from keras_maskdef.evaluation.report import Report, versions
 from keras_maskdef.evaluation.run import Run
-from keras_maskdef.evaluation.run_folder import RESULTS, RunFolder
 from keras_maskdef.evaluation.scenario import AttackSetting, Scenario, scenarios
-from keras_maskdef.evaluation.seeding import kept_seeds
 from keras_maskdef.evaluation.stored import LABELS, column_config
 from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES

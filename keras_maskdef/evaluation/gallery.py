@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from keras_maskdef._progress import Start
+from keras_maskdef._run_folder import Arrays, RunFolder
+from keras_maskdef._seeding import kept_seeds, reseed
 from keras_maskdef.evaluation.columns import Column
 from keras_maskdef.evaluation.report import Report
-from keras_maskdef.evaluation.run_folder import Arrays, RunFolder
-from keras_maskdef.evaluation.seeding import kept_seeds, reseed
 from keras_maskdef.evaluation.stored import Stored
 from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
 from keras_maskdef.layers._image_filter import ImageFilter

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_maskdef._extra import require
+from keras_maskdef._figures import Picture
 from keras_maskdef.evaluation import _wording as wording
-from keras_maskdef.evaluation._figures import Picture
 from keras_maskdef.evaluation._saved_run import ADAPTIVE, NOISE, UNION, Run, read_run
 from keras_maskdef.evaluation.run_pictures import draw_pictures
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_maskdef._run_folder import RESULTS, RunFolder, read_json
 from keras_maskdef.evaluation.gallery import GALLERY, SPEED
 from keras_maskdef.evaluation.report import Report
-from keras_maskdef.evaluation.run_folder import RESULTS, RunFolder, read_json
 from keras_maskdef.evaluation.stored import LABELS
 from keras_maskdef.evaluation.summary import summary
 

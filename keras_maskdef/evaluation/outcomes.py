@@ -6,12 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef._run_folder import Arrays
+from keras_maskdef._seeding import reseed
 from keras_maskdef.attacks import Target, prepare
 from keras_maskdef.attacks.attack import ORDERS
 from keras_maskdef.evaluation.defence import Defence
-from keras_maskdef.evaluation.run_folder import Arrays
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.evaluation.seeding import reseed
 
 EXAMPLES = 8
 

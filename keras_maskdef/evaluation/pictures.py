@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef.evaluation._figures import (
+from keras_maskdef._figures import (
     BARS,
     HIDDEN,
     MARKERS,

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from keras_maskdef._progress import Start
+from keras_maskdef._run_folder import RunFolder
+from keras_maskdef._seeding import kept_seeds, seed_of
 from keras_maskdef.evaluation.columns import Column
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.frozen import frozen_masks
 from keras_maskdef.evaluation.outcomes import Attacker, outcome
 from keras_maskdef.evaluation.results import settled
-from keras_maskdef.evaluation.run_folder import RunFolder
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.evaluation.seeding import kept_seeds, seed_of
 from keras_maskdef.evaluation.stored import Stored
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from keras_maskdef.evaluation._figures import (
+from keras_maskdef._figures import (
     INK,
     LINES,
     MARKERS,
@@ -16,11 +15,12 @@ from keras_maskdef.evaluation._figures import (
     finish,
     new_figure,
     plain,
-    styles,
 )
+from keras_maskdef._intervals import wilson
 from keras_maskdef.evaluation._gallery_picture import draw_gallery
 from keras_maskdef.evaluation._rows_picture import draw_rows
 from keras_maskdef.evaluation._saved_run import CLEAN, UNION, Run
+from keras_maskdef.evaluation._styles import styles
 from keras_maskdef.evaluation._wording import attacker, knowledge, norm, size, title
 
 _MOST = 6
@@ -115,7 +115,7 @@ def _draw_votes(run: Run, name: str, path: Path) -> Picture:
             look |= {"color": INK, "ls": "--"}
         if row["threat_model"] == UNION:
             look |= {"color": INK, "lw": 2.4}
-        bounds = [_wilson(height, run.score(row, name)["images"]) for height in heights]
+        bounds = [wilson(height, run.score(row, name)["images"]) for height in heights]
         _line(axis, range(1, len(heights) + 1), heights, bounds, look)
     _percent(axis)
     axis.set_title(plain(name), fontsize=11, loc="left")
@@ -137,15 +137,6 @@ def _draw_speed(axis: Any, speed: dict[str, Any]) -> None:
     axis.set_ylabel("images per second")
     axis.grid(axis="y", color=RULE)
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def _wilson(share: float, images: int) -> tuple[float, float]:
-    """The 95 % interval of a share; results hold none for each number of votes."""
-    z = NormalDist().inv_cdf(0.975)
-    middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
-    reach = share * (1 - share) / images + (z / (2 * images)) ** 2
-    reach = z * reach**0.5 / (1 + z**2 / images)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def _known(row: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from keras_maskdef._extra import require
+from keras_maskdef._intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,3 @@ class Score:
     def __str__(self) -> str:
         low, high = self.interval()
         return f"{100 * self.accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
-
-
-def wilson(accuracy: float, images: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a fraction of images."""
-    stats = require("scipy.stats", "attacks")
-    right = round(accuracy * images)
-    bounds = stats.binomtest(right, images).proportion_ci(method="wilson")
-    return float(bounds.low), float(bounds.high)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_maskdef._run_folder import Arrays, RunFolder
 from keras_maskdef.evaluation.results import Outcomes
-from keras_maskdef.evaluation.run_folder import Arrays, RunFolder
 from keras_maskdef.evaluation.scenario import Scenario
 
 LABELS = "labels.npz"

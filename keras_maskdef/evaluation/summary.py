@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from keras_maskdef._run_folder import RunFolder
 from keras_maskdef.evaluation.checks import failures
 from keras_maskdef.evaluation.report import Report, Row
 from keras_maskdef.evaluation.results import rows_of, settled, with_paper
-from keras_maskdef.evaluation.run_folder import RunFolder
 from keras_maskdef.evaluation.stored import Stored
 
 
