@@ -1,9 +1,17 @@
 """Mask-based adversarial defence for Keras image classifiers."""
 
-from keras_maskdef import architectures, attacks, datasets, evaluation, losses
+from keras_maskdef import (
+    architectures,
+    attacks,
+    certification,
+    datasets,
+    evaluation,
+    losses,
+)
 from keras_maskdef._version import __version__
 from keras_maskdef.assembly import defend
 from keras_maskdef.callbacks import AlternatingTraining
+from keras_maskdef.certification import certify
 from keras_maskdef.evaluation import evaluate
 from keras_maskdef.layers import (
     BitDepthReduction,
@@ -26,6 +34,8 @@ __all__ = [
     "__version__",
     "architectures",
     "attacks",
+    "certification",
+    "certify",
     "datasets",
     "defend",
     "evaluate",

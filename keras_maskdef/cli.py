@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from keras_maskdef import _evaluation_commands
+from keras_maskdef import _certification_commands, _evaluation_commands
 from keras_maskdef._argument_types import (
     count,
     epsilon,
@@ -163,6 +163,10 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     _evaluation_commands.evaluate(options, console, _load_test(options, console))
 
 
+def _certify(options: argparse.Namespace, console: Console) -> None:
+    _certification_commands.certify(options, console, _load_test(options, console))
+
+
 def _load(options: argparse.Namespace, console: Console, split: str = "train") -> Any:
     from keras_maskdef import datasets
 
@@ -195,6 +199,10 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = _command(commands, "evaluate", _evaluate, "attack saved models")
     _evaluation_commands.add_evaluate(evaluate)
+    certify = _command(
+        commands, "certify", _certify, "prove what no change of a few cells can do"
+    )
+    _certification_commands.add_certify(certify)
     for name, run, add, summary in (
         (
             "merge",

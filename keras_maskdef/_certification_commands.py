@@ -1,0 +1,108 @@
+"""`maskdef certify`: argument parsing and printing."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from keras_maskdef._argument_types import count, rate
+from keras_maskdef.certification._methods import METHODS
+from keras_maskdef.certification.threats import THREATS
+
+_CHANCE = ("majority", "margin", "per_set")
+
+
+def certify(options: argparse.Namespace, console: Console, test: Any) -> None:
+    """Certifies a saved model; keeps the run in a folder if there is one."""
+    import keras
+
+    from keras_maskdef._extra import require
+    from keras_maskdef._progress import progress_bars
+    from keras_maskdef.certification.certify import RESULTS, certify
+
+    _check(options)
+    if options.plot:  # fails now, not after the work
+        require("matplotlib", "plots")
+    model = keras.saving.load_model(options.model)
+    mask = _mask(options, model)
+    given = {name: getattr(options, name) for name in ("alpha", "samples")}
+    given = {name: value for name, value in given.items() if value is not None}
+    with progress_bars(console) as start:
+        found = certify(
+            model,
+            test.images,
+            test.labels,
+            options.method,
+            mask=mask,
+            threats=options.threats,
+            sizes=options.sizes,
+            memory=options.memory << 20,
+            seed=options.seed,
+            folder=options.output,
+            resume=options.resume,
+            start=start,
+            **given,
+        )
+    console.print(found)
+    if options.output:
+        console.print(f"wrote {options.output / RESULTS}")
+    if options.plot:
+        from keras_maskdef.certification.pictures import plot_certificates
+
+        plot_certificates(found, options.plot)
+        console.print(f"wrote {options.plot}")
+
+
+def add_certify(parser: argparse.ArgumentParser) -> None:
+    """The options of `certify`, besides those of every command on data."""
+    parser.add_argument("model", type=Path, help="a .keras file")
+    parser.add_argument("--images", type=count, default=200, help="to certify")
+    text = "exact and double_masking leave nothing to chance"
+    parser.add_argument("--method", choices=METHODS, default="exact", help=text)
+    text = "fraction of cells hidden, where not the model's"
+    parser.add_argument("--mask-rate", type=rate, help=text)
+    text = "how masks are drawn, where not the model's"
+    parser.add_argument("--sampling", choices=("bernoulli", "fixed_count"), help=text)
+    text = "what an attack may change: any k cells, or a patch of pixels"
+    parser.add_argument(
+        "--threats", nargs="+", choices=THREATS, default=["cells", "patch"], help=text
+    )
+    text = "of the attacks: cells, or pixels of a side (default: all that can be)"
+    parser.add_argument("--sizes", nargs="+", type=count, help=text)
+    text = f"of a wrong certificate, with {', '.join(_CHANCE)} (default: 0.001)"
+    parser.add_argument("--alpha", type=rate, help=text)
+    text = "masks for each image, with the same (default: 10000)"
+    parser.add_argument("--samples", type=count, help=text)
+    text = "MiB that the views in work may take"
+    parser.add_argument("--memory", type=count, default=1024, help=text)
+    parser.add_argument("--output", type=Path, help="folder to keep the run in")
+    parser.add_argument("--resume", action="store_true", help="go on with that run")
+    parser.add_argument("--plot", type=Path, help="PNG file of the curves")
+
+
+def _mask(options: argparse.Namespace, model: Any) -> Any:
+    """The model's mask with another rate or sampling, or nothing."""
+    from keras_maskdef.certification._parts import take_apart
+
+    other = {name: getattr(options, name) for name in ("mask_rate", "sampling")}
+    other = {name: value for name, value in other.items() if value is not None}
+    if not other:
+        return None
+    own = take_apart(model).mask
+    return type(own).from_config({**own.get_config(), **other})
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name in ("alpha", "samples"):
+        value = getattr(options, name)
+        if value is not None and options.method not in _CHANCE:
+            raise ValueError(
+                f"`--{name}` is an option of `--method` {', '.join(_CHANCE)}; others "
+                f"leave nothing to chance. Received: method={options.method!r}, "
+                f"{name}={value}"
+            )
+    if options.resume and not options.output:
+        raise ValueError(
+            "`--resume` needs the `--output` folder of the run. Received: no --output"
+        )

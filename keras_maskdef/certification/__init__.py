@@ -1,0 +1,39 @@
+"""What can be proven of a mask-based defence.
+
+`certify` does it for a model. What it rests on are functions over predictions, which
+need no model: `exact`, the sampled rules `majority`, `margin` and `per_set`, and
+`double_masking`; laws of masks, and sets of cells that an attack can touch.
+"""
+
+from keras_maskdef.certification.bounds import lower_bound, upper_bound
+from keras_maskdef.certification.cell_sets import any_cells, patches
+from keras_maskdef.certification.certificates import Certificate, Certificates
+from keras_maskdef.certification.certify import certify
+from keras_maskdef.certification.double_masking import double_masking
+from keras_maskdef.certification.exact import Proof, exact, superset_sums
+from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.sampled import (
+    majority,
+    margin,
+    masks_needed,
+    per_set,
+)
+
+__all__ = [
+    "Certificate",
+    "Certificates",
+    "MaskLaw",
+    "Proof",
+    "any_cells",
+    "certify",
+    "double_masking",
+    "exact",
+    "lower_bound",
+    "majority",
+    "margin",
+    "masks_needed",
+    "patches",
+    "per_set",
+    "superset_sums",
+    "upper_bound",
+]

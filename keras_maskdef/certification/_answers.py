@@ -1,0 +1,129 @@
+"""The classifier's answers for masked views, at its full throughput."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef.certification._parts import Parts, nodes_of
+from keras_maskdef.layers._grid_mask_ops import grid_shape
+
+# Larger batches are no faster: LeNet on two cores, 65,536 inputs in 3.1 s with 1,024,
+# 3.0 s with 2,048 and 3.4 s with 4,096.
+_BATCH = 2048
+
+
+class Answers:
+    """Asks a classifier for the class of images under masks.
+
+    Views that are alike are asked for once: masks drawn twice, and those that differ
+    only in cells that are as hidden ones look anyway. Of a digit of MNIST the 65,536
+    masks of 16 cells leave 2,200 different views on average.
+
+    Args:
+        parts: The defence.
+        image_shape: Shape of one image.
+        memory: Bytes that the views in work may take, with what the classifier makes
+            of them; at least one view is in work.
+
+    Attributes:
+        views: Number of views that were asked for, of each image of the last call.
+    """
+
+    def __init__(self, parts: Parts, image_shape: tuple[int, ...], memory: int) -> None:
+        self._parts = parts
+        mask = parts.mask
+        self._grid = grid_shape(image_shape, mask.cell_size, mask.data_format)
+        self._batch = max(1, min(_BATCH, memory // _bytes_of_a_view(parts.classifier)))
+        self.views: np.ndarray = np.zeros(0, int)
+
+    @property
+    def cells(self) -> int:
+        return prod(self._grid)
+
+    def __call__(
+        self, images: np.ndarray, masks: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Classes of images, each under masks of its own.
+
+        Args:
+            images: `(images, ...)`, as the mask sees them.
+            masks: For each image, booleans `(masks, cells)`: the hidden cells.
+
+        Returns:
+            For each image, integers `(masks,)`.
+        """
+        blank = self._blank(images)
+        unlike = [
+            distinct(hidden | empty) for hidden, empty in zip(masks, blank, strict=True)
+        ]
+        keep = np.concatenate([~rows for rows, _ in unlike])
+        self.views = np.array([len(rows) for rows, _ in unlike])
+        owner = np.repeat(np.arange(len(images)), self.views)
+        found = np.split(self._labels(images, owner, keep), np.cumsum(self.views)[:-1])
+        return [each[place] for each, (_, place) in zip(found, unlike, strict=True)]
+
+    def _labels(
+        self, images: np.ndarray, owner: np.ndarray, keep: np.ndarray
+    ) -> np.ndarray:
+        labels = np.empty(len(keep), "int32")
+        for start in range(0, len(keep), self._batch):
+            rows = np.arange(start, start + self._batch)
+            # Every batch is full, so that nothing is compiled twice.
+            rows = np.minimum(rows, len(keep) - 1)
+            views = self._parts.hide(
+                images[owner[rows]], keep[rows].reshape(-1, *self._grid)
+            )
+            outputs = np.asarray(self._parts.classifier.predict_on_batch(views))
+            found = outputs.argmax(axis=-1)
+            labels[start : start + self._batch] = found[: len(keep) - start]
+        return labels
+
+    def _blank(self, images: np.ndarray) -> np.ndarray:
+        """Cells that look the same hidden and visible, `(images, cells)`."""
+        mask = self._parts.mask
+        none = np.zeros((len(images), *self._grid), bool)
+        same = _bits(images) == _bits(self._parts.hide(images, none))
+        first = mask.data_format == "channels_first"
+        same = same.all(axis=1 if first else -1)
+        for axis, cells in zip((1, 2), self._grid, strict=True):
+            starts = np.arange(cells) * mask.cell_size
+            same = np.logical_and.reduceat(same, starts, axis=axis)
+        return same.reshape(len(images), -1)
+
+
+def _bits(images: np.ndarray) -> np.ndarray:
+    """Zeros of either sign are equal and yet not the same input."""
+    return np.ascontiguousarray(images).view(f"u{images.dtype.itemsize}")
+
+
+def distinct(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Masks without repetitions, and where each went."""
+    packed = np.packbits(hidden, axis=1)
+    width = -(-packed.shape[1] // 8) * 8
+    padded = np.zeros((len(packed), width), "u1")
+    padded[:, : packed.shape[1]] = packed
+    codes = padded.view("u8")
+    if codes.shape[1] == 1:
+        _, first, place = np.unique(codes[:, 0], return_index=True, return_inverse=True)
+    else:
+        _, first, place = np.unique(
+            codes, axis=0, return_index=True, return_inverse=True
+        )
+    return hidden[first], place.reshape(-1)
+
+
+def _bytes_of_a_view(model: Any) -> int:
+    """All that a model holds of one image at most: the outputs of all its layers."""
+    nodes = nodes_of(getattr(model, "_functional", model))
+    if not nodes:
+        # Nobody can tell: as much as an image with 64 channels in 16 layers.
+        return 16 * 64 * 4 * prod(model.input_shape[1:-1])
+    total = 0
+    for node in nodes:
+        if isinstance(node.operation, keras.Model):
+            total += _bytes_of_a_view(node.operation)
+        total += sum(4 * prod(tensor.shape[1:]) for tensor in node.outputs)
+    return total

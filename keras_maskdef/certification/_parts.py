@@ -1,0 +1,216 @@
+"""A defence, taken apart at its mask, and what would break a proof of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef import kernels
+from keras_maskdef.layers import BitDepthReduction, RandomGridMask, VotingEnsemble
+from keras_maskdef.layers._structure import is_random, split_vote
+
+# Layers whose every output pixel depends on that pixel alone.
+_POINTWISE = (
+    keras.layers.InputLayer,
+    keras.layers.Identity,
+    keras.layers.Rescaling,
+    keras.layers.Normalization,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    BitDepthReduction,
+)
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What comes before the mask, the mask, and what sees the masked images.
+
+    Args:
+        front: Keras model of pointwise layers, or `None`.
+        mask: The mask.
+        classifier: Keras model from masked images to `(batch, classes)`.
+    """
+
+    front: keras.Model | None
+    mask: RandomGridMask
+    classifier: keras.Model
+
+    def before_the_mask(self, images: np.ndarray) -> np.ndarray:
+        """Images as the mask sees them."""
+        if self.front is None:
+            return images
+        return np.asarray(self.front.predict(images, batch_size=256, verbose=0))
+
+    def hide(self, images: np.ndarray, keep: np.ndarray) -> np.ndarray:
+        """Masks images with the kernel, in the layer's data format."""
+        first = self.mask.data_format == "channels_first"
+        seen = np.moveaxis(images, -3, -1) if first else images
+        fill = self.mask.fill_value
+        masked = kernels.grid_mask(seen, keep, self.mask.cell_size, fill, device="cpu")
+        return np.ascontiguousarray(np.moveaxis(masked, -1, -3)) if first else masked
+
+
+def take_apart(defence: Any, mask: RandomGridMask | None = None) -> Parts:
+    """Finds the mask of a defence and what comes before and behind it.
+
+    Args:
+        defence: Keras model.
+        mask: Another mask to put in the place of the defence's, or before a model that
+            has none.
+
+    Raises:
+        TypeError: If it is no Keras model.
+        ValueError: If it has no mask of this library that every image goes through, or
+            something before it that carries pixels from cell to cell.
+    """
+    if not isinstance(defence, keras.Model):
+        raise TypeError(
+            "`defence` must be a VotingEnsemble, or a Keras model with a "
+            f"RandomGridMask in it. Received: defence={defence!r}"
+        )
+    if not (mask is None or isinstance(mask, RandomGridMask)):
+        raise TypeError(f"`mask` must be a RandomGridMask. Received: mask={mask!r}")
+    vote = split_vote(defence)
+    if vote:
+        front, own, classifier = vote[0], vote[1].mask, _model(vote[1].classifier)
+    elif mask is not None and not is_random(defence):
+        front, own, classifier = None, mask, defence
+    else:
+        front, own, classifier = _at_the_mask(defence)
+    parts = Parts(front, mask or own, classifier)
+    if not parts.mask.is_active(False):
+        raise ValueError(
+            "`defence` must mask in prediction, or it does not hide what an attack "
+            f"changed. Received: mask.active={parts.mask.active!r}"
+        )
+    if is_random(classifier):
+        raise ValueError(
+            "`defence` must have one mask; here what sees the masked images is random "
+            f"again. Received: defence={defence!r}"
+        )
+    _check_front(front)
+    return parts
+
+
+def check_soundness(parts: Parts, images: np.ndarray) -> None:
+    """Tries what a proof rests on, on a few images.
+
+    Raises:
+        ValueError: If hidden cells leave a trace, or an answer depends on anything else
+            than the masked image.
+    """
+    few = images[:_FEW]
+    if len(few) < 2:
+        few = np.concatenate([few, few[:, ::-1]])
+    keep = keras.ops.convert_to_numpy(
+        parts.mask.sample(few, seed=keras.random.SeedGenerator(0))
+    )
+    _check_mask(parts, few, keep)
+    _check_classifier(parts.classifier, parts.hide(few, keep))
+
+
+def nodes_of(graph: Any) -> list[Any]:
+    """The calls of layers that a functional model is made of; none of any other."""
+    by_depth = getattr(graph, "_nodes_by_depth", {})
+    return [node for nodes in by_depth.values() for node in nodes]
+
+
+def _model(classifier: Any) -> keras.Model:
+    """A vote takes any layer for its classifier; batches are predicted by a model."""
+    if isinstance(classifier, keras.Model):
+        return classifier
+    return keras.Sequential([classifier])
+
+
+def _at_the_mask(model: keras.Model) -> tuple:
+    graph = getattr(model, "_functional", model)  # a Sequential model's own
+    nodes = [
+        node
+        for node in nodes_of(graph)
+        if isinstance(node.operation, RandomGridMask | VotingEnsemble)
+    ]
+    if len(nodes) != 1 or not isinstance(nodes[0].operation, RandomGridMask):
+        raise ValueError(
+            "`defence` must be a VotingEnsemble, or a functional or sequential model "
+            "with one RandomGridMask (in it, not in a model within). Received: "
+            f"defence={model!r}, with {len(nodes)} of them"
+        )
+    mask, (node,) = nodes[0].operation, nodes
+    inputs = graph.inputs[0] if len(graph.inputs) == 1 else graph.inputs
+    front = keras.Model(inputs, node.input_tensors[0])
+    try:
+        rest = keras.Model(node.outputs[0], graph.outputs[0])
+    except ValueError as error:
+        raise ValueError(
+            "`defence` must let its classifier see masked images only; here something "
+            f"goes around the mask. Received: defence={model!r}"
+        ) from error
+    return (front if len(front.layers) > 1 else None), mask, rest
+
+
+def _check_front(front: keras.Model | None) -> None:
+    for layer in [] if front is None else front.layers:
+        if not isinstance(layer, _POINTWISE):
+            raise ValueError(
+                "`defence` must not carry pixels from one cell to another before the "
+                f"mask, as {type(layer).__name__} may: what is hidden then is still "
+                "seen in the cells beside it. Put it behind the mask, or in the "
+                f"classifier. Received: layer={layer.name!r}"
+            )
+
+
+def _check_mask(parts: Parts, images: np.ndarray, keep: np.ndarray) -> None:
+    hidden = ~keep
+    visible = parts.hide(images, keep) == parts.hide(images, keep | True)
+    changed = np.where(visible, images, images[::-1] * 0.5 + 0.25)
+    changed = np.where(_pixels(parts, images, hidden), changed, images)
+    first, second = (
+        keras.ops.convert_to_numpy(parts.mask.apply(each, keep))
+        for each in (images, changed.astype(images.dtype))
+    )
+    if not np.array_equal(first, second):
+        raise ValueError(
+            "`defence` must hide cells behind a constant: what its mask puts there "
+            "depends on the image. Received: "
+            f"mask={parts.mask!r}"
+        )
+    if not np.array_equal(first, parts.hide(images, keep)):
+        raise ValueError(
+            "`defence` must mask as RandomGridMask does: visible pixels as they are, "
+            f"hidden ones `fill_value`. Received: mask={parts.mask!r}"
+        )
+
+
+def _pixels(parts: Parts, images: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Which pixels are hidden."""
+    ones, zeros = np.ones_like(images), np.zeros_like(images)
+    fill = parts.hide(zeros, ~hidden) != parts.hide(ones, ~hidden)
+    return ~fill
+
+
+def _check_classifier(classifier: keras.Model, masked: np.ndarray) -> None:
+    first, again = (np.asarray(classifier.predict_on_batch(masked)) for _ in range(2))
+    if first.ndim != 2 or len(first) != len(masked) or first.shape[1] < 2:
+        raise ValueError(
+            "`defence` must return logits or probabilities of 2 classes or more, "
+            f"(images, classes). Received: an array {first.shape}"
+        )
+    if not np.array_equal(first, again):
+        raise ValueError(
+            "`defence` must have a classifier that answers the same image in the same "
+            "way; here two predictions differ (dropout or noise in prediction?). "
+            f"Received: classifier={classifier!r}"
+        )
+    others = masked.copy()
+    others[1:] = masked[::-1][:-1] * 0.5
+    alone = np.asarray(classifier.predict_on_batch(others))[0]
+    scale = max(1e-6, float(np.abs(first).max()))
+    if not np.allclose(first[0], alone, rtol=0, atol=1e-3 * scale):
+        raise ValueError(
+            "`defence` must answer each image on its own: here the answer depends on "
+            "the other images of the batch (batch statistics in prediction?), through "
+            "which hidden cells of one view are seen in another. Received: "
+            f"classifier={classifier!r}"
+        )

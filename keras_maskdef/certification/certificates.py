@@ -1,0 +1,217 @@
+"""What was proven, by attack and image."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from keras_maskdef._intervals import wilson
+from keras_maskdef.certification.exact import ABSTAINS
+
+SCHEMA = 1
+_TITLES = {
+    "cells": "any {} cells",
+    "patch": "any patch of {} pixels",
+    "aligned_patch": "a patch of {} pixels on the grid",
+}
+
+
+def title_of(threat: str, first: int, last: int) -> str:
+    """An attack, or several of neighbouring sizes, in words."""
+    each = [str(n) if threat == "cells" else f"{n}x{n}" for n in (first, last)]
+    title = _TITLES[threat].format(" to ".join(dict.fromkeys(each)))
+    return "any cell" if title == "any 1 cells" else title
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is proven against attacks of one kind and size.
+
+    Args:
+        threat: `"cells"`, `"patch"` or `"aligned_patch"`.
+        size: Number of cells, or the side of the patch in pixels.
+        predicted: Integers `(images,)`: the predicted classes, -1 for abstentions.
+        certified: Booleans `(images,)`: whether no such attack can change them.
+    """
+
+    threat: str
+    size: int
+    predicted: np.ndarray
+    certified: np.ndarray
+
+    @property
+    def title(self) -> str:
+        return title_of(self.threat, self.size, self.size)
+
+    def figures(self, labels: np.ndarray | None) -> dict[str, float | None]:
+        """Shares of all images, those about labels only where there are some.
+
+        `clean`: predicted right. `certified`: predicted right, and proven to stay so.
+        `coverage`: proven, right or wrong. `abstained`: no prediction.
+        """
+        shares: dict[str, float | None] = {"clean": None, "certified": None}
+        if labels is not None:
+            right = self.predicted == labels
+            shares["clean"] = float(right.mean())
+            shares["certified"] = float((right & self.certified).mean())
+        shares["coverage"] = float(self.certified.mean())
+        shares["abstained"] = float((self.predicted == ABSTAINS).mean())
+        return shares
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Proofs for a set of images. It prints as a table under rich.
+
+    Args:
+        method: How they were found.
+        alpha: How probable it is at most, for each image, that anything certified of
+            it is wrong; `None` where nothing is left to chance.
+        certificates: One for each attack.
+        views: Integers `(images,)`: how many masked views the classifier was asked for.
+        labels: The true classes, `(images,)`, or `None`.
+        notes: What has to be known to read the figures.
+        settings: Mask, seeds, versions and numbers of the run.
+    """
+
+    method: str
+    alpha: float | None
+    certificates: tuple[Certificate, ...]
+    views: np.ndarray
+    labels: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, attack: tuple[str, int]) -> Certificate:
+        """The certificate against `(threat, size)`."""
+        for each in self.certificates:
+            if (each.threat, each.size) == tuple(attack):
+                return each
+        known = [(each.threat, each.size) for each in self.certificates]
+        raise KeyError(f"no certificate against {attack!r}; there are {known}")
+
+    @property
+    def threats(self) -> list[str]:
+        return list(dict.fromkeys(each.threat for each in self.certificates))
+
+    def of(self, threat: str) -> list[Certificate]:
+        """The certificates against one kind of attack, by rising size."""
+        found = [each for each in self.certificates if each.threat == threat]
+        return sorted(found, key=lambda each: each.size)
+
+    def largest(self, threat: str = "cells") -> np.ndarray:
+        """The largest size that each image is certified against, with all below it.
+
+        Returns:
+            Integers `(images,)`, 0 for none.
+        """
+        each = np.stack([certificate.certified for certificate in self.of(threat)])
+        sizes = np.array([0, *(certificate.size for certificate in self.of(threat))])
+        return sizes[np.logical_and.accumulate(each).sum(axis=0)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: every figure with its 95 % interval, and all of the images."""
+        return {
+            "schema": SCHEMA,
+            "method": self.method,
+            "alpha": self.alpha,
+            "images": len(self.views),
+            "mean_views": float(self.views.mean()),
+            "settings": self.settings,
+            "rows": [self._row(each) for each in self.certificates],
+            "notes": list(self.notes),
+            "labels": None if self.labels is None else self.labels.tolist(),
+            "views": self.views.tolist(),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes `to_dict` as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict()) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Certificates":
+        """Reads what `save` wrote."""
+        plain = json.loads(Path(path).read_text())
+        certificates = tuple(
+            Certificate(
+                row["threat"],
+                row["size"],
+                np.array(row["predicted_classes"]),
+                np.array(row["certified_images"], bool),
+            )
+            for row in plain["rows"]
+        )
+        labels = plain["labels"]
+        return cls(
+            plain["method"],
+            plain["alpha"],
+            certificates,
+            np.array(plain["views"]),
+            None if labels is None else np.array(labels),
+            tuple(plain["notes"]),
+            plain["settings"],
+        )
+
+    def __rich__(self) -> Table:
+        table = Table(
+            title=f"Accuracy certified by {self.method.replace('_', ' ')}, in % of "
+            f"{len(self.views):,} images with its 95 % interval",
+            caption="\n".join(self.notes),
+            caption_justify="left",
+            caption_style="not dim",
+        )
+        table.add_column("no change of", overflow="fold", min_width=18)
+        figures = self.certificates[0].figures(self.labels)
+        names = [name for name, share in figures.items() if share is not None]
+        for name in names:
+            table.add_column(name, justify="right")
+        for threat in self.threats:
+            table.add_section()
+            for first, last in self._runs(threat):
+                shares = first.figures(self.labels)
+                table.add_row(
+                    title_of(threat, first.size, last.size),
+                    *(self._percent(name, shares[name]) for name in names),
+                )
+        return table
+
+    def _runs(self, threat: str) -> Sequence[tuple[Certificate, Certificate]]:
+        """Neighbouring sizes of which the same is proven, as one row."""
+        runs: list[tuple[Certificate, Certificate]] = []
+        for each in self.of(threat):
+            if runs and self._same(runs[-1][1], each):
+                runs[-1] = (runs[-1][0], each)
+            else:
+                runs.append((each, each))
+        return runs
+
+    @staticmethod
+    def _same(one: Certificate, other: Certificate) -> bool:
+        return np.array_equal(one.certified, other.certified) and np.array_equal(
+            one.predicted, other.predicted
+        )
+
+    def _percent(self, name: str, share: float | None) -> str:
+        assert share is not None
+        if name == "abstained":
+            return f"{100 * share:.1f}"
+        low, high = wilson(share, len(self.views))
+        return f"{100 * share:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+
+    def _row(self, certificate: Certificate) -> dict[str, Any]:
+        plain: dict[str, Any] = {
+            "threat": certificate.threat,
+            "size": certificate.size,
+            "title": certificate.title,
+        }
+        for name, share in certificate.figures(self.labels).items():
+            plain[name] = share
+            bounds = None if share is None else list(wilson(share, len(self.views)))
+            plain[f"{name}_interval_95"] = bounds
+        plain["predicted_classes"] = certificate.predicted.tolist()
+        plain["certified_images"] = certificate.certified.astype(int).tolist()
+        return plain

@@ -1,0 +1,362 @@
+"""Proofs, image by image."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef import _fingerprint as fingerprint
+from keras_maskdef._progress import Start, silent
+from keras_maskdef._run_folder import RunFolder
+from keras_maskdef._version import __version__
+from keras_maskdef.certification._answers import Answers
+from keras_maskdef.certification._methods import (
+    METHODS,
+    DoubleMasking,
+    Exact,
+    Method,
+    Sampled,
+    law_of,
+)
+from keras_maskdef.certification._parts import Parts, check_soundness, take_apart
+from keras_maskdef.certification.certificates import Certificate, Certificates
+from keras_maskdef.certification.exact import Proof
+from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.sampled import masks_needed
+from keras_maskdef.certification.threats import Attack, attacks_of
+from keras_maskdef.layers import RandomGridMask
+from keras_maskdef.layers._arguments import (
+    check_choice,
+    check_fraction,
+    check_images,
+    check_positive_int,
+)
+
+RESULTS = "certificates.json"
+# Views of one piece of work, which a killed run loses; a minute of LeNet.
+_PIECE = 1 << 19
+
+
+def certify(
+    defence: keras.Model,
+    images: Any,
+    labels: Any = None,
+    method: str = "exact",
+    *,
+    mask: RandomGridMask | None = None,
+    threats: Sequence[str] = ("cells", "patch"),
+    sizes: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    alpha: float = 1e-3,
+    samples: int = 10_000,
+    selection: int = 1_000,
+    memory: int = 1 << 30,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    start: Start = silent,
+) -> Certificates:
+    """Proves for images that no attack on a few cells can change their class.
+
+    What is certified is a classifier of its own, made of the mask and what sees the
+    masked images, whose predictions are in the result:
+
+    - `"exact"`: the class that most of all masks vote for, each mask counted as often
+      as the layer draws it. It goes through all masks, up to 2**20, and nothing is left
+      to chance. With `sampling="fixed_count"` there are fewer: C(16, 4) = 1,820.
+    - `"per_set"`, `"margin"`, `"majority"`: the same vote from a sample of masks, by
+      three rules, the tightest first. Each image's certificate is wrong with a
+      probability of `alpha` at most.
+    - `"double_masking"`: PatchCleanser's rule with sets of cells as masks. No vote, no
+      chance, and mostly the highest figures. The mask rate plays no part in it, and
+      each attack and size has a prediction of its own.
+
+    The certificates hold against every attack that changes the pixels of the cells in
+    any way, and against nothing else: not against small changes of all pixels.
+
+    Args:
+        defence: `VotingEnsemble`, or a functional or sequential model with a
+            `RandomGridMask` in it. Before the mask there may be pointwise layers only.
+            How many views vote there, and how they are pooled, does not matter.
+        images: Floats `(n, height, width, channels)`, or channels first where the mask
+            is; calculated with as float32.
+        labels: Integers `(n,)`, for the figures of accuracy; the proofs do not need
+            them.
+        method: One of the above.
+        mask: `RandomGridMask` to certify with in place of the defence's own, such as
+            one of another rate. With it, `defence` may be a classifier without any.
+        threats: Of `"cells"` (any k cells, and so any k pixels), `"patch"` (any square
+            of pixels, wherever it is), `"aligned_patch"` (one that begins at a cell's
+            corner).
+        sizes: Numbers of cells and sides of patches in pixels, for all threats or by
+            threat. By default those that the method can certify at all; for double
+            masking, those that take at most 4,096 views.
+        alpha: Float in (0, 1), see above; the deterministic methods do without.
+        samples: Integer, masks that bound the vote of an image.
+        selection: Integer, further masks that choose its class.
+        memory: Bytes that the views in work may take, with what the classifier makes
+            of them.
+        seed: Integer for the masks of the sampled methods: each image has its own.
+        folder: Where to keep what is done, and `certificates.json`; nothing is kept by
+            default.
+        resume: Whether to go on with the run in `folder`.
+        start: Starts a progress bar, see `keras_maskdef._progress`.
+
+    Returns:
+        The certificates: predictions, what is proven of each, the method, `alpha` and
+        the number of views that the classifier was asked for.
+
+    Raises:
+        TypeError: If `defence` is no Keras model, or `images` are not floating point.
+        ValueError: For arguments out of range; for a method that could not certify
+            anything here; or where a proof would not hold: a filter before the mask, a
+            fill that depends on the image, a classifier that is random or looks at
+            other images of the batch, views that are not drawn independently.
+        FileExistsError: If the folder has a run already, and not `resume`.
+
+    Example:
+
+    >>> import keras_maskdef as kmd
+    >>> classifier = keras.Sequential(
+    ...     [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    ... )
+    >>> mask = kmd.RandomGridMask(2, mask_rate=0.75, sampling="fixed_count")
+    >>> defended = kmd.VotingEnsemble(classifier, mask)
+    >>> found = kmd.certify(defended, np.ones((5, 4, 4, 1), "float32"))
+    >>> found["cells", 1].certified.shape, found.alpha
+    ((5,), None)
+
+    Reference:
+        Beyond the papers. Levine and Feizi, AAAI 2020; Scholten et al., NeurIPS 2022;
+        Xiang et al.: PatchCleanser, USENIX Security 2022.
+    """
+    check_choice("method", method, METHODS)
+    if not 0.0 < check_fraction("alpha", alpha) < 1.0:
+        raise ValueError(f"`alpha` must be in (0, 1). Received: alpha={alpha}")
+    if resume and folder is None:
+        raise ValueError("`resume` needs the `folder` of a run. Received: folder=None")
+    parts = take_apart(defence, mask)
+    images = _images(images)
+    labels = _labels(labels, len(images))
+    seen = parts.before_the_mask(images).astype("float32", copy=False)
+    check_soundness(parts, seen)
+    answers = Answers(parts, seen.shape[1:], check_positive_int("memory", memory))
+    chance = method not in ("exact", "double_masking")
+    numbers = _Numbers(
+        method,
+        alpha if chance else None,
+        check_positive_int("samples", samples),
+        check_positive_int("selection", selection),
+        seed,
+    )
+    law = None if method == "double_masking" else law_of(parts.mask, answers.cells)
+    attacks = attacks_of(threats, sizes, seen.shape[1:], parts.mask, law)
+    worker = _method(numbers, parts, seen, law, attacks)
+    config = _config(numbers, defence, parts, images, attacks)
+    with _kept_in(folder, config, resume) as store:
+        proofs, views = _work(worker, answers, seen, len(attacks), store, start)
+        found = Certificates(
+            method,
+            numbers.alpha,
+            tuple(
+                Certificate(a.threat, a.size, proofs.predicted[n], proofs.certified[n])
+                for n, a in enumerate(attacks)
+            ),
+            views,
+            labels,
+            _notes(numbers, law),
+            config,
+        )
+        if folder is not None:
+            found.save(store.path / RESULTS)
+    return found
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    method: str
+    alpha: float | None
+    samples: int
+    selection: int
+    seed: int
+
+
+def _method(
+    numbers: _Numbers,
+    parts: Parts,
+    images: np.ndarray,
+    law: MaskLaw | None,
+    attacks: Sequence[Attack],
+) -> Method:
+    families = [attack.sets for attack in attacks]
+    if law is None:
+        return DoubleMasking(families)
+    if not law.largest:
+        raise ValueError(
+            "`defence` must hide each cell in more than half of its views: an attacker "
+            "decides all others, and with them the vote. Received: "
+            f"mask_rate={parts.mask.mask_rate}, which hides one cell in "
+            f"{law.hidden(1):.3g} of the views"
+        )
+    outputs = parts.classifier.compute_output_shape((None, *images.shape[1:]))
+    classes = int(outputs[-1])
+    if numbers.method == "exact":
+        return Exact(law, families, classes)
+    assert numbers.alpha is not None
+    needed = masks_needed(law, 1, numbers.alpha)
+    if needed is None or numbers.samples < needed:
+        raise ValueError(
+            f"`samples` must be at least {needed}, or nothing is certified even if all "
+            f"views agree. Received: samples={numbers.samples}, alpha={numbers.alpha}"
+        )
+    return Sampled(
+        numbers.method,
+        parts.mask,
+        images.shape[1:],
+        law,
+        families,
+        classes,
+        numbers.alpha,
+        numbers.samples,
+        numbers.selection,
+        numbers.seed,
+    )
+
+
+def _work(
+    worker: Method,
+    answers: Answers,
+    images: np.ndarray,
+    attacks: int,
+    store: RunFolder,
+    start: Start,
+) -> tuple[Proof, np.ndarray]:
+    """All images, piece by piece; what is done is not done again."""
+    each = max(1, min(250, _PIECE // len(worker.masks(0))))
+    firsts = range(0, len(images), each)
+    advance = start("certify", len(images))
+    for first in firsts:
+        piece = range(first, min(first + each, len(images)))
+        if _key(first) not in store:
+            masks = [worker.masks(image) for image in piece]
+            found = answers(images[first : piece.stop], masks)
+            proofs = [
+                worker.judge(hidden, labels)
+                for hidden, labels in zip(masks, found, strict=True)
+            ]
+            store.save(
+                _key(first),
+                {
+                    "predicted": np.concatenate([p.predicted for p in proofs], axis=1),
+                    "certified": np.concatenate([p.certified for p in proofs], axis=1),
+                    "views": answers.views,
+                },
+            )
+        advance(len(piece))
+    parts = [store.load(_key(first)) for first in firsts]
+    whole = {
+        name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]
+    }
+    return Proof(whole["predicted"], whole["certified"]), whole["views"]
+
+
+def _key(first: int) -> str:
+    return f"images-{first:06d}"
+
+
+@contextmanager
+def _kept_in(
+    folder: str | Path | None, config: Mapping[str, Any], resume: bool
+) -> Iterator[RunFolder]:
+    """The folder of the run, or one that is used once."""
+    if folder is not None:
+        yield RunFolder(folder, config, resume)
+        return
+    with tempfile.TemporaryDirectory(prefix="maskdef-") as once:
+        yield RunFolder(Path(once) / "run", config)
+
+
+def _config(
+    numbers: _Numbers,
+    defence: keras.Model,
+    parts: Parts,
+    images: np.ndarray,
+    attacks: Sequence[Attack],
+) -> dict[str, Any]:
+    """All that the proofs depend on."""
+    mask = parts.mask
+    few = np.asarray(parts.classifier.predict_on_batch(images[:2]), "float32")
+    known = fingerprint.of_model(defence) or fingerprint.of_arrays(few)
+    config: dict[str, Any] = {
+        "schema": 1,
+        "version": __version__,
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "defence": known,
+        "data": fingerprint.of_arrays(images),
+        "images": len(images),
+        "method": numbers.method,
+        "cell_size": mask.cell_size,
+        "fill_value": mask.fill_value,
+        "attacks": [[attack.threat, attack.size] for attack in attacks],
+    }
+    if numbers.method != "double_masking":
+        config |= {"mask_rate": mask.mask_rate, "sampling": mask.sampling}
+    if numbers.alpha is not None:
+        config |= {
+            "alpha": numbers.alpha,
+            "samples": numbers.samples,
+            "selection": numbers.selection,
+            "seed": int(numbers.seed),
+        }
+    return config
+
+
+def _notes(numbers: _Numbers, law: MaskLaw | None) -> tuple[str, ...]:
+    if law is None:
+        of = "the prediction by double masking; each row has its own"
+    elif numbers.alpha is None:
+        of = "the vote of all masks"
+    else:
+        of = (
+            f"the vote of all masks, from {numbers.samples:,} of them; each image's "
+            f"is wrong with a probability of {numbers.alpha:g} at most"
+        )
+    notes = [f"Certificates are of {of}."]
+    if law is not None:
+        cells = "1 cell" if law.largest == 1 else f"{law.largest} cells"
+        notes.append(f"No rule can certify more than {cells} from such masks.")
+    notes.append(
+        "They hold against any change within the cells, and say nothing of small "
+        "changes everywhere (Linf, L2)."
+    )
+    return tuple(notes)
+
+
+def _images(images: Any) -> np.ndarray:
+    found = keras.ops.convert_to_numpy(images)
+    check_images(found)
+    if found.ndim != 4 or not len(found):
+        raise ValueError(
+            "`images` must be at least one image, (n, height, width, channels). "
+            f"Received: images.shape={found.shape}"
+        )
+    if not np.isfinite(found).all():
+        raise ValueError("`images` must be finite. Received: NaN or infinity in images")
+    return found.astype("float32", copy=False)
+
+
+def _labels(labels: Any, images: int) -> np.ndarray | None:
+    if labels is None:
+        return None
+    found = np.asarray(labels)
+    if found.shape != (images,) or not np.issubdtype(found.dtype, np.integer):
+        raise ValueError(
+            f"`labels` must be {images} integers, one for each image. "
+            f"Received: labels.shape={found.shape}, labels.dtype={found.dtype}"
+        )
+    return found.astype("int64")

@@ -1,0 +1,104 @@
+"""With what probability a random mask shows which cells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+
+from keras_maskdef.layers._arguments import (
+    check_fraction,
+    check_not_negative,
+    check_positive_int,
+)
+
+
+@dataclass(frozen=True)
+class MaskLaw:
+    """How many cells a random mask shows; every set of that many is as likely.
+
+    All that certificates need of a mask is how probable it is that an attacker's cells
+    are all hidden: then the view is the one without the attack.
+
+    Args:
+        visible: Probability of each number of visible cells, from none to all.
+
+    Raises:
+        ValueError: If these are no probabilities, or do not sum to 1.
+
+    Example:
+
+    >>> law = MaskLaw.bernoulli(cells=16, mask_rate=0.75)
+    >>> law.hidden(2), law.largest
+    (0.5625, 2)
+    """
+
+    visible: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        found = tuple(check_not_negative("visible", each) for each in self.visible)
+        if len(found) < 2 or abs(sum(found) - 1.0) > 1e-9:
+            raise ValueError(
+                "`visible` must hold the probability of each number of visible cells, "
+                f"from 0 to all, and sum to 1. Received: visible={self.visible}"
+            )
+        object.__setattr__(self, "visible", found)
+
+    @classmethod
+    def bernoulli(cls, cells: int, mask_rate: float) -> "MaskLaw":
+        """Each cell is hidden on its own with the probability `mask_rate` (MAD)."""
+        cells = check_positive_int("cells", cells)
+        hide = check_fraction("mask_rate", mask_rate)
+        return cls(
+            tuple(
+                comb(cells, shown) * (1.0 - hide) ** shown * hide ** (cells - shown)
+                for shown in range(cells + 1)
+            )
+        )
+
+    @classmethod
+    def fixed_count(cls, cells: int, mask_rate: float) -> "MaskLaw":
+        """`round(mask_rate * cells)` cells are hidden, as by `RandomGridMask`."""
+        cells = check_positive_int("cells", cells)
+        hide = check_fraction("mask_rate", mask_rate)
+        hidden = int(np.round(np.float32(cells) * np.float32(hide)))
+        return cls.showing(cells, cells - hidden)
+
+    @classmethod
+    def showing(cls, cells: int, visible: int) -> "MaskLaw":
+        """Exactly `visible` of the cells are visible."""
+        counts = [0.0] * (cells + 1)
+        counts[visible] = 1.0
+        return cls(tuple(counts))
+
+    @property
+    def cells(self) -> int:
+        return len(self.visible) - 1
+
+    def hidden(self, count: int) -> float:
+        """Probability that `count` given cells are all hidden.
+
+        `mask_rate ** count` for Bernoulli masks; `C(cells - count, visible) / C(cells,
+        visible)` for masks of a fixed count (Levine and Feizi).
+        """
+        others = self.cells - count
+        ways = (
+            probability * comb(others, shown) / comb(self.cells, shown)
+            for shown, probability in enumerate(self.visible[: max(0, others + 1)])
+        )
+        return float(sum(ways))
+
+    @property
+    def largest(self) -> int:
+        """The most cells that any certificate from such masks can cover.
+
+        An attacker decides every view in which one of the cells is visible: from half
+        of them on, the vote is the attacker's.
+        """
+        counts = range(1, self.cells + 1)
+        return max((k for k in counts if self.hidden(k) > 0.5), default=0)
+
+    def probabilities(self, shown: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Probabilities of single masks with so many visible cells each."""
+        each = [p / comb(self.cells, n) for n, p in enumerate(self.visible)]
+        return np.asarray(each)[np.asarray(shown)]

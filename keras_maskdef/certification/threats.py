@@ -1,0 +1,139 @@
+"""The attacks that a certificate can be about."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import Any
+
+import numpy as np
+
+from keras_maskdef.certification.cell_sets import any_cells, patches
+from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.layers._arguments import check_choice, check_positive_int
+from keras_maskdef.layers._grid_mask_ops import grid_shape, spatial
+
+THREATS = ("cells", "patch", "aligned_patch")
+# More sets than that are a mistake: 2**16 of them take a gigabyte.
+_MOST_SETS = 1 << 16
+_MOST_VIEWS = 1 << 12
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One kind and size of attack, and the sets of cells that it can touch.
+
+    Args:
+        threat: Of `THREATS`.
+        size: Number of cells, or the side of the patch in pixels.
+        sets: Booleans `(sets, cells)`.
+    """
+
+    threat: str
+    size: int
+    sets: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Grid:
+    height: int
+    width: int
+    cell_size: int
+    cells: int
+
+    def sets(self, threat: str, size: int) -> np.ndarray:
+        if threat == "cells":
+            return any_cells(self.cells, size)
+        aligned = threat == "aligned_patch"
+        return patches(self.height, self.width, self.cell_size, size, aligned)
+
+    def sizes(self, threat: str) -> range:
+        return range(
+            1, 1 + (self.cells if threat == "cells" else max(self.height, self.width))
+        )
+
+
+def attacks_of(
+    threats: Sequence[str],
+    sizes: Sequence[int] | Mapping[str, Sequence[int]] | None,
+    image_shape: tuple[int, ...],
+    mask: Any,
+    law: MaskLaw | None,
+) -> list[Attack]:
+    """The attacks that were asked for, or those that can be certified at all.
+
+    Args:
+        threats: Of `THREATS`.
+        sizes: For all threats or by threat, or `None`.
+        image_shape: Shape of one image.
+        mask: The mask layer.
+        law: The law of its views; `None` for double masking.
+
+    Raises:
+        ValueError: For unknown threats, or sizes of which there are too many sets.
+    """
+    height, width = spatial(image_shape, mask.data_format)
+    rows, columns = grid_shape(image_shape, mask.cell_size, mask.data_format)
+    grid = _Grid(height, width, mask.cell_size, rows * columns)
+    if isinstance(threats, str) or not threats:
+        raise ValueError(
+            f"`threats` must be some of {THREATS}, in a sequence. "
+            f"Received: threats={threats!r}"
+        )
+    found = []
+    for threat in threats:
+        check_choice("threats", threat, THREATS)
+        wanted = sizes.get(threat) if isinstance(sizes, Mapping) else sizes
+        found += (
+            _default(grid, threat, law)
+            if wanted is None
+            else [_asked_for(grid, threat, size) for size in sorted({*wanted})]
+        )
+    return found
+
+
+def _asked_for(grid: _Grid, threat: str, size: int) -> Attack:
+    size = check_positive_int("sizes", size)
+    if size > grid.sizes(threat)[-1]:
+        raise ValueError(
+            f"`sizes` must be at most {grid.sizes(threat)[-1]} for {threat!r}. "
+            f"Received: {size}"
+        )
+    if threat == "cells" and comb(grid.cells, size) > _MOST_SETS:
+        raise ValueError(
+            f"`sizes` must leave at most {_MOST_SETS} sets of cells. Received: {size} "
+            f"of {grid.cells} cells, which are {comb(grid.cells, size)} sets"
+        )
+    return Attack(threat, size, grid.sets(threat, size))
+
+
+def _default(grid: _Grid, threat: str, law: MaskLaw | None) -> list[Attack]:
+    found: list[Attack] = []
+    for size in grid.sizes(threat):
+        if threat == "cells" and comb(grid.cells, size) > _MOST_SETS:
+            break
+        attack = Attack(threat, size, grid.sets(threat, size))
+        if found and not _possible(attack, law):
+            break
+        found.append(attack)
+    return found
+
+
+def _possible(attack: Attack, law: MaskLaw | None) -> bool:
+    if law is None:
+        # Where two sets hide everything, nothing is left to tell the class from.
+        return _views(attack) <= _MOST_VIEWS and not _hide_all(attack.sets)
+    return law.hidden(int(attack.sets.sum(axis=1).max())) > 0.5
+
+
+def _hide_all(sets: np.ndarray) -> bool:
+    return bool((sets[:, None] | sets).all(axis=-1).any())
+
+
+def _views(attack: Attack) -> int:
+    """How many views double masking asks for, at most."""
+    sets, cells = attack.sets.shape
+    pairs = sets * (sets + 1) // 2
+    touched = 2 * int(attack.sets.sum(axis=1).max())
+    if attack.threat != "cells":
+        return pairs
+    return min(pairs, sum(comb(cells, n) for n in range(1, min(cells, touched) + 1)))
