@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from keras_maskdef import _certification_commands, _evaluation_commands
+from keras_maskdef import (
+    _certification_commands,
+    _evaluation_commands,
+    _training_commands,
+)
 from keras_maskdef._argument_types import (
     count,
     epsilon,
-    keras_file,
-    positive,
-    rate,
-    width,
 )
 from keras_maskdef._version import __version__
 
@@ -55,108 +55,10 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
 
 
 def _train(options: argparse.Namespace, console: Console) -> None:
-    _settle(options)
-    {"mad": _train_mad, "sfm": _train_sfm}[options.defence](options, console)
+    def load(held_out: bool = False) -> Any:
+        return _load(options, console, _held_out(options) if held_out else "train")
 
-
-def _settle(options: argparse.Namespace) -> None:
-    """Fills in the defaults of the chosen defence; refuses options of the other."""
-    own = _OWN[options.defence]
-    for defence, theirs in _OWN.items():
-        for name in theirs.keys() - own.keys() & vars(options).keys():
-            flag = f"--{name.replace('_', '-')}"
-            raise ValueError(
-                f"`{flag}` is an option of `--defence {defence}`. Received: "
-                f"defence={options.defence!r}, {name}={getattr(options, name)}"
-            )
-    for name, default in own.items():
-        setattr(options, name, getattr(options, name, default))
-
-
-def _train_mad(options: argparse.Namespace, console: Console) -> None:
-    import keras
-
-    from keras_maskdef._progress import progress_bars
-    from keras_maskdef.recipes.mad import Recipe
-    from keras_maskdef.recipes.training import (
-        paper_vote,
-        partition_mask,
-        partition_vote,
-        train,
-    )
-
-    keras.utils.set_random_seed(options.seed)
-    recipe = Recipe(
-        options.dataset,
-        options.architecture,
-        options.cell_size,
-        options.mask_rate,
-        epochs=options.epochs,
-    )
-    if "partition" in _VOTES[options.vote]:
-        partition_mask(recipe)  # fails now, not after the training
-    data = _load(options, console)
-    with progress_bars(console) as start:
-        masked = options.vote != "none"
-        model, history = train(recipe, data, masked=masked, start=start)
-    console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
-    votes = {"paper": paper_vote, "partition": partition_vote}
-    for name in _VOTES[options.vote]:
-        saved, path = model, options.output
-        if name in votes:
-            saved = votes[name](model, recipe)
-            saved.build((None, *data.images.shape[1:]))
-        if len(_VOTES[options.vote]) > 1:
-            path = path.with_stem(f"{path.stem}-{name}")
-        saved.save(path)
-        console.print(f"wrote {path}")
-
-
-def _train_sfm(options: argparse.Namespace, console: Console) -> None:
-    import keras
-
-    from keras_maskdef._extra import require
-    from keras_maskdef._progress import progress_bars
-    from keras_maskdef.recipes import sfm_defence
-    from keras_maskdef.recipes.sfm import SfmRecipe
-
-    keras.utils.set_random_seed(options.seed)
-    recipe = SfmRecipe(
-        options.dataset,
-        options.architecture,
-        options.width,
-        median=options.median,
-        rho=options.rho,
-        train_on=options.train_on,
-        pretraining_epochs=options.pretraining_epochs,
-        epochs=options.epochs,
-        images=None,
-    )
-    if options.pictures:  # fails now, not after the training
-        require("matplotlib", "plots")
-        options.pictures.mkdir(parents=True, exist_ok=True)
-    data, held_out = (
-        _load(options, console),
-        _load(options, console, _held_out(options)),
-    )
-    sfm_defence.check_recipe(recipe, data.images.shape[1:])
-    with progress_bars(console) as start:
-        defence = sfm_defence.train_defence(recipe, data, held_out, options.seed, start)
-    defence.model.save(options.output)
-    last = {name: values[-1] for name, values in defence.history.items()}
-    console.print(
-        f"last epoch: density of the mask {last['masker_density']:.4f}, "
-        f"agreement {last['masker_agreement']:.4f}"
-    )
-    for name, seen in (("training", data), ("held-out", held_out)):
-        right = sfm_defence.accuracy(defence.model, seen)
-        count = len(seen.images)
-        console.print(f"accuracy of the defended model: {right:.4f} ({count} {name})")
-    console.print(f"wrote {options.output}")
-    if options.pictures:
-        paths = sfm_defence.save_pictures(defence, recipe, held_out, options.pictures)
-        for path in paths:
-            console.print(f"wrote {path}")
+    _training_commands.train(options, console, load)
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
@@ -195,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--epochs", type=count, default=40, help="under masks")
     demo.add_argument("--output", type=Path, default=Path("demo-output"))
 
-    _train_options(_command(commands, "train", _train, "train a defended classifier"))
+    train = _command(commands, "train", _train, "train a defended classifier")
+    _training_commands.add_train(train)
 
     evaluate = _command(commands, "evaluate", _evaluate, "attack saved models")
     _evaluation_commands.add_evaluate(evaluate)
@@ -219,73 +122,6 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(_bare_command(commands, name, run, summary))
     return parser
-
-
-def _train_options(train: Any) -> None:
-    train.add_argument("--defence", choices=tuple(_OWN), default="mad")
-    train.add_argument("--architecture", choices=_ARCHITECTURES, default="lenet")
-    train.add_argument("--output", type=keras_file, required=True)
-    _own(train, "--epochs", "of the classifier under its masks", type=count)
-
-    mad = train.add_argument_group("with --defence mad: random masks and a vote")
-    _own(mad, "--cell-size", "in pixels", type=count)
-    _own(mad, "--mask-rate", "fraction of cells hidden", type=rate)
-    text = (
-        "the vote to save around it, or both in files of their own; with none it is "
-        "trained without masks"
-    )
-    _own(mad, "--vote", text, choices=tuple(_VOTES))
-
-    sfm = train.add_argument_group("with --defence sfm: a learned masker and a filter")
-    _own(sfm, "--pretraining-epochs", "without the masker, before", type=count)
-    text = "of an architecture that comes in several; the architecture has a default"
-    _own(sfm, "--width", text, type=width)
-    text = "the larger, the sparser the mask; below 1 it keeps everything"
-    _own(sfm, "--rho", text, type=positive)
-    text = "what the classifier sees in training"
-    _own(sfm, "--train-on", text, choices=("filtered", "masked"))
-    text = "side of the median filter in pixels"
-    _own(sfm, "--median", text, type=int, choices=range(2, 8))
-    text = "folder for masks.png and alternation.png; needs matplotlib"
-    _own(sfm, "--pictures", text, type=Path)
-
-
-_VOTES = {
-    "partition": ("partition",),
-    "paper": ("paper",),
-    "both": ("paper", "partition"),
-    "none": ("none",),
-}
-# What not every defence takes, or not with the same default.
-_OWN: dict[str, dict[str, Any]] = {
-    "mad": {"epochs": 20, "cell_size": 7, "mask_rate": 0.75, "vote": "partition"},
-    "sfm": {
-        "epochs": 8,
-        "pretraining_epochs": 4,
-        "width": None,
-        "rho": 1.15,
-        "train_on": "masked",
-        "median": 2,
-        "pictures": None,
-    },
-}
-
-
-def _own(parser: Any, flag: str, text: str, **options: Any) -> None:
-    """An option that is absent unless given; `_settle` knows its default."""
-    key = flag.removeprefix("--").replace("-", "_")
-    known = {name: own[key] for name, own in _OWN.items() if key in own}
-    defaults = [
-        f"{value} with {name}" if len(known) > 1 else str(value)
-        for name, value in known.items()
-        if value is not None
-    ]
-    if defaults:
-        text = f"{text} (default: {', '.join(defaults)})"
-    parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **options)
-
-
-_ARCHITECTURES = ("convnet", "lenet", "resnet18", "resnet50", "vgg16")
 
 
 def _bare_command(commands: Any, name: str, run: Any, summary: str) -> Any:

@@ -1,17 +1,20 @@
 """Array kernels: NumPy and numba only, no Keras, no TensorFlow.
 
-Every function here takes images of shape (batch, height, width, channels) with 1 to 8
-channels, of dtype float32 or uint8, contiguous or not, and never writes to its inputs.
+Every function on images takes them in the shape (batch, height, width, channels) with 1
+to 8 channels, of dtype float32 or uint8, contiguous or not. No function writes to its
+inputs.
 NumPy arrays (and whatever NumPy can view on the host) are computed on the CPU. Arrays
 that live on a CUDA device, told by `__cuda_array_interface__` or DLPack, stay there.
 """
 
 from typing import Any
 
+import numpy as np
+
 from . import _validate as validate
 from ._device import choose, host
 
-__all__ = ["bit_depth", "grid_mask", "median", "nl_means"]
+__all__ = ["bit_depth", "grid_mask", "median", "nl_means", "superset_sums"]
 
 
 def grid_mask(
@@ -250,3 +253,48 @@ def nl_means(
     window = (strength, patch_size, search_size)
     place.run("nl_means", (images,), window, result)
     return result if out is None else out
+
+
+def superset_sums(values: Any) -> np.ndarray:
+    """Sums over all supersets of a set of bits, for every set at once.
+
+    What an exact certificate needs: the share of the votes of all masks that hide at
+    least these cells, for every set of cells, in `n * 2**(n - 1)` additions where one
+    set alone takes up to `2**n`.
+
+    Args:
+        values: float64 or int64 array of shape (2**n,), of which each place stands for
+            the set of the bits that it has.
+
+    Returns:
+        An array of that shape and dtype: at each place the sum of the values of all
+        places that have its bits.
+
+    Raises:
+        TypeError: `values` is of another dtype.
+        ValueError: `values` is not one axis of 1, 2, 4, 8, ... values.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_maskdef import kernels
+        >>> kernels.superset_sums(np.array([1, 2, 4, 8]))
+        array([15, 10, 12,  8])
+
+    Source:
+        The zeta transform of Yates, "The Design and Analysis of Factorial
+        Experiments", 1937, and Bjorklund et al., "Fourier meets Moebius: fast subset
+        convolution", STOC 2007, section 2.2.
+    """
+    found = np.asarray(values)
+    if found.dtype not in (np.float64, np.int64):
+        raise TypeError(
+            f"`values` must be float64 or int64. Received: values.dtype={found.dtype}"
+        )
+    if found.ndim != 1 or found.size == 0 or found.size & (found.size - 1):
+        raise ValueError(
+            "`values` must be one axis of 1, 2, 4, 8, ... values. "
+            f"Received: values.shape={found.shape}"
+        )
+    from . import cpu
+
+    return cpu.superset_sums(found)

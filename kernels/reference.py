@@ -36,3 +36,10 @@ def median(images: np.ndarray, size: int) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (1, 2))
     values = windows.reshape(*images.shape, size * size)
     return np.sort(values, axis=-1)[..., size * size // 2]
+
+
+def superset_sums(values: np.ndarray) -> np.ndarray:
+    """Returns for each bit pattern the sum over all patterns that contain it."""
+    patterns = np.arange(len(values))
+    contains = (patterns[:, None] & patterns) == patterns[:, None]
+    return contains.astype(values.dtype) @ values

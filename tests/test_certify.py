@@ -538,3 +538,25 @@ def test_without_labels_there_is_no_accuracy(found, tmp_path, capsys):
     for name, each in (("one", unlabelled), ("two", {"a": found, "b": found})):
         plot_certificates(each, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_laws_of_many_cells_and_of_one_half():
+    """Where binomials overflow, and where rounding would give half more than half."""
+    law = kmd.certification.MaskLaw.bernoulli(4096, 0.9)
+    assert law.hidden(3) == pytest.approx(0.9**3) and law.largest == 6
+    half = kmd.certification.MaskLaw.bernoulli(256, 0.5)
+    assert half.largest == 0
+    assert kmd.certification.masks_needed(half, 1, 1e-3) is None
+    fixed = kmd.certification.MaskLaw.fixed_count(1089, 0.5)
+    assert fixed.hidden(1) == pytest.approx(545 / 1089) and fixed.hidden(1089) == 0
+
+
+def test_answers_that_are_no_class_are_against_it():
+    """The votes of others count as trials, whatever they are for."""
+    rng = np.random.default_rng(0)
+    hidden = rng.random((2000, 4)) < 0.9
+    answers = np.where(rng.random(2000) < 0.7, 5, 0)
+    law = kmd.certification.MaskLaw.bernoulli(4, 0.9)
+    nothing = [np.zeros((1, 4), bool)]
+    found = kmd.certification.per_set(hidden, answers, 0, law, nothing, 2, 1e-3)
+    assert not found.any()

@@ -107,6 +107,40 @@ def test_train_a_masker(tmp_path, capsys):
     assert kinds == ["InputLayer", "SparseFeatureMasker", "MedianFilter", "Functional"]
 
 
+def test_train_then_certify(tmp_path, capsys):
+    model, folder = tmp_path / "digits.keras", tmp_path / "run"
+    rates = ("--train-rates", 0.2, 0.8, "--mask-rate", 0.8, "--cell-size", 9)
+    certified = ("train", "--defence", "certified", *rates, "--epochs", 2)
+    assert run(*certified, "--output", model) == 0
+    assert f"maskdef certify {model}" in " ".join(capsys.readouterr().out.split())
+    mask = keras.saving.load_model(model).train_mask
+    assert mask.mask_rate == (0.2, 0.8) and mask.fill_value == 0.5
+    exact = ("certify", model, "--images", 4, "--output", folder)
+    plot = tmp_path / "curves.png"
+    assert run(*exact, "--plot", plot) == 0
+    table = capsys.readouterr().out
+    assert "any cell" in table and "Linf" in table and "certificates.json" in table
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    results = (folder / "certificates.json").read_bytes()
+    settings = json.loads(results)["settings"]
+    assert settings["mask_rate"] == 0.8 and settings["sampling"] == "fixed_count"
+    assert run(*exact) == 2
+    assert "resume" in capsys.readouterr().err
+    assert run(*exact, "--resume") == 0
+    assert (folder / "certificates.json").read_bytes() == results
+    other = ("--sampling", "bernoulli", "--mask-rate", 0.9, "--samples", 300)
+    sizes = ("--threats", "cells", "--sizes", 1, 3, "--alpha", 0.01)
+    sampled = ("--method", "per_set", *other, *sizes, "--output", tmp_path / "other")
+    assert run("certify", model, "--images", 2, *sampled) == 0
+    settings = json.loads((tmp_path / "other/certificates.json").read_text())[
+        "settings"
+    ]
+    assert settings["mask_rate"] == 0.9 and settings["alpha"] == 0.01
+    assert settings["attacks"] == [["cells", 1], ["cells", 3]]
+    assert run("certify", model, "--method", "exact", "--alpha", 0.01) == 2
+    assert "`--alpha` is an option" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -137,6 +171,8 @@ def test_arguments_are_checked(arguments, message, capsys):
         (["demo", "--images", "1001"], "1000 images that there are"),
         (["demo", "--dataset", "mnist", "--data-dir", "/nowhere"], "/nowhere"),
         (["evaluate", "nowhere.keras"], "nowhere.keras"),
+        (["certify", "nowhere.keras"], "nowhere.keras"),
+        (["certify", "nowhere.keras", "--resume"], "`--output` folder"),
         (["report", "nowhere"], "nowhere"),
         (["merge", "nowhere", "--output", "x"], "nowhere"),
         (["train", "--mask-rate", "0.7", "--output", "x.keras"], "0.6667 or 0.75"),
@@ -150,6 +186,18 @@ def test_arguments_are_checked(arguments, message, capsys):
         (
             ["train", "--defence", "sfm", "--width", "2", "--output", "x.keras"],
             "`width` must be left out",
+        ),
+        (
+            ["train", "--width", "2", "--output", "x.keras"],
+            "`--defence sfm or certified`",
+        ),
+        (
+            ["train", "--defence", "certified", "--width", "2", "--output", "x.keras"],
+            "`width` must be left out",
+        ),
+        (
+            "train --defence certified --train-rates 0.8 0.1 --output x.keras".split(),
+            "lowest and the highest",
         ),
     ],
 )

@@ -328,7 +328,7 @@ def test_every_view_draws_its_own_rate_between_two(sampling):
     images = np.zeros((500, 16, 16, 1), "float32")
     mask = RandomGridMask(1, (0.4, 0.8), sampling=sampling, seed=0)
     hidden = 1 - np.mean(mask.sample(images, views=4), axis=(-2, -1))
-    # Of 256 cells a Bernoulli mask hides its rate within 0.16, five standard deviations.
+    # A Bernoulli mask of 256 cells hides its rate, give or take 0.16 (5 deviations).
     room = 0.16 if sampling == "bernoulli" else 0.002
     assert hidden.min() >= 0.4 - room and hidden.max() <= 0.8 + room
     counts, _ = np.histogram(hidden, bins=4, range=(0.4, 0.8))

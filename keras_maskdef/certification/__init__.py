@@ -10,7 +10,7 @@ from keras_maskdef.certification.cell_sets import any_cells, patches
 from keras_maskdef.certification.certificates import Certificate, Certificates
 from keras_maskdef.certification.certify import certify
 from keras_maskdef.certification.double_masking import double_masking
-from keras_maskdef.certification.exact import Proof, exact, superset_sums
+from keras_maskdef.certification.exact import Proof, exact
 from keras_maskdef.certification.mask_law import MaskLaw
 from keras_maskdef.certification.sampled import (
     majority,
@@ -34,6 +34,5 @@ __all__ = [
     "masks_needed",
     "patches",
     "per_set",
-    "superset_sums",
     "upper_bound",
 ]

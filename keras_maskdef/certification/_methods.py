@@ -13,9 +13,8 @@ from keras_maskdef.certification._answers import distinct
 from keras_maskdef.certification.double_masking import double_masking
 from keras_maskdef.certification.exact import (
     ABSTAINS,
+    ExactRule,
     Proof,
-    check_cells,
-    exact,
 )
 from keras_maskdef.certification.mask_law import MaskLaw
 
@@ -34,31 +33,27 @@ class Method(Protocol):
         """What the answers prove, `(families, 1)`; predictions of the same shape."""
 
 
-@dataclass(frozen=True)
 class Exact:
     """All masks that the law can draw."""
 
-    law: MaskLaw
-    families: Sequence[np.ndarray]
-    classes: int
-
-    def __post_init__(self) -> None:
-        check_cells(self.law.cells)
+    def __init__(
+        self, law: MaskLaw, families: Sequence[np.ndarray], classes: int
+    ) -> None:
+        self._rule = ExactRule(law, families, classes)
+        patterns = np.arange(2**law.cells)
+        masks = (patterns[:, None] >> np.arange(law.cells) & 1).astype(bool)
+        drawn = np.asarray(law.visible)[(~masks).sum(axis=1)] > 0
+        self._masks, self._drawn = masks[drawn], patterns[drawn]
+        self._answers = np.zeros(len(patterns), int)
 
     def masks(self, image: int) -> np.ndarray:
-        return self._hidden()
+        return self._masks
 
     def judge(self, hidden: np.ndarray, answers: np.ndarray) -> Proof:
         # Masks that cannot be drawn weigh nothing, whatever they are said to answer.
-        table = np.zeros((1, 2**self.law.cells), answers.dtype)
-        table[0, hidden @ (1 << np.arange(self.law.cells))] = answers
-        return _repeated(exact(table, self.law, self.families, self.classes))
-
-    def _hidden(self) -> np.ndarray:
-        cells = self.law.cells
-        masks = np.arange(2**cells)[:, None] >> np.arange(cells) & 1
-        drawn = np.asarray(self.law.visible)[cells - masks.sum(axis=1)] > 0
-        return masks[drawn].astype(bool)
+        self._answers[self._drawn] = answers
+        top, stands = self._rule.prove(self._answers)
+        return Proof(np.full((len(stands), 1), top), stands[:, None])
 
 
 class DoubleMasking:
@@ -135,12 +130,6 @@ class Sampled:
         sizes = [0, *(int(sets.sum(axis=1).max()) for sets in self.families)]
         rule = {"majority": sampled.majority, "margin": sampled.margin}[self.rule]
         return rule(counts, top, self.law, sizes, self.alpha)
-
-
-def _repeated(proof: Proof) -> Proof:
-    """One prediction for all families."""
-    predicted = np.broadcast_to(proof.predicted, proof.certified.shape)
-    return Proof(predicted, proof.certified)
 
 
 def law_of(mask: Any, cells: int) -> MaskLaw:

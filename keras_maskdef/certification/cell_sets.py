@@ -1,10 +1,12 @@
 """Which cells of a grid an attack can touch."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 
 import numpy as np
 
+from keras_maskdef.certification.mask_law import MaskLaw
 from keras_maskdef.layers._arguments import check_positive_int
 
 
@@ -71,6 +73,17 @@ def patches(
         len(down) * len(across), -1
     )
     return _largest(sets)
+
+
+def check_families(families: Sequence[np.ndarray], law: MaskLaw) -> None:
+    """That there are sets, and of the law's cells."""
+    shapes = [np.shape(sets) for sets in families]
+    fit = all(len(shape) == 2 and shape[1] == law.cells for shape in shapes)
+    if not fit or not sum(shape[0] for shape in shapes):
+        raise ValueError(
+            f"`families` must be booleans (sets, {law.cells}), with at least one set. "
+            f"Received: shapes {shapes}"
+        )
 
 
 def _spans(side: int, cell_size: int, size: int, aligned: bool) -> np.ndarray:

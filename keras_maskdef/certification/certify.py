@@ -131,7 +131,7 @@ def certify(
     ((5,), None)
 
     Reference:
-        Beyond the papers. Levine and Feizi, AAAI 2020; Scholten et al., NeurIPS 2022;
+        Beyond the papers. Levine and Feizi, AAAI 2020; Scholten et al., NeurIPS 2023;
         Xiang et al.: PatchCleanser, USENIX Security 2022.
     """
     check_choice("method", method, METHODS)

@@ -40,7 +40,11 @@ def double_masking(pairs: np.ndarray) -> Proof:
         and 2, with cells for the windows of pixels.
     """
     pairs = np.asarray(pairs)
-    if pairs.ndim != 3 or (pairs != pairs.transpose(0, 2, 1)).any():
+    if (
+        pairs.ndim != 3
+        or not pairs.shape[2]
+        or (pairs != pairs.transpose(0, 2, 1)).any()
+    ):
         raise ValueError(
             "`pairs` must be (images, sets, sets) and symmetric: the order of two "
             f"masks does not matter. Received: pairs.shape={pairs.shape}"
@@ -53,5 +57,6 @@ def double_masking(pairs: np.ndarray) -> Proof:
 def _predict(pairs: np.ndarray) -> int:
     single = np.diagonal(pairs)
     most = int(np.bincount(single).argmax())
-    stays = (pairs == single[:, None]).all(axis=1) & (single != most)
+    # Two masks that answer differently cannot both stay by their answers.
+    stays = (pairs == single[:, None]).all(axis=1)
     return int(single[stays.argmax()]) if stays.any() else most

@@ -5,12 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.cell_sets import check_families
+from keras_maskdef.certification.mask_law import MaskLaw, hidden_probabilities
+from keras_maskdef.kernels import superset_sums
+from keras_maskdef.layers._arguments import check_int
 
 # Every mask of so many cells is one bit pattern of a table; 20 make a million.
 MOST_CELLS = 20
 ABSTAINS = -1
-# Sums of 2**20 probabilities, pairwise in 20 steps, are closer to the truth than this.
+# Sums of up to 2**20 probabilities are closer to the truth than this, the superset sums
+# by far, the running sums of `_winner` with 9.4e-13 in the worst case measured.
 _ROUNDING = 1e-12
 
 
@@ -68,73 +72,60 @@ def exact(
     Reference:
         Beyond the papers; the rule with `1 - h` over all sets alike is that of Levine
         and Feizi: Robustness Certificates for Sparse Adversarial Attacks by Randomized
-        Ablation, AAAI 2020, and of Scholten et al., NeurIPS 2022, for independent
-        masks.
+        Ablation, AAAI 2020, and for independent cells that of Scholten et al.:
+        Hierarchical Randomized Smoothing, NeurIPS 2023.
     """
     labels = np.asarray(labels)
-    _check(labels, law, families)
-    weights = law.probabilities(law.cells - _set_bits(law.cells))
-    places = [_places(sets) for sets in families]
-    hidden = [
-        np.array([law.hidden(int(count)) for count in sets.sum(axis=1)])
-        for sets in families
-    ]
-    predicted = np.empty(len(labels), int)
-    certified = np.zeros((len(families), len(labels)), bool)
-    for image, answers in enumerate(labels):
-        shares = np.bincount(answers, weights, minlength=classes)
-        top = predicted[image] = _winner(shares)
-        if top == ABSTAINS:
-            continue
-        ahead = _ahead(answers, weights, top, places)
-        certified[:, image] = [
-            bool((margin > 1.0 - h + _ROUNDING).all())
-            for margin, h in zip(ahead, hidden, strict=True)
-        ]
-    return Proof(predicted, certified)
+    _check(labels, law)
+    rule = ExactRule(law, families, classes)
+    proofs = [rule.prove(answers) for answers in labels]
+    predicted = np.array([top for top, _ in proofs], int)
+    certified = np.array([stands for _, stands in proofs], bool)
+    return Proof(predicted, certified.reshape(len(labels), len(families)).T)
 
 
-def superset_sums(values: np.ndarray) -> np.ndarray:
-    """For each bit pattern, the sum of the values of all patterns that contain it.
+class ExactRule:
+    """`exact`, with what all images have in common made once.
 
     Args:
-        values: Floats or integers `(2 ** n,)`.
-
-    Returns:
-        An array like `values`, in `n * 2 ** (n - 1)` additions.
-
-    Example:
-
-    >>> superset_sums(np.array([1, 2, 4, 8]))
-    array([15, 10, 12,  8])
+        law: As `exact` takes it.
+        families: As `exact` takes them.
+        classes: Integer, number of classes.
     """
-    sums = np.array(values)
-    half = 1
-    while half < len(sums):
-        pairs = sums.reshape(-1, 2, half)
-        pairs[:, 0] += pairs[:, 1]
-        half *= 2
-    return sums
 
+    def __init__(
+        self, law: MaskLaw, families: Sequence[np.ndarray], classes: int
+    ) -> None:
+        check_cells(law.cells)
+        check_families(families, law)
+        self._classes = check_int("classes", classes, 2)
+        self._weights = law.probabilities(law.cells - _set_bits(law.cells))
+        self._places = np.concatenate([_places(sets) for sets in families])
+        self._lost = 1.0 - hidden_probabilities(law, np.concatenate(families))
+        self._ends = np.cumsum([len(sets) for sets in families])[:-1]
 
-def _ahead(
-    answers: np.ndarray, weights: np.ndarray, top: int, places: list[np.ndarray]
-) -> list[np.ndarray]:
-    """By how much the prediction leads while each set is hidden, one class at a time.
+    def prove(self, answers: np.ndarray) -> tuple[int, np.ndarray]:
+        """The prediction for one image, and whether each family is certified.
 
-    A class that no view answers is as good a rival as any: it has no votes.
-    """
-    wanted = np.concatenate(places)
+        Args:
+            answers: Integers `(2 ** cells,)`.
+        """
+        shares = np.bincount(answers, self._weights, minlength=self._classes)
+        top = _winner(shares)
+        if top == ABSTAINS:
+            return top, np.zeros(len(self._ends) + 1, bool)
+        # A class that no view answers is as good a rival as any: it has no votes.
+        best = np.zeros(len(self._places))
+        for label in np.flatnonzero(shares):
+            if label != top:
+                np.maximum(best, self._while_hidden(answers == label), out=best)
+        ahead = self._while_hidden(answers == top) - best
+        stands = ahead > self._lost + _ROUNDING
+        return top, np.array([part.all() for part in np.split(stands, self._ends)])
 
-    def sums(label: int) -> np.ndarray:
-        return superset_sums(np.where(answers == label, weights, 0.0))[wanted]
-
-    rivals = [int(label) for label in np.unique(answers) if label != top]
-    best = np.zeros(len(wanted))
-    for label in rivals:
-        np.maximum(best, sums(label), out=best)
-    ends = np.cumsum([len(each) for each in places])[:-1]
-    return np.split(sums(top) - best, ends)
+    def _while_hidden(self, voted: np.ndarray) -> np.ndarray:
+        """The share of views that vote so while each set is hidden."""
+        return superset_sums(np.where(voted, self._weights, 0.0))[self._places]
 
 
 def _winner(shares: np.ndarray) -> int:
@@ -155,17 +146,12 @@ def _set_bits(cells: int) -> np.ndarray:
     return counts
 
 
-def _check(labels: np.ndarray, law: MaskLaw, families: Sequence[np.ndarray]) -> None:
+def _check(labels: np.ndarray, law: MaskLaw) -> None:
     check_cells(law.cells)
     if labels.ndim != 2 or labels.shape[1] != 2**law.cells:
         raise ValueError(
             f"`labels` must be (images, {2**law.cells}), one for each mask of "
             f"{law.cells} cells. Received: labels.shape={labels.shape}"
-        )
-    if any(sets.ndim != 2 or sets.shape[1] != law.cells for sets in families):
-        raise ValueError(
-            f"`families` must be booleans (sets, {law.cells}). Received: shapes "
-            f"{[sets.shape for sets in families]}"
         )
 
 

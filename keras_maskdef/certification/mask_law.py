@@ -8,9 +8,14 @@ import numpy as np
 
 from keras_maskdef.layers._arguments import (
     check_fraction,
+    check_int,
     check_not_negative,
     check_positive_int,
 )
+
+# Up to so many cells the binomial formula is right to the last digits.
+_FEW = 64
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class MaskLaw:
     Example:
 
     >>> law = MaskLaw.bernoulli(cells=16, mask_rate=0.75)
-    >>> law.hidden(2), law.largest
+    >>> round(law.hidden(2), 6), law.largest
     (0.5625, 2)
     """
 
@@ -42,13 +47,18 @@ class MaskLaw:
                 "`visible` must hold the probability of each number of visible cells, "
                 f"from 0 to all, and sum to 1. Received: visible={self.visible}"
             )
-        object.__setattr__(self, "visible", found)
+        total = sum(found)
+        object.__setattr__(self, "visible", tuple(each / total for each in found))
 
     @classmethod
     def bernoulli(cls, cells: int, mask_rate: float) -> "MaskLaw":
         """Each cell is hidden on its own with the probability `mask_rate` (MAD)."""
         cells = check_positive_int("cells", cells)
         hide = check_fraction("mask_rate", mask_rate)
+        if cells > _FEW:
+            from scipy import stats  # half a second
+
+            return cls(tuple(stats.binom.pmf(range(cells + 1), cells, 1.0 - hide)))
         return cls(
             tuple(
                 comb(cells, shown) * (1.0 - hide) ** shown * hide ** (cells - shown)
@@ -67,6 +77,7 @@ class MaskLaw:
     @classmethod
     def showing(cls, cells: int, visible: int) -> "MaskLaw":
         """Exactly `visible` of the cells are visible."""
+        visible = check_int("visible", visible, 0, check_positive_int("cells", cells))
         counts = [0.0] * (cells + 1)
         counts[visible] = 1.0
         return cls(tuple(counts))
@@ -81,12 +92,12 @@ class MaskLaw:
         `mask_rate ** count` for Bernoulli masks; `C(cells - count, visible) / C(cells,
         visible)` for masks of a fixed count (Levine and Feizi).
         """
-        others = self.cells - count
-        ways = (
-            probability * comb(others, shown) / comb(self.cells, shown)
-            for shown, probability in enumerate(self.visible[: max(0, others + 1)])
-        )
-        return float(sum(ways))
+        count = check_int("count", count, 0)
+        others = self.cells - np.arange(self.cells + 1)  # hidden cells of a mask
+        ways = np.array(self.visible)
+        for taken in range(min(count, self.cells)):
+            ways = ways * np.maximum(0, others - taken) / (self.cells - taken)
+        return float(ways.sum()) if count <= self.cells else 0.0
 
     @property
     def largest(self) -> int:
@@ -95,10 +106,18 @@ class MaskLaw:
         An attacker decides every view in which one of the cells is visible: from half
         of them on, the vote is the attacker's.
         """
-        counts = range(1, self.cells + 1)
-        return max((k for k in counts if self.hidden(k) > 0.5), default=0)
+        count = 0
+        while count < self.cells and self.hidden(count + 1) > 0.5 + _ROUNDING:
+            count += 1
+        return count
 
     def probabilities(self, shown: Sequence[int] | np.ndarray) -> np.ndarray:
         """Probabilities of single masks with so many visible cells each."""
         each = [p / comb(self.cells, n) for n, p in enumerate(self.visible)]
         return np.asarray(each)[np.asarray(shown)]
+
+
+def hidden_probabilities(law: MaskLaw, sets: np.ndarray) -> np.ndarray:
+    """The probability that each set is hidden, `(sets,)`; it goes by their sizes."""
+    sizes, place = np.unique(sets.sum(axis=1), return_inverse=True)
+    return np.array([law.hidden(int(size)) for size in sizes])[place]

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_maskdef.certification.bounds import lower_bound, upper_bound
-from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.cell_sets import check_families
+from keras_maskdef.certification.mask_law import MaskLaw, hidden_probabilities
+from keras_maskdef.layers._arguments import check_int
 
 
 def majority(
@@ -65,9 +67,10 @@ def margin(
         Booleans `(sizes,)`.
 
     Reference:
-        Scholten et al.: Randomized Message-Interception Smoothing / Hierarchical
-        Randomized Smoothing, NeurIPS 2022 and 2023, for independent masks.
+        Scholten et al.: Hierarchical Randomized Smoothing, NeurIPS 2023, for cells
+        that are hidden independently.
     """
+    check_int("classes", len(counts), 2)
     own, rival = _bounds(counts[None], top, counts.sum(), alpha)
     ahead = float(own[0] - rival[0])
     return np.array([ahead > 2.0 * (1.0 - law.hidden(size)) for size in sizes])
@@ -109,11 +112,13 @@ def per_set(
     Reference:
         Beyond the papers, see `exact`.
     """
+    check_families(families, law)
+    classes = check_int("classes", classes, 2)
     sets = np.concatenate(families)
     given = _times_hidden(hidden, sets)
     counts = np.stack([given[:, answers == c].sum(axis=1) for c in range(classes)], 1)
-    own, rival = _bounds(counts, top, counts.sum(axis=1), alpha / len(sets))
-    h = np.array([law.hidden(int(size)) for size in sets.sum(axis=1)])
+    own, rival = _bounds(counts, top, given.sum(axis=1), alpha / len(sets))
+    h = hidden_probabilities(law, sets)
     stands = h * (own - rival) > 1.0 - h
     ends = np.cumsum([len(each) for each in families])[:-1]
     return np.array([part.all() for part in np.split(stands, ends)])
@@ -137,7 +142,7 @@ def masks_needed(law: MaskLaw, size: int, alpha: float) -> int | None:
     [25, 108, None]
     """
     wanted = 1.5 - law.hidden(size)
-    if wanted >= 1.0:
+    if wanted >= 1.0 - 1e-9:  # up to rounding
         return None
     # Of n equal answers the lower bound is alpha ** (1 / n).
     masks = int(np.log(alpha) / np.log(wanted))
@@ -153,9 +158,7 @@ def _bounds(
     each = alpha / counts.shape[-1]
     own = lower_bound(counts[:, top], trials, each)
     others = np.delete(counts, top, axis=-1)
-    best = upper_bound(others.max(axis=-1), trials, each)
-    # The others share what A leaves.
-    return own, np.minimum(best, 1.0 - own)
+    return own, upper_bound(others.max(axis=-1), trials, each)
 
 
 def _times_hidden(hidden: np.ndarray, sets: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
 from keras_maskdef.callbacks import AlternatingTraining
 from keras_maskdef.layers import MedianFilter, SparseFeatureMasker
-from keras_maskdef.recipes.training import Bar
+from keras_maskdef.recipes.training import Bar, build
 
 LOGITS_LOSS = keras.losses.SparseCategoricalCrossentropy
 
@@ -61,9 +61,8 @@ def pretrain(
     recipe: SfmRecipe, data: ImageData, seed: int, start: Start = silent
 ) -> keras.Model:
     """Trains the recipe's classifier on all images, as they are (section 5.1)."""
-    options = {} if recipe.width is None else {"width": recipe.width}
-    build = getattr(architectures, recipe.architecture)
-    classifier = build(data.images.shape[1:], len(data.class_names), **options)
+    shape, classes = data.images.shape[1:], len(data.class_names)
+    classifier = build(recipe.architecture, shape, classes, recipe.width)
     batches = ShuffledBatches((data.images, data.labels), recipe.batch_size, seed)
     steps = recipe.pretraining_epochs * len(batches)
     schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)

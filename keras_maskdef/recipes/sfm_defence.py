@@ -1,6 +1,5 @@
 """SFM-Defense from end to end: one defended model, its figures and its pictures."""
 
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from keras_maskdef._progress import Start, silent
 from keras_maskdef.evaluation.pictures import plot_alternation, plot_masks
 from keras_maskdef.layers import SparseFeatureMasker
 from keras_maskdef.recipes.sfm import SfmRecipe, alternate, pretrain
+from keras_maskdef.recipes.training import build
 
 SHOWN = 8
 
@@ -68,14 +68,8 @@ def check_recipe(recipe: SfmRecipe, image_shape: tuple[int, ...]) -> None:
         ValueError: For a width of an architecture that has none, or a recipe that the
             images are too small for.
     """
-    build = getattr(architectures, recipe.architecture)
-    if recipe.width is not None and "width" not in inspect.signature(build).parameters:
-        raise ValueError(
-            f"`width` must be left out: {recipe.architecture!r} comes in one width. "
-            f"Received: width={recipe.width}"
-        )
-    options = {} if recipe.width is None else {"width": recipe.width}
-    defend(build(image_shape, **options), filters=recipe.filters())
+    classifier = build(recipe.architecture, image_shape, 10, recipe.width)
+    defend(classifier, filters=recipe.filters())
     architectures.attention_unet(image_shape, recipe.masker_widths)
 
 

@@ -1,5 +1,7 @@
 """Training a classifier, plain or under masks."""
 
+import inspect
+
 import keras
 
 from keras_maskdef import architectures
@@ -7,6 +9,34 @@ from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
 from keras_maskdef.layers import RandomGridMask, VotingEnsemble
 from keras_maskdef.recipes.mad import Recipe
+
+
+def build(
+    architecture: str,
+    image_shape: tuple[int, ...],
+    classes: int,
+    width: float | None = None,
+) -> keras.Model:
+    """Builds a network of `keras_maskdef.architectures`.
+
+    Args:
+        architecture: Its name.
+        image_shape: `(height, width, channels)`.
+        classes: Number of classes.
+        width: Of those that come in several; `None` for their default.
+
+    Raises:
+        ValueError: For a width of one that has none, or images that it is not for.
+    """
+    function = getattr(architectures, architecture)
+    if width is None:
+        return function(image_shape, classes)
+    if "width" not in inspect.signature(function).parameters:
+        raise ValueError(
+            f"`width` must be left out: {architecture!r} comes in one width. "
+            f"Received: width={width}"
+        )
+    return function(image_shape, classes, width=width)
 
 
 def train(
@@ -26,8 +56,8 @@ def train(
     Returns:
         The bare classifier (logits) and the loss and accuracy of each epoch.
     """
-    build = getattr(architectures, recipe.architecture)
-    classifier = build(data.images.shape[1:], len(data.class_names))
+    classes = len(data.class_names)
+    classifier = build(recipe.architecture, data.images.shape[1:], classes)
     model = paper_vote(classifier, recipe) if masked else classifier
     model.compile(
         keras.optimizers.Adam(recipe.learning_rate),

@@ -1,0 +1,226 @@
+"""`maskdef train`: argument parsing and printing."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from keras_maskdef._argument_types import count, keras_file, positive, rate, width
+
+Load = Callable[..., Any]
+
+
+def train(options: argparse.Namespace, console: Console, load: Load) -> None:
+    """Trains the defence that was asked for, and saves it."""
+    _settle(options)
+    run = {"mad": _train_mad, "sfm": _train_sfm, "certified": _train_certified}
+    run[options.defence](options, console, load)
+
+
+def _settle(options: argparse.Namespace) -> None:
+    """Fills in the defaults of the chosen defence; refuses options of the other."""
+    own = _OWN[options.defence]
+    known = {name for theirs in _OWN.values() for name in theirs}
+    for name in sorted((known - own.keys()) & vars(options).keys()):
+        flag = f"--{name.replace('_', '-')}"
+        those = " or ".join(each for each, theirs in _OWN.items() if name in theirs)
+        raise ValueError(
+            f"`{flag}` is an option of `--defence {those}`. Received: "
+            f"defence={options.defence!r}, {name}={getattr(options, name)}"
+        )
+    for name, default in own.items():
+        setattr(options, name, getattr(options, name, default))
+
+
+def _train_mad(options: argparse.Namespace, console: Console, load: Load) -> None:
+    import keras
+
+    from keras_maskdef._progress import progress_bars
+    from keras_maskdef.recipes.mad import Recipe
+    from keras_maskdef.recipes.training import (
+        paper_vote,
+        partition_mask,
+        partition_vote,
+        train,
+    )
+
+    keras.utils.set_random_seed(options.seed)
+    recipe = Recipe(
+        options.dataset,
+        options.architecture,
+        options.cell_size,
+        options.mask_rate,
+        epochs=options.epochs,
+    )
+    if "partition" in _VOTES[options.vote]:
+        partition_mask(recipe)  # fails now, not after the training
+    data = load()
+    with progress_bars(console) as start:
+        masked = options.vote != "none"
+        model, history = train(recipe, data, masked=masked, start=start)
+    console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
+    votes = {"paper": paper_vote, "partition": partition_vote}
+    for name in _VOTES[options.vote]:
+        saved, path = model, options.output
+        if name in votes:
+            saved = votes[name](model, recipe)
+            saved.build((None, *data.images.shape[1:]))
+        if len(_VOTES[options.vote]) > 1:
+            path = path.with_stem(f"{path.stem}-{name}")
+        saved.save(path)
+        console.print(f"wrote {path}")
+
+
+def _train_certified(options: argparse.Namespace, console: Console, load: Load) -> None:
+    import keras
+
+    from keras_maskdef._progress import progress_bars
+    from keras_maskdef.recipes.certified import CertifiedRecipe, train_certified
+
+    keras.utils.set_random_seed(options.seed)
+    recipe = CertifiedRecipe(
+        options.dataset,
+        options.architecture,
+        options.cell_size,
+        options.mask_rate,
+        tuple(options.train_rates),
+        options.fill_value,
+        options.width,
+        options.epochs,
+    )
+    data = load()
+    with progress_bars(console) as start:
+        model, history = train_certified(recipe, data, start)
+    console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
+    model.build((None, *data.images.shape[1:]))
+    model.save(options.output)
+    console.print(f"wrote {options.output}; `maskdef certify {options.output}`")
+
+
+def _train_sfm(options: argparse.Namespace, console: Console, load: Load) -> None:
+    import keras
+
+    from keras_maskdef._extra import require
+    from keras_maskdef._progress import progress_bars
+    from keras_maskdef.recipes import sfm_defence
+    from keras_maskdef.recipes.sfm import SfmRecipe
+
+    keras.utils.set_random_seed(options.seed)
+    recipe = SfmRecipe(
+        options.dataset,
+        options.architecture,
+        options.width,
+        median=options.median,
+        rho=options.rho,
+        train_on=options.train_on,
+        pretraining_epochs=options.pretraining_epochs,
+        epochs=options.epochs,
+        images=None,
+    )
+    if options.pictures:  # fails now, not after the training
+        require("matplotlib", "plots")
+        options.pictures.mkdir(parents=True, exist_ok=True)
+    data, held_out = load(), load(held_out=True)
+    sfm_defence.check_recipe(recipe, data.images.shape[1:])
+    with progress_bars(console) as start:
+        defence = sfm_defence.train_defence(recipe, data, held_out, options.seed, start)
+    defence.model.save(options.output)
+    last = {name: values[-1] for name, values in defence.history.items()}
+    console.print(
+        f"last epoch: density of the mask {last['masker_density']:.4f}, "
+        f"agreement {last['masker_agreement']:.4f}"
+    )
+    for name, seen in (("training", data), ("held-out", held_out)):
+        right = sfm_defence.accuracy(defence.model, seen)
+        count = len(seen.images)
+        console.print(f"accuracy of the defended model: {right:.4f} ({count} {name})")
+    console.print(f"wrote {options.output}")
+    if options.pictures:
+        paths = sfm_defence.save_pictures(defence, recipe, held_out, options.pictures)
+        for path in paths:
+            console.print(f"wrote {path}")
+
+
+def add_train(train: Any) -> None:
+    """The options of `train`, besides those of every command on data."""
+    train.add_argument("--defence", choices=tuple(_OWN), default="mad")
+    train.add_argument("--architecture", choices=_ARCHITECTURES, default="lenet")
+    train.add_argument("--output", type=keras_file, required=True)
+    _own(train, "--epochs", "of the classifier under its masks", type=count)
+
+    several = train.add_argument_group("with several of them")
+    text = "of an architecture that comes in several; the architecture has a default"
+    _own(several, "--width", text, type=width)
+    _own(several, "--cell-size", "in pixels", type=count)
+    _own(several, "--mask-rate", "fraction of cells hidden in the vote", type=rate)
+
+    mad = train.add_argument_group("with --defence mad: random masks and a vote")
+    text = (
+        "the vote to save around it, or both in files of their own; with none it is "
+        "trained without masks"
+    )
+    _own(mad, "--vote", text, choices=tuple(_VOTES))
+
+    sfm = train.add_argument_group("with --defence sfm: a learned masker and a filter")
+    _own(sfm, "--pretraining-epochs", "without the masker, before", type=count)
+    text = "the larger, the sparser the mask; below 1 it keeps everything"
+    _own(sfm, "--rho", text, type=positive)
+    text = "what the classifier sees in training"
+    _own(sfm, "--train-on", text, choices=("filtered", "masked"))
+    text = "side of the median filter in pixels"
+    _own(sfm, "--median", text, type=int, choices=range(2, 8))
+    text = "folder for masks.png and alternation.png; needs matplotlib"
+    _own(sfm, "--pictures", text, type=Path)
+
+    certified = train.add_argument_group("with --defence certified: for proofs")
+    text = "the lowest and highest fraction of cells hidden in training"
+    _own(certified, "--train-rates", text, type=rate, nargs=2)
+    _own(certified, "--fill-value", "what hidden pixels get", type=float)
+
+
+_VOTES = {
+    "partition": ("partition",),
+    "paper": ("paper",),
+    "both": ("paper", "partition"),
+    "none": ("none",),
+}
+# What not every defence takes, or not with the same default.
+_OWN: dict[str, dict[str, Any]] = {
+    "mad": {"epochs": 20, "cell_size": 7, "mask_rate": 0.75, "vote": "partition"},
+    "sfm": {
+        "epochs": 8,
+        "pretraining_epochs": 4,
+        "width": None,
+        "rho": 1.15,
+        "train_on": "masked",
+        "median": 2,
+        "pictures": None,
+    },
+    "certified": {
+        "epochs": 30,
+        "width": None,
+        "cell_size": 7,
+        "mask_rate": 0.75,
+        "train_rates": (0.1, 0.85),
+        "fill_value": 0.5,
+    },
+}
+
+
+def _own(parser: Any, flag: str, text: str, **options: Any) -> None:
+    """An option that is absent unless given; `_settle` knows its default."""
+    key = flag.removeprefix("--").replace("-", "_")
+    known = {name: own[key] for name, own in _OWN.items() if key in own}
+    defaults = [
+        f"{value} with {name}" if len(known) > 1 else str(value)
+        for name, value in known.items()
+        if value is not None
+    ]
+    if defaults:
+        text = f"{text} (default: {', '.join(defaults)})"
+    parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **options)
+
+
+_ARCHITECTURES = ("convnet", "lenet", "resnet18", "resnet50", "vgg16")
