@@ -99,8 +99,8 @@ def main():
             resume=True,
         )
         Console().print(found)
-        results[method] = found.to_dict()
-        options.output.write_text(json.dumps(results) + "\n")
+        results[method] = found.to_dict(per_image=False)
+        options.output.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -113,20 +113,26 @@ class Certificates:
         sizes = np.array([0, *(certificate.size for certificate in self.of(threat))])
         return sizes[np.logical_and.accumulate(each).sum(axis=0)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data: every figure with its 95 % interval, and all of the images."""
-        return {
+    def to_dict(self, per_image: bool = True) -> dict[str, Any]:
+        """Plain data: every figure with its 95 % interval.
+
+        Args:
+            per_image: Whether to give what was found for each image, too.
+        """
+        plain = {
             "schema": SCHEMA,
             "method": self.method,
             "alpha": self.alpha,
             "images": len(self.views),
             "mean_views": float(self.views.mean()),
             "settings": self.settings,
-            "rows": [self._row(each) for each in self.certificates],
+            "rows": [self._row(each, per_image) for each in self.certificates],
             "notes": list(self.notes),
-            "labels": None if self.labels is None else self.labels.tolist(),
-            "views": self.views.tolist(),
         }
+        if per_image:
+            plain["labels"] = None if self.labels is None else self.labels.tolist()
+            plain["views"] = self.views.tolist()
+        return plain
 
     def save(self, path: str | Path) -> None:
         """Writes `to_dict` as JSON."""
@@ -202,7 +208,7 @@ class Certificates:
         low, high = wilson(share, len(self.views))
         return f"{100 * share:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
-    def _row(self, certificate: Certificate) -> dict[str, Any]:
+    def _row(self, certificate: Certificate, per_image: bool) -> dict[str, Any]:
         plain: dict[str, Any] = {
             "threat": certificate.threat,
             "size": certificate.size,
@@ -212,6 +218,7 @@ class Certificates:
             plain[name] = share
             bounds = None if share is None else list(wilson(share, len(self.views)))
             plain[f"{name}_interval_95"] = bounds
-        plain["predicted_classes"] = certificate.predicted.tolist()
-        plain["certified_images"] = certificate.certified.astype(int).tolist()
+        if per_image:
+            plain["predicted_classes"] = certificate.predicted.tolist()
+            plain["certified_images"] = certificate.certified.astype(int).tolist()
         return plain

@@ -114,6 +114,11 @@ def per_set(
     """
     check_families(families, law)
     classes = check_int("classes", classes, 2)
+    if not 0 <= np.min(answers, initial=0) <= np.max(answers, initial=0) < classes:
+        raise ValueError(
+            f"`answers` must be classes, from 0 to {classes - 1}. Received: from "
+            f"{np.min(answers)} to {np.max(answers)}"
+        )
     sets = np.concatenate(families)
     given = _times_hidden(hidden, sets)
     counts = np.stack([given[:, answers == c].sum(axis=1) for c in range(classes)], 1)
