@@ -23,7 +23,10 @@ CELL, BATCH, EPOCHS = 8, 128, 30
 # Shares of cells hidden in training, drawn for each image.
 RATES = (0.0, 0.4)
 # What is certified: double masking, and the vote of all masks that show four cells.
-METHODS = ("double_masking", "exact")
+METHODS = {
+    "double_masking": {"sizes": {"cells": [1], "patch": range(1, 10)}},
+    "exact": {},
+}
 
 
 def batches(data):
@@ -70,7 +73,7 @@ def train(vote, data, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir")
-    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--weights", type=Path, help="instead of training")
     folder = Path(".benchmarks/certified-cifar10")
     parser.add_argument("--folder", type=Path, default=folder)
@@ -89,12 +92,13 @@ def main():
         vote.classifier.save_weights(weights)
     test = kmd.datasets.cifar10(f"test[:{options.images}]", options.data_dir)
     results = {"epochs": EPOCHS, "train_rates": RATES}
-    for method in METHODS:
+    for method, sizes in METHODS.items():
         found = kmd.certify(
             vote,
             test.images,
             test.labels,
             method,
+            **sizes,
             folder=options.folder / method,
             resume=True,
         )

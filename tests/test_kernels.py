@@ -403,3 +403,29 @@ if child == 0:
     os._exit(0 if np.array_equal(kernels.median(x, 3), expected) else 1)
 assert os.waitpid(child, 0)[1] == 0
 """)
+
+
+@given(bits=st.integers(0, 9), whole=st.booleans(), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_superset_sums_equal_the_reference(bits: int, whole: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-9, 9, 2**bits) if whole else rng.normal(size=2**bits)
+    before = values.copy()
+    sums = kernels.superset_sums(values)
+    np.testing.assert_allclose(sums, reference.superset_sums(values), atol=1e-12)
+    np.testing.assert_array_equal(values, before)
+    assert sums.dtype == values.dtype
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        (np.zeros(4, "float32"), TypeError),
+        (np.zeros(6), ValueError),
+        (np.zeros(0), ValueError),
+        (np.zeros((2, 2)), ValueError),
+    ],
+)
+def test_superset_sums_check_their_values(values: np.ndarray, error: type) -> None:
+    with pytest.raises(error, match="`values` must be"):
+        kernels.superset_sums(values)
