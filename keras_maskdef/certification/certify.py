@@ -158,7 +158,7 @@ def certify(
     worker = _method(numbers, parts, seen, law, attacks)
     config = _config(numbers, defence, parts, images, attacks)
     with _kept_in(folder, config, resume) as store:
-        proofs, views = _work(worker, answers, seen, len(attacks), store, start)
+        proofs, views = _work(worker, answers, seen, store, start)
         found = Certificates(
             method,
             numbers.alpha,
@@ -231,7 +231,6 @@ def _work(
     worker: Method,
     answers: Answers,
     images: np.ndarray,
-    attacks: int,
     store: RunFolder,
     start: Start,
 ) -> tuple[Proof, np.ndarray]:
