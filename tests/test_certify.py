@@ -285,6 +285,11 @@ def around():
     return keras.Model(inputs, head(keras.layers.Concatenate()([masked, inputs])))
 
 
+class Blur(keras.layers.Rescaling):
+    def call(self, inputs):
+        return keras.ops.average_pool(inputs, 3, 1, "same")
+
+
 class MeanFill(kmd.RandomGridMask):
     def apply(self, images, keep):
         shown = super().apply(images, keep)
@@ -331,6 +336,14 @@ REFUSED = {
             voting=kmd.RandomGridMask(2, 0.75),
         ),
         "NonLocalMeans",
+    ),
+    "a function of all pixels before the mask": (
+        lambda: fronted(keras.layers.Activation(lambda x: x - keras.ops.mean(x))),
+        "Activation may",
+    ),
+    "a layer that says it is a pointwise one": (
+        lambda: fronted(Blur(1.0)),
+        "Blur may",
     ),
     "a way around the mask": (around, "goes around the mask"),
     "a fill of the image": (

@@ -10,7 +10,8 @@ from keras_maskdef import kernels
 from keras_maskdef.layers import BitDepthReduction, RandomGridMask, VotingEnsemble
 from keras_maskdef.layers._structure import is_random, split_vote
 
-# Layers whose every output pixel depends on that pixel alone.
+# Layers whose every output value depends on the one in its place alone; no subclasses,
+# which may do anything.
 _POINTWISE = (
     keras.layers.InputLayer,
     keras.layers.Identity,
@@ -19,6 +20,10 @@ _POINTWISE = (
     keras.layers.Activation,
     keras.layers.ReLU,
     BitDepthReduction,
+)
+_ACTIVATIONS = tuple(
+    getattr(keras.activations, name)
+    for name in ("linear", "relu", "sigmoid", "hard_sigmoid", "tanh", "softplus")
 )
 _FEW = 8
 
@@ -152,13 +157,19 @@ def _at_the_mask(model: keras.Model) -> tuple:
 
 def _check_front(front: keras.Model | None) -> None:
     for layer in [] if front is None else front.layers:
-        if not isinstance(layer, _POINTWISE):
+        if not _is_pointwise(layer):
             raise ValueError(
                 "`defence` must not carry pixels from one cell to another before the "
                 f"mask, as {type(layer).__name__} may: what is hidden then is still "
                 "seen in the cells beside it. Put it behind the mask, or in the "
                 f"classifier. Received: layer={layer.name!r}"
             )
+
+
+def _is_pointwise(layer: Any) -> bool:
+    if type(layer) is keras.layers.Activation:
+        return layer.activation in _ACTIVATIONS
+    return type(layer) in _POINTWISE
 
 
 def _check_mask(parts: Parts, images: np.ndarray, keep: np.ndarray) -> None:
