@@ -102,6 +102,12 @@ def _check(options: argparse.Namespace) -> None:
                 f"leave nothing to chance. Received: method={options.method!r}, "
                 f"{name}={value}"
             )
+    for name in ("mask_rate", "sampling"):
+        if getattr(options, name) is not None and options.method == "double_masking":
+            raise ValueError(
+                f"`--{name.replace('_', '-')}` plays no part in double masking. "
+                f"Received: method={options.method!r}, {name}={getattr(options, name)}"
+            )
     if options.resume and not options.output:
         raise ValueError(
             "`--resume` needs the `--output` folder of the run. Received: no --output"

@@ -96,7 +96,8 @@ def _train_certified(options: argparse.Namespace, console: Console, load: Load) 
     console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
     model.build((None, *data.images.shape[1:]))
     model.save(options.output)
-    console.print(f"wrote {options.output}; `maskdef certify {options.output}`")
+    command = f"maskdef certify {options.output} --dataset {options.dataset}"
+    console.print(f"wrote {options.output}; `{command}`")
 
 
 def _train_sfm(options: argparse.Namespace, console: Console, load: Load) -> None:

@@ -290,6 +290,28 @@ class Blur(keras.layers.Rescaling):
         return keras.ops.average_pool(inputs, 3, 1, "same")
 
 
+def voted_behind(function):
+    inputs = keras.Input((8, 8, 1))
+    return keras.Model(inputs, vote(small_network((8, 8, 1)))(function(inputs)))
+
+
+class Lie(keras.Model):
+    def call(self, images):
+        return keras.ops.mean(images, axis=(1, 2))
+
+
+def graphed(kind, twice=False):
+    inputs = keras.Input((8, 8, 1))
+    mask = kmd.RandomGridMask(2, 0.75, sampling="fixed_count")
+    output = small_network((8, 8, 1))(mask(inputs))
+    return kind(inputs, [output, output] if twice else output)
+
+
+class Again(kmd.RandomGridMask):
+    def sample(self, images, views=None, seed=None):
+        return super().sample(images, views, seed)
+
+
 class MeanFill(kmd.RandomGridMask):
     def apply(self, images, keep):
         shown = super().apply(images, keep)
@@ -345,6 +367,34 @@ REFUSED = {
         lambda: fronted(Blur(1.0)),
         "Blur may",
     ),
+    "a function of keras.ops before the mask": (
+        lambda: fronted(lambda x: keras.ops.roll(x, 1, axis=1)),
+        "Roll may",
+    ),
+    "one before a vote": (
+        lambda: voted_behind(lambda x: x + keras.ops.mean(x)),
+        "may",
+    ),
+    "a call of its own": (
+        lambda: graphed(Lie),
+        "without a `call` of its own",
+    ),
+    "two outputs": (
+        lambda: graphed(keras.Model, twice=True),
+        "to one output",
+    ),
+    "masks with a law of their own": (
+        with_mask(Again(2, 0.75, sampling="fixed_count")),
+        "`sample` of its own",
+    ),
+    "answers that are no numbers": (
+        lambda: vote(behind(Sees(lambda x: x * float("nan")))),
+        "finite numbers",
+    ),
+    "a model that is not built": (
+        lambda: keras.Sequential([kmd.RandomGridMask(2), keras.layers.Flatten()]),
+        "must be built",
+    ),
     "a way around the mask": (around, "goes around the mask"),
     "a fill of the image": (
         with_mask(MeanFill(2, 0.75, sampling="fixed_count")),
@@ -388,6 +438,60 @@ def test_batch_normalization_in_training_mode_is_refused():
     certify(vote(behind(keras.layers.BatchNormalization())), images)
 
 
+def test_batch_statistics_show_on_black_images_too():
+    images = np.zeros((10, 8, 8, 1), "float32")
+    with pytest.raises(ValueError, match="other images|same way"):
+        certify(vote(behind(AlwaysTraining())), images)
+
+
+class Subclassed(keras.Model):
+    """Nobody can tell its layers, nor write it down."""
+
+    def __init__(self, inner, factor=1.0):
+        super().__init__()
+        self.inner, self.factor = inner, factor
+
+    def call(self, images):
+        return self.factor * self.inner(images)
+
+
+@pytest.mark.parametrize("method", ["exact", "margin", "double_masking"])
+def test_any_kind_of_classifier(method):
+    images, _ = easy(8)
+    plain = reader()
+    flexible = keras.Input((None, None, 1))
+    pooled = keras.layers.Resizing(8, 8, interpolation="nearest")(flexible)
+    options = {"method": method, "samples": 200}
+    expected = certify(vote(plain), images, **options)["cells", 1].certified
+    for model in (Subclassed(plain), keras.Model(flexible, plain(pooled))):
+        defence = kmd.VotingEnsemble(model, vote(plain).mask, from_logits=True)
+        found = certify(defence, images, **options)["cells", 1].certified
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_run_is_not_mixed_with_that_of_another_subclassed_model(tmp_path):
+    images = np.zeros((3, 8, 8, 1), "float32")  # on which both say the same
+    options = {"folder": tmp_path / "run", "resume": True}
+
+    def defence(factor):
+        model = Subclassed(reader(), factor)
+        return kmd.VotingEnsemble(model, vote(reader()).mask, from_logits=True)
+
+    certify(defence(1.0), images, **options)
+    certify(defence(1.0), images, **options)
+    with pytest.raises(ValueError, match="another configuration"):
+        certify(defence(-1.0), images, **options)
+
+
+def test_a_vote_is_the_same_before_and_after_its_first_call(tmp_path):
+    images, _ = easy(3)
+    defence = vote(reader())
+    options = {"folder": tmp_path / "run", "resume": True}
+    before = certify(defence, images, **options)
+    defence.predict(images, verbose=0)
+    assert certify(defence, images, **options).to_dict() == before.to_dict()
+
+
 def test_partitions_need_no_law_for_double_masking():
     images, _ = toy.data(5)
     found = certify(
@@ -405,10 +509,20 @@ def test_partitions_need_no_law_for_double_masking():
         ({"sizes": [0]}, ValueError, "at least 1"),
         ({"sizes": [17]}, ValueError, "at most 16"),
         ({"method": "majority", "samples": 5}, ValueError, "at least 25"),
+        ({"method": "per_set", "samples": 25}, ValueError, "must be more"),
+        ({"sizes": {"cell": [1]}}, ValueError, "`sizes` must be of `threats`"),
+        ({"sizes": []}, ValueError, "one integer or more"),
+        ({"sizes": 3}, ValueError, "one integer or more"),
+        ({"seed": None}, ValueError, "`seed` must be an integer"),
+        ({"labels": np.full(10, -1)}, ValueError, "integers from 0"),
         ({"method": "majority", "alpha": 0.0}, ValueError, "`alpha` must be in"),
         ({"method": "majority", "alpha": 2.0}, ValueError, "`alpha` must be"),
-        ({"labels": np.zeros(3, int)}, ValueError, "`labels` must be 10 integers"),
-        ({"labels": np.zeros(10)}, ValueError, "`labels` must be 10 integers"),
+        (
+            {"labels": np.zeros(3, int)},
+            ValueError,
+            "must be 10 integers from 0",
+        ),
+        ({"labels": np.zeros(10)}, ValueError, "must be 10 integers from 0"),
         ({"memory": 0}, ValueError, "`memory` must be"),
         ({"images": np.zeros((0, 8, 8, 1), "float32")}, ValueError, "at least one"),
         ({"images": np.full((2, 8, 8, 1), np.nan)}, ValueError, "finite"),
@@ -477,10 +591,10 @@ def test_no_more_views_at_once_than_the_memory_holds():
     model.predict_on_batch = lambda x: (sizes.append(len(x)), ask(x))[1]
     # A view and its outputs are 64 + 64 + 8 + 3 floats.
     whole = certify(vote(model), images)
-    assert {*sizes} == {2, 3, 2048}  # the checks, and full batches
+    assert {*sizes} == {7, 2048}  # the checks, and full batches
     sizes.clear()
     small = certify(vote(model), images, memory=100 * 4 * (64 + 64 + 8 + 3))
-    assert {*sizes} == {2, 3, 100}
+    assert {*sizes} == {7, 100}
     assert small.to_dict() == whole.to_dict()
 
 

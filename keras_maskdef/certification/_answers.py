@@ -36,7 +36,9 @@ class Answers:
         self._parts = parts
         mask = parts.mask
         self._grid = grid_shape(image_shape, mask.cell_size, mask.data_format)
-        self._batch = max(1, min(_BATCH, memory // _bytes_of_a_view(parts.classifier)))
+        self._batch = max(
+            1, min(_BATCH, memory // _bytes_of_a_view(parts.classifier, image_shape))
+        )
         self.views: np.ndarray = np.zeros(0, int)
 
     @property
@@ -115,15 +117,15 @@ def distinct(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return hidden[first], place.reshape(-1)
 
 
-def _bytes_of_a_view(model: Any) -> int:
+def _bytes_of_a_view(model: Any, image_shape: tuple[int, ...]) -> int:
     """All that a model holds of one image at most: the outputs of all its layers."""
     nodes = nodes_of(getattr(model, "_functional", model))
-    if not nodes:
-        # Nobody can tell: as much as an image with 64 channels in 16 layers.
-        return 16 * 64 * 4 * prod(model.input_shape[1:-1])
-    total = 0
-    for node in nodes:
-        if isinstance(node.operation, keras.Model):
-            total += _bytes_of_a_view(node.operation)
-        total += sum(4 * prod(tensor.shape[1:]) for tensor in node.outputs)
-    return total
+    shapes = [tensor.shape[1:] for node in nodes for tensor in node.outputs]
+    if not nodes or any(None in shape for shape in shapes):
+        # Nobody can tell: as much as 16 layers of 64 channels.
+        return 16 * 64 * 4 * prod(image_shape)
+    inner = [
+        node.operation for node in nodes if isinstance(node.operation, keras.Model)
+    ]
+    own = sum(4 * prod(shape) for shape in shapes)
+    return own + sum(_bytes_of_a_view(each, image_shape) for each in inner)

@@ -18,8 +18,8 @@ from keras_maskdef.certification.exact import (
 )
 from keras_maskdef.certification.mask_law import MaskLaw
 
-# Their pairs are 4 million; any four of 16 cells are 1,820 sets.
-_MOST_SETS = 2048
+# A quarter of a gigabyte; any four of 16 cells have 53 million.
+_MOST_PAIRS = 1 << 28
 METHODS = ("exact", "per_set", "margin", "majority", "double_masking")
 
 
@@ -60,11 +60,12 @@ class DoubleMasking:
     """One cover for each family; all pairs of its sets."""
 
     def __init__(self, families: Sequence[np.ndarray]) -> None:
-        most = max(len(sets) for sets in families)
-        if most > _MOST_SETS:
+        most = max(len(sets) ** 2 * sets.shape[1] for sets in families)
+        if most > _MOST_PAIRS:
             raise ValueError(
-                f"`sizes` must leave at most {_MOST_SETS} sets of cells for double "
-                f"masking, which hides any two of them. Received: {most} sets"
+                "`sizes` must leave fewer sets of cells for double masking, which "
+                "hides any two of them: at most "
+                f"{_MOST_PAIRS:,} pairs times cells. Received: {most:,}"
             )
         pairs = [(sets[:, None] | sets).reshape(-1, sets.shape[1]) for sets in families]
         self._masks, place = distinct(np.concatenate(pairs))

@@ -25,7 +25,7 @@ _ACTIVATIONS = tuple(
     getattr(keras.activations, name)
     for name in ("linear", "relu", "sigmoid", "hard_sigmoid", "tanh", "softplus")
 )
-_FEW = 8
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def take_apart(defence: Any, mask: RandomGridMask | None = None) -> Parts:
         )
     if not (mask is None or isinstance(mask, RandomGridMask)):
         raise TypeError(f"`mask` must be a RandomGridMask. Received: mask={mask!r}")
+    _check_graph(defence)
     vote = split_vote(defence)
     if vote:
         front, own, classifier = vote[0], vote[1].mask, _model(vote[1].classifier)
@@ -85,6 +86,12 @@ def take_apart(defence: Any, mask: RandomGridMask | None = None) -> Parts:
     else:
         front, own, classifier = _at_the_mask(defence)
     parts = Parts(front, mask or own, classifier)
+    for name in ("sample", "is_active", "call"):
+        if getattr(type(parts.mask), name) is not getattr(RandomGridMask, name):
+            raise ValueError(
+                "`defence` must draw its masks as RandomGridMask does, whose law is "
+                f"known. Received: mask={parts.mask!r}, with a `{name}` of its own"
+            )
     if not parts.mask.is_active(False):
         raise ValueError(
             "`defence` must mask in prediction, or it does not hide what an attack "
@@ -99,21 +106,29 @@ def take_apart(defence: Any, mask: RandomGridMask | None = None) -> Parts:
     return parts
 
 
-def check_soundness(parts: Parts, images: np.ndarray) -> None:
-    """Tries what a proof rests on, on a few images.
+def check_soundness(parts: Parts, images: np.ndarray) -> int:
+    """Tries what a proof rests on, on a few images and on noise; that is no proof.
+
+    Returns:
+        The number of classes.
 
     Raises:
         ValueError: If hidden cells leave a trace, or an answer depends on anything else
             than the masked image.
     """
-    few = images[:_FEW]
-    if len(few) < 2:
-        few = np.concatenate([few, few[:, ::-1]])
+    few = np.concatenate([images[:_FEW], _noise(_FEW, images, seed=0)])
     keep = keras.ops.convert_to_numpy(
         parts.mask.sample(few, seed=keras.random.SeedGenerator(0))
     )
     _check_mask(parts, few, keep)
-    _check_classifier(parts.classifier, parts.hide(few, keep))
+    company = _noise(len(few), images, seed=1)
+    return _check_classifier(parts.classifier, parts.hide(few, keep), company)
+
+
+def _noise(count: int, images: np.ndarray, seed: int) -> np.ndarray:
+    """Images of no kind: those that were given may be black, and tell nothing."""
+    shape = (count, *images.shape[1:])
+    return np.random.default_rng(seed).normal(0.5, 1.0, shape).astype(images.dtype)
 
 
 def nodes_of(graph: Any) -> list[Any]:
@@ -127,6 +142,24 @@ def _model(classifier: Any) -> keras.Model:
     if isinstance(classifier, keras.Model):
         return classifier
     return keras.Sequential([classifier])
+
+
+def _check_graph(model: keras.Model) -> None:
+    """That a functional or sequential model does what its graph says."""
+    graph = getattr(model, "_functional", model)
+    told = type(model).call.__module__.startswith("keras.")
+    if isinstance(model, VotingEnsemble) or not nodes_of(graph):
+        if isinstance(model, keras.Sequential) and not model.built:
+            raise ValueError(
+                "`defence` must be built: give its Sequential model a `keras.Input`. "
+                f"Received: defence={model!r}"
+            )
+        return
+    if not told or len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ValueError(
+            "`defence` must be a functional or sequential model from one image to one "
+            f"output, without a `call` of its own. Received: defence={model!r}"
+        )
 
 
 def _at_the_mask(model: keras.Model) -> tuple:
@@ -143,8 +176,7 @@ def _at_the_mask(model: keras.Model) -> tuple:
             f"defence={model!r}, with {len(nodes)} of them"
         )
     mask, (node,) = nodes[0].operation, nodes
-    inputs = graph.inputs[0] if len(graph.inputs) == 1 else graph.inputs
-    front = keras.Model(inputs, node.input_tensors[0])
+    front = keras.Model(graph.inputs[0], node.input_tensors[0])
     try:
         rest = keras.Model(node.outputs[0], graph.outputs[0])
     except ValueError as error:
@@ -152,11 +184,12 @@ def _at_the_mask(model: keras.Model) -> tuple:
             "`defence` must let its classifier see masked images only; here something "
             f"goes around the mask. Received: defence={model!r}"
         ) from error
-    return (front if len(front.layers) > 1 else None), mask, rest
+    return (front if len(front.operations) > 1 else None), mask, rest
 
 
 def _check_front(front: keras.Model | None) -> None:
-    for layer in [] if front is None else front.layers:
+    # Functions of `keras.ops` are operations of a model, and none of its layers.
+    for layer in [] if front is None else front.operations:
         if not _is_pointwise(layer):
             raise ValueError(
                 "`defence` must not carry pixels from one cell to another before the "
@@ -201,12 +234,20 @@ def _pixels(parts: Parts, images: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     return ~fill
 
 
-def _check_classifier(classifier: keras.Model, masked: np.ndarray) -> None:
+def _check_classifier(
+    classifier: keras.Model, masked: np.ndarray, others: np.ndarray
+) -> int:
+    """Asks twice, and in other company."""
     first, again = (np.asarray(classifier.predict_on_batch(masked)) for _ in range(2))
     if first.ndim != 2 or len(first) != len(masked) or first.shape[1] < 2:
         raise ValueError(
             "`defence` must return logits or probabilities of 2 classes or more, "
             f"(images, classes). Received: an array {first.shape}"
+        )
+    if not np.isfinite(first).all():
+        raise ValueError(
+            "`defence` must return finite numbers. Received: NaN or infinity from "
+            f"classifier={classifier!r}"
         )
     if not np.array_equal(first, again):
         raise ValueError(
@@ -214,14 +255,16 @@ def _check_classifier(classifier: keras.Model, masked: np.ndarray) -> None:
             "way; here two predictions differ (dropout or noise in prediction?). "
             f"Received: classifier={classifier!r}"
         )
-    others = masked.copy()
-    others[1:] = masked[::-1][:-1] * 0.5
-    alone = np.asarray(classifier.predict_on_batch(others))[0]
     scale = max(1e-6, float(np.abs(first).max()))
-    if not np.allclose(first[0], alone, rtol=0, atol=1e-3 * scale):
-        raise ValueError(
-            "`defence` must answer each image on its own: here the answer depends on "
-            "the other images of the batch (batch statistics in prediction?), through "
-            "which hidden cells of one view are seen in another. Received: "
-            f"classifier={classifier!r}"
-        )
+    for place in (0, len(masked) - 1):
+        company = others.copy()
+        company[place] = masked[place]
+        found = np.asarray(classifier.predict_on_batch(company))[place]
+        if not np.allclose(first[place], found, rtol=0, atol=1e-4 * scale):
+            raise ValueError(
+                "`defence` must answer each image on its own: here the answer depends "
+                "on the other images of the batch (batch statistics in prediction?), "
+                "through which hidden cells of one view are seen in another. Received: "
+                f"classifier={classifier!r}"
+            )
+    return int(first.shape[1])

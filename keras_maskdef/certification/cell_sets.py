@@ -69,10 +69,9 @@ def patches(
     cell_size = check_positive_int("cell_size", cell_size)
     size = check_positive_int("size", size)
     down, across = (_spans(side, cell_size, size, aligned) for side in (height, width))
-    sets = (down[:, None, :, None] & across[None, :, None, :]).reshape(
-        len(down) * len(across), -1
-    )
-    return _largest(sets)
+    # Of spans none of which lies within another no product does, either.
+    sets = down[:, None, :, None] & across[None, :, None, :]
+    return sets.reshape(len(down) * len(across), -1)
 
 
 def check_families(families: Sequence[np.ndarray], law: MaskLaw) -> None:

@@ -29,11 +29,12 @@ from keras_maskdef.certification.exact import Proof
 from keras_maskdef.certification.mask_law import MaskLaw
 from keras_maskdef.certification.sampled import masks_needed
 from keras_maskdef.certification.threats import Attack, attacks_of
-from keras_maskdef.layers import RandomGridMask
+from keras_maskdef.layers import RandomGridMask, VotingEnsemble
 from keras_maskdef.layers._arguments import (
     check_choice,
     check_fraction,
     check_images,
+    check_int,
     check_positive_int,
 )
 
@@ -69,8 +70,8 @@ def certify(
       as the layer draws it. It goes through all masks, up to 2**20, and nothing is left
       to chance. With `sampling="fixed_count"` there are fewer: C(16, 4) = 1,820.
     - `"per_set"`, `"margin"`, `"majority"`: the same vote from a sample of masks, by
-      three rules, the tightest first. Each image's certificate is wrong with a
-      probability of `alpha` at most.
+      three rules. With masks enough the first is the tightest. Each image's certificate
+      is wrong with a probability of `alpha` at most.
     - `"double_masking"`: PatchCleanser's rule with sets of cells as masks. No vote, no
       chance, and mostly the highest figures. The mask rate plays no part in it, and
       each attack and size has a prediction of its own.
@@ -94,7 +95,7 @@ def certify(
             corner).
         sizes: Numbers of cells and sides of patches in pixels, for all threats or by
             threat. By default those that the method can certify at all; for double
-            masking, those that take at most 4,096 views.
+            masking, the smallest and those that take at most 4,096 views.
         alpha: Float in (0, 1), see above; the deterministic methods do without.
         samples: Integer, masks that bound the vote of an image.
         selection: Integer, further masks that choose its class.
@@ -142,8 +143,10 @@ def certify(
     parts = take_apart(defence, mask)
     images = _images(images)
     labels = _labels(labels, len(images))
+    if isinstance(defence, VotingEnsemble) and not defence.built:
+        defence.build(images.shape)
     seen = parts.before_the_mask(images).astype("float32", copy=False)
-    check_soundness(parts, seen)
+    classes = check_soundness(parts, seen)
     answers = Answers(parts, seen.shape[1:], check_positive_int("memory", memory))
     chance = method not in ("exact", "double_masking")
     numbers = _Numbers(
@@ -151,11 +154,11 @@ def certify(
         alpha if chance else None,
         check_positive_int("samples", samples),
         check_positive_int("selection", selection),
-        seed,
+        check_int("seed", seed, 0),
     )
     law = None if method == "double_masking" else law_of(parts.mask, answers.cells)
     attacks = attacks_of(threats, sizes, seen.shape[1:], parts.mask, law)
-    worker = _method(numbers, parts, seen, law, attacks)
+    worker = _method(numbers, parts, seen.shape[1:], classes, law, attacks)
     config = _config(numbers, defence, parts, images, attacks)
     with _kept_in(folder, config, resume) as store:
         proofs, views = _work(worker, answers, seen, store, start)
@@ -172,7 +175,7 @@ def certify(
             config,
         )
         if folder is not None:
-            found.save(store.path / RESULTS)
+            store.write_json(RESULTS, found.to_dict())
     return found
 
 
@@ -188,7 +191,8 @@ class _Numbers:
 def _method(
     numbers: _Numbers,
     parts: Parts,
-    images: np.ndarray,
+    image_shape: tuple[int, ...],
+    classes: int,
     law: MaskLaw | None,
     attacks: Sequence[Attack],
 ) -> Method:
@@ -202,21 +206,13 @@ def _method(
             f"mask_rate={parts.mask.mask_rate}, which hides one cell in "
             f"{law.hidden(1):.3g} of the views"
         )
-    outputs = parts.classifier.compute_output_shape((None, *images.shape[1:]))
-    classes = int(outputs[-1])
     if numbers.method == "exact":
         return Exact(law, families, classes)
     assert numbers.alpha is not None
-    needed = masks_needed(law, 1, numbers.alpha)
-    if needed is None or numbers.samples < needed:
-        raise ValueError(
-            f"`samples` must be at least {needed}, or nothing is certified even if all "
-            f"views agree. Received: samples={numbers.samples}, alpha={numbers.alpha}"
-        )
-    return Sampled(
+    worker = Sampled(
         numbers.method,
         parts.mask,
-        images.shape[1:],
+        image_shape,
         law,
         families,
         classes,
@@ -225,6 +221,25 @@ def _method(
         numbers.selection,
         numbers.seed,
     )
+    _check_samples(worker)
+    return worker
+
+
+def _check_samples(worker: Sampled) -> None:
+    """That there are enough if all views agree."""
+    law = worker.law
+    sizes = [int(sets.sum(axis=1).max()) for sets in worker.families]
+    if not any(law.hidden(size) > 0.5 for size in sizes):
+        return
+    hidden = worker.masks(0)
+    if not worker.judge(hidden, np.zeros(len(hidden), int)).certified.any():
+        needed = masks_needed(law, min(sizes), worker.alpha)
+        raise ValueError(
+            "`samples` must be more, or nothing is certified even if all views agree: "
+            f'at least {needed} with method="majority", and more with the others. '
+            f"Received: samples={worker.samples}, alpha={worker.alpha}, "
+            f"method={worker.rule!r}"
+        )
 
 
 def _work(
@@ -288,14 +303,12 @@ def _config(
 ) -> dict[str, Any]:
     """All that the proofs depend on."""
     mask = parts.mask
-    few = np.asarray(parts.classifier.predict_on_batch(images[:2]), "float32")
-    known = fingerprint.of_model(defence) or fingerprint.of_arrays(few)
     config: dict[str, Any] = {
         "schema": 1,
         "version": __version__,
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
-        "defence": known,
+        "defence": _known(defence, parts, images),
         "data": fingerprint.of_arrays(images),
         "images": len(images),
         "method": numbers.method,
@@ -313,6 +326,20 @@ def _config(
             "seed": int(numbers.seed),
         }
     return config
+
+
+def _known(defence: keras.Model, parts: Parts, images: np.ndarray) -> str:
+    """The fingerprint of a model; where it has none, its weights and answers."""
+    found = fingerprint.of_model(defence)
+    if found is not None:
+        return found
+    noise = np.random.default_rng(0).random((64, *images.shape[1:]))
+    seen = parts.before_the_mask(noise.astype("float32"))
+    answers = np.asarray(parts.classifier.predict_on_batch(seen))
+    weights = [w for w in defence.weights if "seed_generator" not in w.path]
+    return fingerprint.of_arrays(
+        answers, *(keras.ops.convert_to_numpy(weight) for weight in weights)
+    )
 
 
 def _notes(numbers: _Numbers, law: MaskLaw | None) -> tuple[str, ...]:
@@ -353,9 +380,10 @@ def _labels(labels: Any, images: int) -> np.ndarray | None:
     if labels is None:
         return None
     found = np.asarray(labels)
-    if found.shape != (images,) or not np.issubdtype(found.dtype, np.integer):
+    fit = found.shape == (images,) and np.issubdtype(found.dtype, np.integer)
+    if not fit or found.min() < 0:
         raise ValueError(
-            f"`labels` must be {images} integers, one for each image. "
+            f"`labels` must be {images} integers from 0, one for each image. "
             f"Received: labels.shape={found.shape}, labels.dtype={found.dtype}"
         )
     return found.astype("int64")

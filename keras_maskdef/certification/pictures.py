@@ -32,11 +32,19 @@ def plot_certificates(
         path: Where to write.
 
     Raises:
+        ValueError: If the certificates are of different numbers of images, or some with
+            labels and some without.
         ImportError: If matplotlib is not installed.
     """
     named = certificates
     if isinstance(named, Certificates):
         named = {named.method.replace("_", " "): named}
+    alike = {(len(each.views), each.labels is None) for each in named.values()}
+    if len(alike) != 1:
+        raise ValueError(
+            "`certificates` must be of as many images, all with labels or all without. "
+            f"Received: {[(name, len(each.views)) for name, each in named.items()]}"
+        )
     threats = list(dict.fromkeys(t for each in named.values() for t in each.threats))
     size = (4.2 * len(threats), 3.6)
     figure, grid = new_figure(1, len(threats), size, "plots", sharey=True)

@@ -13,6 +13,9 @@ from keras_maskdef.certification.cell_sets import check_families
 from keras_maskdef.certification.mask_law import MaskLaw, hidden_probabilities
 from keras_maskdef.layers._arguments import check_int
 
+# Sets times masks that are looked at together: 32 MiB.
+_AT_ONCE = 1 << 22
+
 
 def majority(
     counts: np.ndarray, top: int, law: MaskLaw, sizes: Sequence[int], alpha: float
@@ -87,8 +90,8 @@ def per_set(
 ) -> np.ndarray:
     """Certifies A against each set of cells by the views that hide all of the set.
 
-    The tightest of the sampled rules, and that of `exact` with bounds in place of
-    shares: for every set S and every other class b,
+    With masks enough the tightest of the sampled rules, and that of `exact` with bounds
+    in place of shares: for every set S and every other class b,
 
         h(S) (P(A | S hidden) - P(b | S hidden)) > 1 - h(S).
 
@@ -120,9 +123,8 @@ def per_set(
             f"{np.min(answers)} to {np.max(answers)}"
         )
     sets = np.concatenate(families)
-    given = _times_hidden(hidden, sets)
-    counts = np.stack([given[:, answers == c].sum(axis=1) for c in range(classes)], 1)
-    own, rival = _bounds(counts, top, given.sum(axis=1), alpha / len(sets))
+    counts, trials = _counts_given(hidden, answers, sets, classes)
+    own, rival = _bounds(counts, top, trials, alpha / len(sets))
     h = hidden_probabilities(law, sets)
     stands = h * (own - rival) > 1.0 - h
     ends = np.cumsum([len(each) for each in families])[:-1]
@@ -166,7 +168,16 @@ def _bounds(
     return own, upper_bound(others.max(axis=-1), trials, each)
 
 
-def _times_hidden(hidden: np.ndarray, sets: np.ndarray) -> np.ndarray:
-    """Whether each mask hides all of each set, `(sets, masks)`."""
-    covered = sets.astype("float32") @ hidden.T.astype("float32")
-    return covered >= sets.sum(axis=1, keepdims=True)
+def _counts_given(
+    hidden: np.ndarray, answers: np.ndarray, sets: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Answers under the masks that hide each set, `(sets, classes)`; and how many."""
+    votes = (np.asarray(answers)[:, None] == np.arange(classes)).astype("float32")
+    shown = hidden.T.astype("float32")
+    counts = np.empty((len(sets), classes), int)
+    step = max(1, _AT_ONCE // max(1, len(hidden)))
+    for start in range(0, len(sets), step):
+        some = sets[start : start + step]
+        covered = some.astype("float32") @ shown >= some.sum(axis=1, keepdims=True)
+        counts[start : start + step] = covered.astype("float32") @ votes
+    return counts, counts.sum(axis=1)

@@ -13,8 +13,9 @@ from keras_maskdef.layers._arguments import check_choice, check_positive_int
 from keras_maskdef.layers._grid_mask_ops import grid_shape, spatial
 
 THREATS = ("cells", "patch", "aligned_patch")
-# More sets than that are a mistake: 2**16 of them take a gigabyte.
+# More sets, or cells, than that are a mistake.
 _MOST_SETS = 1 << 16
+_MOST_CELLS = 1 << 13
 _MOST_VIEWS = 1 << 12
 
 
@@ -79,6 +80,12 @@ def attacks_of(
             f"`threats` must be some of {THREATS}, in a sequence. "
             f"Received: threats={threats!r}"
         )
+    if grid.cells > _MOST_CELLS:
+        raise ValueError(
+            f"`cell_size` must leave at most {_MOST_CELLS} cells. Received: "
+            f"cell_size={mask.cell_size}, which leaves {grid.cells}"
+        )
+    _check_sizes(threats, sizes)
     found = []
     for threat in threats:
         check_choice("threats", threat, THREATS)
@@ -89,6 +96,22 @@ def attacks_of(
             else [_asked_for(grid, threat, size) for size in sorted({*wanted})]
         )
     return found
+
+
+def _check_sizes(threats: Sequence[str], sizes: Any) -> None:
+    by_threat = sizes if isinstance(sizes, Mapping) else dict.fromkeys(threats, sizes)
+    for threat, each in by_threat.items():
+        if threat not in threats:
+            raise ValueError(
+                f"`sizes` must be of `threats`, {tuple(threats)}. Received: "
+                f"sizes={sizes!r}"
+            )
+        sequence = isinstance(each, Sequence) and not isinstance(each, str)
+        if each is not None and not (sequence and len(each)):
+            raise ValueError(
+                "`sizes` must be a sequence of one integer or more. Received: "
+                f"sizes={sizes!r}"
+            )
 
 
 def _asked_for(grid: _Grid, threat: str, size: int) -> Attack:

@@ -51,7 +51,7 @@ def split_vote(model: Any) -> tuple[keras.Model | None, VotingEnsemble] | None:
     # What it is called on in this model: it may be in others as well.
     called_on = last._inbound_nodes[node].input_tensors[0]
     front = keras.Model(_single(graph.inputs), called_on)
-    return (front if len(front.layers) > 1 else None), last
+    return (front if len(front.operations) > 1 else None), last
 
 
 def bare_classifier(model: Any) -> Any:

@@ -275,7 +275,7 @@ class RandomGridMask(keras.layers.Layer):
 
 
 def _check_mask_rate(rate: Any, sampling: str) -> float | tuple[float, float]:
-    if not isinstance(rate, Sequence):
+    if not isinstance(rate, Sequence) or isinstance(rate, str):
         return check_fraction("mask_rate", rate)
     if len(rate) != 2 or not 0.0 <= rate[0] <= rate[1] <= 1.0:
         raise ValueError(
