@@ -1,7 +1,6 @@
 """Certificates of models: against brute force, against attacks, and refused."""
 
 import json
-import sys
 from fractions import Fraction
 from itertools import combinations, product
 
@@ -11,7 +10,7 @@ import pytest
 import toy
 
 import keras_maskdef as kmd
-from keras_maskdef.certification import Certificates, certify
+from keras_maskdef.certification import Certificates, _run, certify
 from keras_maskdef.certification._answers import Answers
 from keras_maskdef.certification._parts import take_apart
 from keras_maskdef.certification.pictures import plot_certificates
@@ -557,9 +556,7 @@ def stopping_after(pieces):
 
 @pytest.mark.parametrize("method", ["exact", "margin", "double_masking"])
 def test_a_stopped_run_goes_on_to_the_same_bytes(method, tmp_path, monkeypatch):
-    # The function has taken its module's name.
-    module = sys.modules["keras_maskdef.certification.certify"]
-    monkeypatch.setattr(module, "_PIECE", 1)
+    monkeypatch.setattr(_run, "_PIECE", 1)
     images, labels = toy.data(6)
     defence = vote(toy.classifier())
     options = {"method": method, "samples": 400}

@@ -1,19 +1,13 @@
 """Proofs, image by image."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_maskdef import _fingerprint as fingerprint
 from keras_maskdef._progress import Start, silent
-from keras_maskdef._run_folder import RunFolder
-from keras_maskdef._version import __version__
 from keras_maskdef.certification._answers import Answers
 from keras_maskdef.certification._methods import (
     METHODS,
@@ -24,8 +18,8 @@ from keras_maskdef.certification._methods import (
     law_of,
 )
 from keras_maskdef.certification._parts import Parts, check_soundness, take_apart
+from keras_maskdef.certification._run import Numbers, config_of, kept_in, work
 from keras_maskdef.certification.certificates import Certificate, Certificates
-from keras_maskdef.certification.exact import Proof
 from keras_maskdef.certification.mask_law import MaskLaw
 from keras_maskdef.certification.sampled import masks_needed
 from keras_maskdef.certification.threats import Attack, attacks_of
@@ -39,8 +33,6 @@ from keras_maskdef.layers._arguments import (
 )
 
 RESULTS = "certificates.json"
-# Views of one piece of work, which a killed run loses; a minute of LeNet.
-_PIECE = 1 << 19
 
 
 def certify(
@@ -149,7 +141,7 @@ def certify(
     classes = check_soundness(parts, seen)
     answers = Answers(parts, seen.shape[1:], check_positive_int("memory", memory))
     chance = method not in ("exact", "double_masking")
-    numbers = _Numbers(
+    numbers = Numbers(
         method,
         alpha if chance else None,
         check_positive_int("samples", samples),
@@ -159,9 +151,9 @@ def certify(
     law = None if method == "double_masking" else law_of(parts.mask, answers.cells)
     attacks = attacks_of(threats, sizes, seen.shape[1:], parts.mask, law)
     worker = _method(numbers, parts, seen.shape[1:], classes, law, attacks)
-    config = _config(numbers, defence, parts, images, attacks)
-    with _kept_in(folder, config, resume) as store:
-        proofs, views = _work(worker, answers, seen, store, start)
+    config = config_of(numbers, defence, parts, images, attacks)
+    with kept_in(folder, config, resume) as store:
+        proofs, views = work(worker, answers, seen, store, start)
         found = Certificates(
             method,
             numbers.alpha,
@@ -179,17 +171,8 @@ def certify(
     return found
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    method: str
-    alpha: float | None
-    samples: int
-    selection: int
-    seed: int
-
-
 def _method(
-    numbers: _Numbers,
+    numbers: Numbers,
     parts: Parts,
     image_shape: tuple[int, ...],
     classes: int,
@@ -242,107 +225,7 @@ def _check_samples(worker: Sampled) -> None:
         )
 
 
-def _work(
-    worker: Method,
-    answers: Answers,
-    images: np.ndarray,
-    store: RunFolder,
-    start: Start,
-) -> tuple[Proof, np.ndarray]:
-    """All images, piece by piece; what is done is not done again."""
-    each = max(1, min(250, _PIECE // len(worker.masks(0))))
-    firsts = range(0, len(images), each)
-    advance = start("certify", len(images))
-    for first in firsts:
-        piece = range(first, min(first + each, len(images)))
-        if _key(first) not in store:
-            masks = [worker.masks(image) for image in piece]
-            found = answers(images[first : piece.stop], masks)
-            proofs = [
-                worker.judge(hidden, labels)
-                for hidden, labels in zip(masks, found, strict=True)
-            ]
-            store.save(
-                _key(first),
-                {
-                    "predicted": np.concatenate([p.predicted for p in proofs], axis=1),
-                    "certified": np.concatenate([p.certified for p in proofs], axis=1),
-                    "views": answers.views,
-                },
-            )
-        advance(len(piece))
-    parts = [store.load(_key(first)) for first in firsts]
-    whole = {
-        name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]
-    }
-    return Proof(whole["predicted"], whole["certified"]), whole["views"]
-
-
-def _key(first: int) -> str:
-    return f"images-{first:06d}"
-
-
-@contextmanager
-def _kept_in(
-    folder: str | Path | None, config: Mapping[str, Any], resume: bool
-) -> Iterator[RunFolder]:
-    """The folder of the run, or one that is used once."""
-    if folder is not None:
-        yield RunFolder(folder, config, resume)
-        return
-    with tempfile.TemporaryDirectory(prefix="maskdef-") as once:
-        yield RunFolder(Path(once) / "run", config)
-
-
-def _config(
-    numbers: _Numbers,
-    defence: keras.Model,
-    parts: Parts,
-    images: np.ndarray,
-    attacks: Sequence[Attack],
-) -> dict[str, Any]:
-    """All that the proofs depend on."""
-    mask = parts.mask
-    config: dict[str, Any] = {
-        "schema": 1,
-        "version": __version__,
-        "backend": keras.backend.backend(),
-        "keras": keras.__version__,
-        "defence": _known(defence, parts, images),
-        "data": fingerprint.of_arrays(images),
-        "images": len(images),
-        "method": numbers.method,
-        "cell_size": mask.cell_size,
-        "fill_value": mask.fill_value,
-        "attacks": [[attack.threat, attack.size] for attack in attacks],
-    }
-    if numbers.method != "double_masking":
-        config |= {"mask_rate": mask.mask_rate, "sampling": mask.sampling}
-    if numbers.alpha is not None:
-        config |= {
-            "alpha": numbers.alpha,
-            "samples": numbers.samples,
-            "selection": numbers.selection,
-            "seed": int(numbers.seed),
-        }
-    return config
-
-
-def _known(defence: keras.Model, parts: Parts, images: np.ndarray) -> str:
-    """The fingerprint of a model; where it has none, its weights and answers."""
-    found = fingerprint.of_model(defence)
-    if found is not None:
-        return found
-    noise = np.random.default_rng(0).random((64, *images.shape[1:]))
-    seen = parts.before_the_mask(noise.astype("float32"))
-    answers = np.asarray(parts.classifier.predict_on_batch(seen))
-    weights = [w for w in defence.weights if "seed_generator" not in w.path]
-    return fingerprint.of_arrays(
-        answers, *(keras.ops.convert_to_numpy(weight) for weight in weights)
-    )
-
-
-def _notes(numbers: _Numbers, law: MaskLaw | None) -> tuple[str, ...]:
+def _notes(numbers: Numbers, law: MaskLaw | None) -> tuple[str, ...]:
     if law is None:
         of = "the prediction by double masking; each row has its own"
     elif numbers.alpha is None:

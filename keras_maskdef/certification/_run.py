@@ -1,0 +1,135 @@
+"""The work of `certify`, kept in a folder and gone on with."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef import _fingerprint as fingerprint
+from keras_maskdef._progress import Start
+from keras_maskdef._run_folder import RunFolder
+from keras_maskdef._version import __version__
+from keras_maskdef.certification._answers import Answers
+from keras_maskdef.certification._methods import Method
+from keras_maskdef.certification._parts import Parts
+from keras_maskdef.certification.exact import Proof
+from keras_maskdef.certification.threats import Attack
+
+# Views of one piece of work, which a killed run loses; half a minute of LeNet.
+_PIECE = 1 << 19
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a run was asked for, besides its models and images."""
+
+    method: str
+    alpha: float | None
+    samples: int
+    selection: int
+    seed: int
+
+
+def work(
+    worker: Method,
+    answers: Answers,
+    images: np.ndarray,
+    store: RunFolder,
+    start: Start,
+) -> tuple[Proof, np.ndarray]:
+    """All images, piece by piece; what is done is not done again."""
+    each = max(1, min(250, _PIECE // len(worker.masks(0))))
+    firsts = range(0, len(images), each)
+    advance = start("certify", len(images))
+    for first in firsts:
+        piece = range(first, min(first + each, len(images)))
+        if _key(first) not in store:
+            masks = [worker.masks(image) for image in piece]
+            found = answers(images[first : piece.stop], masks)
+            proofs = [
+                worker.judge(hidden, labels)
+                for hidden, labels in zip(masks, found, strict=True)
+            ]
+            store.save(
+                _key(first),
+                {
+                    "predicted": np.concatenate([p.predicted for p in proofs], axis=1),
+                    "certified": np.concatenate([p.certified for p in proofs], axis=1),
+                    "views": answers.views,
+                },
+            )
+        advance(len(piece))
+    parts = [store.load(_key(first)) for first in firsts]
+    whole = {
+        name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]
+    }
+    return Proof(whole["predicted"], whole["certified"]), whole["views"]
+
+
+def _key(first: int) -> str:
+    return f"images-{first:06d}"
+
+
+@contextmanager
+def kept_in(
+    folder: str | Path | None, config: Mapping[str, Any], resume: bool
+) -> Iterator[RunFolder]:
+    """The folder of the run, or one that is used once."""
+    if folder is not None:
+        yield RunFolder(folder, config, resume)
+        return
+    with tempfile.TemporaryDirectory(prefix="maskdef-") as once:
+        yield RunFolder(Path(once) / "run", config)
+
+
+def config_of(
+    numbers: Numbers,
+    defence: keras.Model,
+    parts: Parts,
+    images: np.ndarray,
+    attacks: Sequence[Attack],
+) -> dict[str, Any]:
+    """All that the proofs depend on."""
+    mask = parts.mask
+    config: dict[str, Any] = {
+        "schema": 1,
+        "version": __version__,
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "defence": _known(defence, parts, images),
+        "data": fingerprint.of_arrays(images),
+        "images": len(images),
+        "method": numbers.method,
+        "cell_size": mask.cell_size,
+        "fill_value": mask.fill_value,
+        "attacks": [[attack.threat, attack.size] for attack in attacks],
+    }
+    if numbers.method != "double_masking":
+        config |= {"mask_rate": mask.mask_rate, "sampling": mask.sampling}
+    if numbers.alpha is not None:
+        config |= {
+            "alpha": numbers.alpha,
+            "samples": numbers.samples,
+            "selection": numbers.selection,
+            "seed": int(numbers.seed),
+        }
+    return config
+
+
+def _known(defence: keras.Model, parts: Parts, images: np.ndarray) -> str:
+    """The fingerprint of a model; where it has none, its weights and answers."""
+    found = fingerprint.of_model(defence)
+    if found is not None:
+        return found
+    noise = np.random.default_rng(0).random((64, *images.shape[1:]))
+    seen = parts.before_the_mask(noise.astype("float32"))
+    answers = np.asarray(parts.classifier.predict_on_batch(seen))
+    weights = [w for w in defence.weights if "seed_generator" not in w.path]
+    return fingerprint.of_arrays(
+        answers, *(keras.ops.convert_to_numpy(weight) for weight in weights)
+    )
