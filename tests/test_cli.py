@@ -126,6 +126,8 @@ def test_train_then_certify(tmp_path, capsys):
     assert settings["mask_rate"] == 0.8 and settings["sampling"] == "fixed_count"
     assert run(*exact) == 2
     assert "resume" in capsys.readouterr().err
+    assert run("merge", folder, "--output", tmp_path / "merged") == 2
+    assert "a run of another kind" in capsys.readouterr().err
     assert run(*exact, "--resume") == 0
     assert (folder / "certificates.json").read_bytes() == results
     other = ("--sampling", "bernoulli", "--mask-rate", 0.9, "--samples", 300)

@@ -51,6 +51,11 @@ def merge(parts: Sequence[str | Path], folder: str | Path) -> Report:
 
 def _check(configs: Sequence[dict], parts: Sequence[str | Path]) -> None:
     for config, part in zip(configs, parts, strict=True):
+        if "shard" not in config:
+            raise ValueError(
+                "`parts` must be folders of `maskdef evaluate`. Received: "
+                f"{str(part)!r}, which holds a run of another kind"
+            )
         different = [
             key
             for key in config
