@@ -206,13 +206,10 @@ def _is_pointwise(layer: Any) -> bool:
 
 
 def _check_mask(parts: Parts, images: np.ndarray, keep: np.ndarray) -> None:
-    hidden = ~keep
-    visible = parts.hide(images, keep) == parts.hide(images, keep | True)
-    changed = np.where(visible, images, images[::-1] * 0.5 + 0.25)
-    changed = np.where(_pixels(parts, images, hidden), changed, images)
+    changed = np.where(_hidden_pixels(parts, images, keep), 1.0 - images, images)
     first, second = (
         keras.ops.convert_to_numpy(parts.mask.apply(each, keep))
-        for each in (images, changed.astype(images.dtype))
+        for each in (images, changed)
     )
     if not np.array_equal(first, second):
         raise ValueError(
@@ -227,11 +224,10 @@ def _check_mask(parts: Parts, images: np.ndarray, keep: np.ndarray) -> None:
         )
 
 
-def _pixels(parts: Parts, images: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Which pixels are hidden."""
-    ones, zeros = np.ones_like(images), np.zeros_like(images)
-    fill = parts.hide(zeros, ~hidden) != parts.hide(ones, ~hidden)
-    return ~fill
+def _hidden_pixels(parts: Parts, images: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """The pixels that look the same whatever they were."""
+    zeros, ones = np.zeros_like(images), np.ones_like(images)
+    return parts.hide(zeros, keep) == parts.hide(ones, keep)
 
 
 def _check_classifier(

@@ -23,9 +23,9 @@ def plot_certificates(
     """Writes curves of certified accuracy against the size of the attack, as PNG.
 
     One panel for each kind of attack. Lines with marks are certified accuracy, with its
-    95 % interval over images; dotted, the accuracy without an attack; dashed, coverage:
-    what is certified, right or wrong; dash-dotted, abstentions, where there are any.
-    Without labels, lines with marks are coverage.
+    95 % interval over images; dotted, the accuracy without an attack; dashed, coverage
+    (what is certified, right or wrong), where it is another; dash-dotted, abstentions,
+    where there are any. Without labels, lines with marks are coverage.
 
     Args:
         certificates: Of one or of several methods or models, by name.
@@ -83,7 +83,9 @@ def _line(
         heights = np.insert(_percent(figures, "certified"), 0, clean[0])
         clean, sizes = np.insert(clean, 0, clean[0]), [0, *sizes]
         _thin(axis, sizes, clean, look, ":", f"{name}, not attacked")
-        _thin(axis, sizes[1:], _percent(figures, "coverage"), look, "--")
+        coverage = _percent(figures, "coverage")
+        if (coverage != heights[1:]).any():
+            _thin(axis, sizes[1:], coverage, look, "--", f"{name}, coverage")
     abstained = _percent(figures, "abstained")
     if abstained.any():
         _thin(axis, sizes[-len(along) :], abstained, look, "-.", f"{name}, abstained")
@@ -99,7 +101,7 @@ def _thin(
     heights: np.ndarray,
     look: dict[str, Any],
     dashes: str,
-    name: str | None = None,
+    name: str,
 ) -> None:
     axis.plot(sizes, heights, color=look["color"], ls=dashes, lw=1.1, label=name)
 
