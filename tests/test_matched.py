@@ -43,10 +43,15 @@ def test_an_accuracy_out_of_reach_gives_the_nearest():
 
 def test_a_table_runs_in_both_strengths():
     rows = (
-        PaperRow("pgd", "linf", 0.01, "foolbox", 0.4, 0.8),
-        PaperRow("fgsm", "linf", 0.02, "foolbox", 0.6, 0.7),
+        PaperRow("pgd", "linf", 0.01, "foolbox", {"attack": 0.4, "defence": 0.8}),
+        PaperRow("fgsm", "linf", 0.02, "foolbox", {"attack": 0.6, "defence": 0.7}),
     )
-    table = PaperTable("made", "Made up", "mnist", "lenet", "classifier", rows, 0.9)
+    names = ("attack", "defence")
+    clean = {"attack": None, "defence": 0.9}
+    model = ("mnist", "lenet")
+    table = PaperTable(
+        "made", "Made up", *model, "classifier", names, rows, clean, *names
+    )
     run = table_run(table, toy.vote(), toy.data(60))
     assert run.attacks[:2] == [
         AttackSetting("pgd", "linf", 0.01, "foolbox"),
@@ -57,7 +62,7 @@ def test_a_table_runs_in_both_strengths():
     assert run.adaptive == [matched[0]]
     key = ("classifier", "pgd", "linf", matched[0].epsilon)
     assert run.paper[key] == {"attack": 0.4, "defence": 0.8, "epsilon": 0.01}
-    alone = table_run(table, toy.vote(), toy.data(4), match=False)
+    alone = table_run(table, toy.vote(), toy.data(4), match_images=0)
     assert alone.attacks == run.attacks[:2]
     assert alone.adaptive == [run.attacks[0]]
 

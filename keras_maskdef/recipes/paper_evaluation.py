@@ -22,7 +22,8 @@ class TableRun:
     Args:
         attacks: Those of the table, in the paper's sizes, then in matched ones.
         adaptive: PGD in each norm, in the largest of these sizes.
-        paper: The paper's figures by row, for `evaluate`.
+        paper: The paper's figures by row, for `evaluate`: `"epsilon"`, and `"attack"`
+            and `"defence"` where the table has them.
     """
 
     attacks: list[AttackSetting]
@@ -34,7 +35,7 @@ def table_run(
     table: PaperTable,
     defences: Any,
     data: tuple[Any, ...],
-    match: bool = True,
+    match_images: int = MATCH_IMAGES,
     cut: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int = 0,
     start: Start = silent,
@@ -45,36 +46,37 @@ def table_run(
         table: The table.
         defences: What `evaluate` takes; sizes are matched on the bare classifier of
             the last of them.
-        data: Images and labels; the first 250 serve to match.
-        match: Whether to add the sizes at which the bare classifier, attacked, has
-            the paper's accuracy. For attacks on a surrogate they are not: how they
-            transfer is no matter of the classifier alone.
+        data: Images and labels.
+        match_images: How many of the first images serve to find the sizes at which the
+            bare classifier, attacked, has the paper's accuracy; 0 for no such sizes.
+            For attacks on a surrogate there are none: how they transfer is no matter of
+            the classifier alone. Nor are there where the paper has no such accuracy.
         cut: By name of an attack, options in place of the table's, such as
             `{"cw": {"steps": 300}}` where the paper's would take days.
         seed: Integer for the attacks.
         start: Starts a progress bar.
     """
     own = [_setting(row, (cut or {}).get(row.attack, {})) for row in table.rows]
-    matched: list[AttackSetting] = []
-    if match and table.threat_model != "surrogate":
-        images, labels = data[0][:MATCH_IMAGES], data[1][:MATCH_IMAGES]
+    matched: list[tuple[PaperRow, AttackSetting]] = []
+    if match_images and table.undefended and table.threat_model != "surrogate":
+        images, labels = data[0][:match_images], data[1][:match_images]
         target = Target(columns_of(defences, images)[-1].defence.classifier)
         advance = start("matching strength", len(table.rows))
         for row, setting in zip(table.rows, own, strict=True):
-            found = match_strength(
-                target, (images, labels), setting, row.attack_accuracy, seed
-            )
-            matched.append(found.setting)
+            accuracy = row.figures[table.undefended]
+            if accuracy is not None:
+                found = match_strength(
+                    target, (images, labels), setting, accuracy, seed
+                )
+                matched.append((row, found.setting))
             advance(1)
     paper = {
-        (table.threat_model, s.name, s.norm, s.epsilon): _figures(row)
-        for row, s in [
-            *zip(table.rows, matched, strict=False),
-            *zip(table.rows, own, strict=True),
-        ]
+        (table.threat_model, s.name, s.norm, s.epsilon): _figures(row, table)
+        for row, s in [*matched, *zip(table.rows, own, strict=True)]
     }
-    attacks = [*own, *(s for s in matched if s not in own)]
-    return TableRun(attacks, _adaptive([*own, *matched]), paper)
+    found_sizes = [setting for _, setting in matched]
+    attacks = [*own, *(s for s in found_sizes if s not in own)]
+    return TableRun(attacks, _adaptive([*own, *found_sizes]), paper)
 
 
 def _setting(row: PaperRow, cut: Mapping[str, Any]) -> AttackSetting:
@@ -82,12 +84,17 @@ def _setting(row: PaperRow, cut: Mapping[str, Any]) -> AttackSetting:
     return AttackSetting(row.attack, row.norm, row.epsilon, row.library, options)
 
 
-def _figures(row: PaperRow) -> dict[str, float]:
-    return {
-        "attack": row.attack_accuracy,
-        "defence": row.defence_accuracy,
+def _figures(row: PaperRow, table: PaperTable) -> dict[str, float]:
+    figures = {
+        "attack": _figure(row, table.undefended),
+        "defence": _figure(row, table.defended),
         "epsilon": row.epsilon,
     }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _figure(row: PaperRow, column: str | None) -> float | None:
+    return None if column is None else row.figures[column]
 
 
 def _adaptive(settings: list[AttackSetting]) -> list[AttackSetting]:

@@ -2,22 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
+
+from keras_maskdef.recipes import _mad_figures as mad
+from keras_maskdef.recipes import _sfm_figures as sfm
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One attack of a table and two of its figures.
+    """One attack of a table and its figures.
 
     Args:
         attack: Name of the attack in `keras_maskdef.attacks`.
         norm: `"l1"`, `"l2"` or `"linf"`.
         epsilon: Size of the perturbation, for images in [0, 1].
         library: Where the attack comes from.
+        figures: The paper's accuracy under it, from 0 to 1, by column of the table;
+            None where it is not known.
         options: Options of the attack; none are the library's defaults.
-        attack_accuracy: The paper's accuracy without a defence, from 0 to 1.
-        defence_accuracy: The paper's accuracy with its defence, from 0 to 1.
 
     Returns:
         A frozen record.
@@ -25,7 +29,7 @@ class PaperRow:
     Example:
 
     >>> row = TABLES["sfm/table2-cifar10"].rows[-1]
-    >>> row.attack, row.options["binary_search_steps"], row.defence_accuracy
+    >>> row.attack, row.options["binary_search_steps"], row.figures["SFM-Defense"]
     ('cw', 5, 0.849)
     """
 
@@ -33,8 +37,7 @@ class PaperRow:
     norm: str
     epsilon: float
     library: str
-    attack_accuracy: float
-    defence_accuracy: float
+    figures: Mapping[str, float | None] = field(hash=False)
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -48,17 +51,27 @@ class PaperTable:
         dataset: A name of `keras_maskdef.datasets`.
         architecture: A name of `keras_maskdef.architectures`.
         threat_model: What the attacker knows: `"classifier"` for the bare classifier,
-            `"gray_box"` for the masker too, `"surrogate"` for another classifier only.
+            `"gray_box"` for the masker too, `"white_box"` for the whole defence,
+            `"surrogate"` for another classifier only.
+        columns: Names of its columns, in the paper's order.
         rows: Its attacks.
-        clean_accuracy: The paper's accuracy of the defence without an attack.
+        clean: The paper's accuracy without an attack, from 0 to 1, by column; None
+            where it is not known.
+        undefended: The column of the attacked model without its defence; None if the
+            table has none.
+        defended: The column of the paper's defence as it recommends it; None if the
+            table has none.
 
     Returns:
         A frozen record.
 
     Example:
 
-    >>> TABLES["mad/table5-lenet-mnist"].architecture
-    'lenet'
+    >>> table = TABLES["mad/table1-mask-rates"]
+    >>> table.architecture, table.columns, table.defended
+    ('vgg16', ('0', '1/3', '1/2', '3/4', '4/5'), '3/4')
+    >>> table.clean["3/4"], table.rows[0].figures["3/4"]
+    (0.8265, 0.8263)
     """
 
     name: str
@@ -66,162 +79,103 @@ class PaperTable:
     dataset: str
     architecture: str
     threat_model: str
+    columns: tuple[str, ...]
     rows: tuple[PaperRow, ...]
-    clean_accuracy: float
+    clean: Mapping[str, float | None] = field(hash=False)
+    undefended: str | None = None
+    defended: str | None = None
 
 
-# Attack, norm, size, accuracy in percent without and with MAD: Table 4.
-_MAD_VGG16 = """
-fgsm     l1   15    35.48 82.63
-fgsm     l1   20    33.02 79.25
-fgsm     l2   0.3   38.29 84.62
-fgsm     l2   0.4   35.27 81.89
-fgsm     linf 0.01  33.02 81.05
-fgsm     linf 0.02  28.27 68.77
-bim      l1   10    10.23 84.71
-bim      l1   15     6.70 80.91
-bim      l2   0.3    9.43 83.21
-bim      l2   0.4    8.06 80.88
-bim      linf 0.01   3.16 81.80
-bim      linf 0.015  1.06 77.06
-pgd      l1   15     8.75 85.44
-pgd      l1   20     6.36 83.48
-pgd      l2   0.3   12.47 86.42
-pgd      l2   0.4    9.01 84.45
-pgd      linf 0.01   6.13 84.78
-pgd      linf 0.015  2.30 81.45
-cw       l2   1     15.89 91.28
-deepfool l2   0.6   34.64 84.20
-deepfool l2   0.8   31.81 81.19
-deepfool linf 0.01  35.72 85.23
-deepfool linf 0.015 32.26 80.44
-"""
-
-# Table 5, on the left.
-_MAD_LENET = """
-fgsm     l1   10    44.12 68.94
-fgsm     l1   20    28.35 49.50
-fgsm     l2   0.8   34.85 58.60
-fgsm     l2   1.0   30.28 52.82
-fgsm     linf 0.03  36.26 61.82
-fgsm     linf 0.04  28.58 50.31
-bim      l1   4      8.98 59.49
-bim      l1   6      2.26 44.17
-bim      l2   0.2   16.55 69.23
-bim      l2   0.3    3.79 49.04
-bim      linf 0.015 11.72 70.94
-bim      linf 0.02   3.62 56.33
-pgd      l1   4     16.04 71.79
-pgd      l1   6      3.37 54.75
-pgd      l2   0.2   22.98 77.87
-pgd      l2   0.4    1.26 48.85
-pgd      linf 0.015 11.64 70.90
-pgd      linf 0.02   3.27 56.38
-cw       l2   1.5    0.20 93.39
-deepfool l2   0.6   32.62 61.05
-deepfool l2   0.8   26.49 51.39
-deepfool linf 0.05  24.77 47.26
-deepfool linf 0.07  22.50 39.76
-"""
-
-# Table 5, on the right.
-_MAD_RESNET18 = """
-fgsm     l1   15    50.47 76.84
-fgsm     l1   20    45.85 70.25
-fgsm     l2   0.4   53.17 80.40
-fgsm     l2   0.6   46.77 71.48
-fgsm     linf 0.01  57.12 85.40
-fgsm     linf 0.02  46.06 68.95
-bim      l1   10    15.46 80.37
-bim      l1   12    11.54 75.85
-bim      l2   0.25  21.75 84.40
-bim      l2   0.3   16.59 81.37
-bim      linf 0.01  16.06 86.31
-bim      linf 0.02   2.58 71.00
-pgd      l1   14    15.09 84.14
-pgd      l1   16    12.11 82.35
-pgd      l2   0.4   16.40 84.22
-pgd      l2   0.5   12.17 81.37
-pgd      linf 0.01  10.10 84.45
-pgd      linf 0.02   4.69 80.51
-cw       l2   1.8   21.70 96.05
-deepfool l2   0.5   59.78 87.09
-deepfool l2   0.7   53.87 82.22
-deepfool linf 0.01  57.10 88.06
-deepfool linf 0.02  46.39 72.98
-"""
-
-# SFM-Defense, section 6.1 (3).
+# SFM-Defense, section 6.1 (3). The paper has no steps for Diverse: those of PGD.
 _STEPS = MappingProxyType({"steps": 30, "step_size": 1 / 255})
 _CW = MappingProxyType({"binary_search_steps": 5, "steps": 20, "initial_const": 0.1})
-_SFM_LIBRARIES = {"mim": "cleverhans", "diverse": "keras_maskdef"}
-# The paper gives CW no size. No two images of 32 x 32 x 3 are as far apart as this.
-UNCUT = 100.0
+_SFM_OPTIONS = {"pgd": _STEPS, "mim": _STEPS, "diverse": _STEPS, "cw": _CW}
+_LIBRARIES = {"mim": "cleverhans", "diverse": "keras_maskdef"}
+# The paper gives CW no size. No two images of 64 x 64 x 3 are as far apart as this.
+UNCUT = 128.0
+
+_BOXES = {"surrogate": "black", "gray_box": "gray", "white_box": "white"}
+_NAMES = {"svhn_cropped": "svhn", "tiny_imagenet": "tiny-imagenet"}
+
+_Figures = Mapping[str, float | None]
 
 
 def _mad(
-    name: str, number: int, dataset: str, architecture: str, rows: str, clean: float
+    name: str,
+    text: str,
+    undefended: str | None,
+    defended: str,
+    dataset: str = "cifar10",
+    architecture: str = "vgg16",
 ) -> PaperTable:
     """Adversarial images of foolbox's defaults, of images first classified right."""
     return PaperTable(
-        name,
-        f"MAD, Table {number}: {architecture} on {dataset}",
+        f"mad/table{name}",
+        f"MAD, Table {name[0]}: {architecture} on {dataset}",
         dataset,
         architecture,
         "classifier",
-        tuple(_mad_row(*line.split()) for line in rows.strip().splitlines()),
-        clean,
+        *_parse(text, {}),
+        undefended,
+        defended,
     )
 
 
-def _mad_row(attack: str, norm: str, size: str, bare: str, defended: str) -> PaperRow:
-    without, with_mad = (round(float(each) / 100, 4) for each in (bare, defended))
-    return PaperRow(attack, norm, float(size), "foolbox", without, with_mad)
-
-
-def _sfm(number: int, threat_model: str, *rows: PaperRow) -> PaperTable:
-    box = {"surrogate": "black", "gray_box": "gray"}[threat_model]
+def _sfm(
+    number: int, threat_model: str, dataset: str, text: str, undefended: str | None
+) -> PaperTable:
     return PaperTable(
-        f"sfm/table{number}-cifar10",
-        f"SFM-Defense, Table {number}: {box} box on cifar10",
-        "cifar10",
-        "resnet18",
+        f"sfm/table{number}-{_NAMES.get(dataset, dataset)}",
+        f"SFM-Defense, Table {number}: {_BOXES[threat_model]} box on {dataset}",
+        dataset,
+        "resnet50" if dataset == "tiny_imagenet" else "resnet18",
         threat_model,
-        rows,
-        0.862,
+        *_parse(text, _SFM_OPTIONS),
+        undefended,
+        "SFM-Defense",
     )
 
 
-def _linf(attack: str, levels: int, bare: float, defended: float) -> PaperRow:
-    library = _SFM_LIBRARIES.get(attack, "foolbox")
-    options = {} if attack == "fgsm" else _STEPS
-    return PaperRow(attack, "linf", levels / 255, library, bare, defended, options)
+def _parse(
+    text: str, options: Mapping[str, Mapping[str, Any]]
+) -> tuple[tuple[str, ...], tuple[PaperRow, ...], _Figures]:
+    """Columns, attacks and the clean line of a block, with options by attack."""
+    header, clean, *lines = [line.split() for line in text.strip().splitlines()]
+    columns = tuple(name.replace("_", " ") for name in header[3:])
+    rows = []
+    for attack, norm, size, *percents in lines:
+        epsilon = UNCUT if size == "-" else float(Fraction(size))
+        library = _LIBRARIES.get(attack, "foolbox")
+        figures, own = _shares(columns, percents), options.get(attack, {})
+        rows.append(PaperRow(attack, norm, epsilon, library, figures, own))
+    return columns, tuple(rows), _shares(columns, clean[3:])
+
+
+def _shares(columns: tuple[str, ...], percents: list[str]) -> _Figures:
+    shares = [None if p == "-" else round(float(p) / 100, 4) for p in percents]
+    return MappingProxyType(dict(zip(columns, shares, strict=True)))
 
 
 _ALL = (
-    _mad("mad/table4-vgg16-cifar10", 4, "cifar10", "vgg16", _MAD_VGG16, 0.8265),
-    _mad("mad/table5-lenet-mnist", 5, "mnist", "lenet", _MAD_LENET, 0.9613),
+    # Column 0 of Table 1 is another network than those that were attacked. These have
+    # no column without their masks there, nor in Tables 3 and 6.
+    _mad("1-mask-rates", mad.MASK_RATES, None, "3/4"),
+    _mad("2-masked-phases", mad.MASKED_PHASES, "training", "both"),
+    _mad("3-grid-sizes", mad.GRID_SIZES, None, "8 and 4"),
+    _mad("4-vgg16-cifar10", mad.VGG16, "attack", "defence"),
+    _mad("5-lenet-mnist", mad.LENET, "attack", "defence", "mnist", "lenet"),
     _mad(
-        "mad/table5-resnet18-svhn", 5, "svhn_cropped", "resnet18", _MAD_RESNET18, 0.9165
+        "5-resnet18-svhn", mad.RESNET18, "attack", "defence", "svhn_cropped", "resnet18"
     ),
-    _sfm(
-        1,
-        "surrogate",
-        _linf("pgd", 8, 0.348, 0.646),
-        _linf("pgd", 16, 0.213, 0.403),
-        _linf("mim", 8, 0.244, 0.597),
-        _linf("mim", 16, 0.122, 0.333),
-        _linf("diverse", 8, 0.208, 0.551),
-        _linf("diverse", 16, 0.104, 0.313),
-    ),
-    _sfm(
-        2,
-        "gray_box",
-        _linf("fgsm", 8, 0.142, 0.568),
-        _linf("fgsm", 16, 0.118, 0.342),
-        _linf("pgd", 8, 0.072, 0.515),
-        _linf("pgd", 16, 0.068, 0.347),
-        PaperRow("cw", "l2", UNCUT, "foolbox", 0.082, 0.849, _CW),
-    ),
+    _mad("6-comparison", mad.COMPARISON, None, "MAD"),
+    _sfm(1, "surrogate", "cifar10", sfm.CIFAR10_BLACK, "Vanilla"),
+    _sfm(2, "gray_box", "cifar10", sfm.CIFAR10_GRAY, "Vanilla"),
+    _sfm(3, "surrogate", "svhn_cropped", sfm.SVHN_BLACK, "Vanilla"),
+    _sfm(4, "gray_box", "svhn_cropped", sfm.SVHN_GRAY, "Vanilla"),
+    _sfm(5, "surrogate", "tiny_imagenet", sfm.TINY_IMAGENET_BLACK, "Vanilla"),
+    _sfm(6, "gray_box", "tiny_imagenet", sfm.TINY_IMAGENET_GRAY, "Vanilla"),
+    _sfm(7, "white_box", "cifar10", sfm.CIFAR10_WHITE, None),
+    _sfm(7, "white_box", "svhn_cropped", sfm.SVHN_WHITE, None),
+    _sfm(7, "white_box", "tiny_imagenet", sfm.TINY_IMAGENET_WHITE, None),
 )
 TABLES: dict[str, PaperTable] = {table.name: table for table in _ALL}
