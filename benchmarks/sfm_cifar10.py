@@ -2,8 +2,8 @@
 
     python benchmarks/sfm_cifar10.py --data-dir DIR --seeds 0 1 2
 
-Every stage is kept in the working folder and not made again, so that a run that was
-stopped goes on where it was. The results are one small JSON.
+What is trained is kept in the working folder and not trained again, so that a run that
+was stopped goes on where it was. The results are one small JSON.
 """
 
 import argparse
@@ -14,97 +14,36 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
-
 from keras_maskdef import datasets
-from keras_maskdef.recipes import sfm, sfm_report
+from keras_maskdef.recipes import sfm_report
+from keras_maskdef.recipes.alternation import Alternation
+from keras_maskdef.recipes.model_cache import ModelCache
+from keras_maskdef.recipes.network import Network
 
 SWEEP = (1.15, 1.03, 1.3)
+CONVNET = Network("cifar10", "convnet", width=16, epochs=4, schedule="cosine")
+ALTERNATION = Alternation(CONVNET, rho=1.07, epochs=8, images=20_000)
 
 
-def kept(path: Path, make):
-    """A model from its file, or made and saved."""
+def run_seed(alternation, seed, models, test, folder):
+    network = replace(alternation.network, seed=seed)
+    alternation = replace(alternation, network=network, seed=seed)
+    made = models(alternation)
+    filtered = models(replace(alternation, masker=False)).classifier
+    print(f"{alternation.title}: {summary(made.history)}", flush=True)
+    columns = sfm_report.columns(
+        models(network), filtered, made.classifier, made.masker, alternation.median
+    )
+    if alternation.train_on == "filtered":  # the other columns are as before
+        columns = {name: columns[name] for name in (sfm_report.SAME, sfm_report.SFM)}
+    path = folder / f"report-{models.folder(alternation).name}-{len(test.images)}.json"
     if not path.exists():
-        made = make()
-        unfinished = path.with_suffix(".new.keras")
-        made.save(unfinished)
-        unfinished.replace(path)
-    return keras.saving.load_model(path)
-
-
-def trained(recipe, seed, pretrained, train, validation, folder, name):
-    """Classifier, masker and history of one alternation."""
-    history = folder / f"{name}.json"
-    pair = folder / f"{name}.keras"
-
-    def make():
-        keras.utils.set_random_seed(seed)
-        classifier = keras.saving.load_model(pretrained)
-        masker, logged = sfm.alternate(recipe, classifier, train, validation, seed)
-        history.write_text(json.dumps(logged))
-        inputs = keras.Input(classifier.input_shape[1:])
-        return keras.Model(inputs, classifier(masker(inputs)))
-
-    model = kept(pair, make)
-    return model.layers[2], model.layers[1], json.loads(history.read_text())
-
-
-def report_of(path, make):
-    if not path.exists():
-        make().save(path)
-    return json.loads(path.read_text())
-
-
-def run_seed(recipe, seed, train, validation, test, folder):
-    pretrained = folder / f"pretrained-{seed}.keras"
-
-    def pretrain():
-        keras.utils.set_random_seed(seed)
-        return sfm.pretrain(recipe, train, seed)
-
-    def filter_alone():
-        keras.utils.set_random_seed(seed)
-        classifier = keras.saving.load_model(pretrained)
-        sfm.filter_alone(recipe, classifier, train, seed)
-        return classifier
-
-    plain = kept(pretrained, pretrain)
-    print(f"seed {seed}: pretrained", flush=True)
-    filtered = kept(folder / f"filter-alone-{seed}.keras", filter_alone)
-    name = f"{recipe.train_on}-{recipe.rho}-{seed}"
-    classifier, masker, history = trained(
-        recipe, seed, pretrained, train, validation, folder, name
-    )
-    print(
-        f"seed {seed}: {recipe.train_on}, rho {recipe.rho}, {summary(history)}",
-        flush=True,
-    )
-    models = sfm_report.columns(plain, filtered, classifier, masker, recipe.median)
-    if recipe.train_on == "filtered":  # the other columns are the same as before
-        models = {name: models[name] for name in (sfm_report.SAME, sfm_report.SFM)}
-    report = report_of(
-        folder / f"report-{name}.json", lambda: sfm_report.measure(models, test, seed)
-    )
+        sfm_report.measure(columns, test, seed).save(path)
+    report = json.loads(path.read_text())
     for row in report["rows"]:
         scores = {n: s["accuracy"] for n, s in row["scores"].items()}
         print(f"  {row['attack']:<28}{scores}", flush=True)
-    return {"history": history, **report}
-
-
-def check_folder(folder, recipe, images):
-    """Refuses stages that another recipe left, whatever is varied here."""
-    fixed = {
-        **asdict(recipe),
-        "rho": None,
-        "train_on": None,
-        "images_to_attack": images,
-    }
-    fixed = json.loads(json.dumps(fixed))
-    path = folder / "recipe.json"
-    if path.exists() and json.loads(path.read_text()) != fixed:
-        raise SystemExit(f"{folder} holds stages of another recipe: {path}")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(fixed))
+    return {"history": made.history, **report}
 
 
 def summary(history):
@@ -124,26 +63,27 @@ def main():
         "--output", type=Path, default=Path("benchmarks/results/sfm-cifar10.json")
     )
     options = parser.parse_args()
-    recipe = sfm.CIFAR10_CONVNET
-    check_folder(options.folder, recipe, options.images)
 
-    def load(split):
-        return datasets.load(recipe.dataset, split, options.data_dir)
+    def load(name, part):
+        split = "train" if part == "train" else "test"
+        return datasets.load(name, split, options.data_dir)
 
-    train, test = load("train"), load(f"test[:{options.images}]")
-    validation = load("test[-1000:]")
-    results = {"recipe": asdict(recipe)}
-    arguments = (train, validation, test, options.folder)
+    models = ModelCache(load, options.folder)
+    test = models.data("cifar10", "held out", options.images)
+    results = {"recipe": asdict(ALTERNATION)}
     for train_on in ("masked", "filtered"):
+        alternation = replace(ALTERNATION, train_on=train_on)
         runs = results[train_on] = {}
         for seed in options.seeds:
-            runs[seed] = run_seed(replace(recipe, train_on=train_on), seed, *arguments)
+            runs[seed] = run_seed(alternation, seed, models, test, options.folder)
             options.output.write_text(json.dumps(results, indent=1) + "\n")
         if train_on == "masked":  # Figure 3 in small
-            results["sweep"] = {recipe.rho: runs[options.seeds[0]]}
+            first = options.seeds[0]
+            results["sweep"] = {alternation.rho: runs[first]}
             for rho in SWEEP:
-                swept = replace(recipe, rho=rho)
-                results["sweep"][rho] = run_seed(swept, options.seeds[0], *arguments)
+                swept = replace(alternation, rho=rho)
+                made = run_seed(swept, first, models, test, options.folder)
+                results["sweep"][rho] = made
                 options.output.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -86,7 +86,7 @@ def said_in_the_report() -> Iterator[None]:
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of `evaluate`, besides those of every command on data."""
-    parser.add_argument("models", type=Path, nargs="+", help=".keras files")
+    parser.add_argument("models", type=Path, nargs="*", help=".keras files")
     parser.add_argument("--images", type=count, default=200, help="to attack")
     what = parser.add_argument_group("which attacks")
     what.add_argument(
@@ -139,7 +139,11 @@ def _plan(
 ) -> dict[str, Any]:
     if options.table is None:
         return {"attacks": _attacks(options), "threat_models": options.threat_models}
-    from keras_maskdef.recipes.paper_evaluation import check_table, table_run
+    from keras_maskdef.recipes.paper_evaluation import (
+        MATCH_IMAGES,
+        check_table,
+        table_run,
+    )
     from keras_maskdef.recipes.paper_tables import TABLES
 
     table = check_table(options.table, TABLES)
@@ -154,7 +158,7 @@ def _plan(
         table,
         defences,
         test,
-        not options.no_match,
+        0 if options.no_match else MATCH_IMAGES,
         _options_by_attack(options.set),
         options.seed,
         start,
@@ -200,6 +204,11 @@ def _check_set(given: Any, attacks: set[str]) -> None:
 
 def _check_options(options: argparse.Namespace) -> None:
     """What would be found out after hours, or be ignored."""
+    if not options.models:
+        raise ValueError(
+            "`models` must be at least one .keras file, unless `--recipe` says what is "
+            "attacked. Received: models=[]"
+        )
     if options.output is None and (options.resume or options.shard != (1, 1)):
         raise ValueError(
             "`--resume` and `--shard` need the folder of `--output`. "

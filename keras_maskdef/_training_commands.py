@@ -14,6 +14,11 @@ Load = Callable[..., Any]
 
 def train(options: argparse.Namespace, console: Console, load: Load) -> None:
     """Trains the defence that was asked for, and saves it."""
+    if options.output is None:
+        raise ValueError(
+            "`--output` must say where to save, unless `--recipe` says what is "
+            "trained. Received: output=None"
+        )
     _settle(options)
     run = {"mad": _train_mad, "sfm": _train_sfm, "certified": _train_certified}
     run[options.defence](options, console, load)
@@ -35,38 +40,25 @@ def _settle(options: argparse.Namespace) -> None:
 
 
 def _train_mad(options: argparse.Namespace, console: Console, load: Load) -> None:
-    import keras
-
     from keras_maskdef._progress import progress_bars
-    from keras_maskdef.recipes.mad import Recipe
-    from keras_maskdef.recipes.training import (
-        paper_vote,
-        partition_mask,
-        partition_vote,
-        train,
-    )
+    from keras_maskdef.recipes.defences import Vote, partition
+    from keras_maskdef.recipes.mask_setting import MaskSetting
+    from keras_maskdef.recipes.training import train
 
-    keras.utils.set_random_seed(options.seed)
-    recipe = Recipe(
-        options.dataset,
-        options.architecture,
-        options.cell_size,
-        options.mask_rate,
-        epochs=options.epochs,
-    )
+    mask = MaskSetting(options.cell_size, options.mask_rate)
+    network = _network(options, None if options.vote == "none" else mask)
+    votes: dict[str, Any] = {"paper": Vote(network, mask)}
     if "partition" in _VOTES[options.vote]:
-        partition_mask(recipe)  # fails now, not after the training
+        # Fails now, not after the training.
+        votes["partition"] = partition(network, options.cell_size, options.mask_rate)
     data = load()
     with progress_bars(console) as start:
-        masked = options.vote != "none"
-        model, history = train(recipe, data, masked=masked, start=start)
-    console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
-    votes = {"paper": paper_vote, "partition": partition_vote}
+        made = train(network, data, start=start)
+    _say_accuracy(made.history, console)
     for name in _VOTES[options.vote]:
-        saved, path = model, options.output
+        saved, path = made.model, options.output
         if name in votes:
-            saved = votes[name](model, recipe)
-            saved.build((None, *data.images.shape[1:]))
+            saved = votes[name].around(made.model)
         if len(_VOTES[options.vote]) > 1:
             path = path.with_stem(f"{path.stem}-{name}")
         saved.save(path)
@@ -74,81 +66,94 @@ def _train_mad(options: argparse.Namespace, console: Console, load: Load) -> Non
 
 
 def _train_certified(options: argparse.Namespace, console: Console, load: Load) -> None:
-    import keras
-
     from keras_maskdef._progress import progress_bars
-    from keras_maskdef.recipes.certified import CertifiedRecipe, train_certified
+    from keras_maskdef.recipes.certified import certified_vote, trained_for
+    from keras_maskdef.recipes.training import train
 
-    keras.utils.set_random_seed(options.seed)
-    recipe = CertifiedRecipe(
-        options.dataset,
-        options.architecture,
-        options.cell_size,
-        options.mask_rate,
-        tuple(options.train_rates),
-        options.fill_value,
-        options.width,
-        options.epochs,
+    rates = tuple(options.train_rates)
+    network = _network(
+        options, trained_for(options.cell_size, rates, options.fill_value), "cosine"
     )
+    vote = certified_vote(network, options.mask_rate)
     data = load()
     with progress_bars(console) as start:
-        model, history = train_certified(recipe, data, start)
-    console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
-    model.build((None, *data.images.shape[1:]))
-    model.save(options.output)
+        made = train(network, data, start=start)
+    _say_accuracy(made.history, console)
+    vote.around(made.model).save(options.output)
     command = f"maskdef certify {options.output} --dataset {options.dataset}"
     console.print(f"wrote {options.output}; `{command}`")
 
 
 def _train_sfm(options: argparse.Namespace, console: Console, load: Load) -> None:
-    import keras
+    from dataclasses import replace
 
     from keras_maskdef._extra import require
     from keras_maskdef._progress import progress_bars
-    from keras_maskdef.recipes import sfm_defence
-    from keras_maskdef.recipes.sfm import SfmRecipe
+    from keras_maskdef.recipes import alternating, sfm_pictures
+    from keras_maskdef.recipes.alternation import Alternation
+    from keras_maskdef.recipes.defences import SparseFeatures
+    from keras_maskdef.recipes.training import train
 
-    keras.utils.set_random_seed(options.seed)
-    recipe = SfmRecipe(
-        options.dataset,
-        options.architecture,
-        options.width,
+    network = _network(options, None, "cosine")
+    alternation = Alternation(
+        replace(network, epochs=options.pretraining_epochs),
         median=options.median,
         rho=options.rho,
         train_on=options.train_on,
-        pretraining_epochs=options.pretraining_epochs,
         epochs=options.epochs,
-        images=None,
+        seed=options.seed,
     )
     if options.pictures:  # fails now, not after the training
         require("matplotlib", "plots")
         options.pictures.mkdir(parents=True, exist_ok=True)
     data, held_out = load(), load(held_out=True)
-    sfm_defence.check_recipe(recipe, data.images.shape[1:])
+    alternating.check(alternation, data.images.shape[1:])
     with progress_bars(console) as start:
-        defence = sfm_defence.train_defence(recipe, data, held_out, options.seed, start)
-    defence.model.save(options.output)
-    last = {name: values[-1] for name, values in defence.history.items()}
+        classifier = train(alternation.network, data, start=start).model
+        made = alternating.alternate(
+            alternation, classifier, data, held_out, start=start
+        )
+    model = SparseFeatures(alternation).build(lambda _: made)
+    model.save(options.output)
+    last = {name: values[-1] for name, values in made.history.items()}
     console.print(
         f"last epoch: density of the mask {last['masker_density']:.4f}, "
         f"agreement {last['masker_agreement']:.4f}"
     )
     for name, seen in (("training", data), ("held-out", held_out)):
-        right = sfm_defence.accuracy(defence.model, seen)
+        right = sfm_pictures.accuracy(model, seen)
         count = len(seen.images)
         console.print(f"accuracy of the defended model: {right:.4f} ({count} {name})")
     console.print(f"wrote {options.output}")
     if options.pictures:
-        paths = sfm_defence.save_pictures(defence, recipe, held_out, options.pictures)
+        paths = sfm_pictures.save(alternation, made, held_out, options.pictures)
         for path in paths:
             console.print(f"wrote {path}")
+
+
+def _network(options: argparse.Namespace, mask: Any, schedule: str = "constant") -> Any:
+    from keras_maskdef.recipes.network import Network
+
+    return Network(
+        options.dataset,
+        options.architecture,
+        getattr(options, "width", None),
+        mask,
+        epochs=options.epochs,
+        schedule=schedule,
+        seed=options.seed,
+    )
+
+
+def _say_accuracy(history: Any, console: Console) -> None:
+    console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
 
 
 def add_train(train: Any) -> None:
     """The options of `train`, besides those of every command on data."""
     train.add_argument("--defence", choices=tuple(_OWN), default="mad")
     train.add_argument("--architecture", choices=_ARCHITECTURES, default="lenet")
-    train.add_argument("--output", type=keras_file, required=True)
+    train.add_argument("--output", type=keras_file, help="a .keras file; required")
     _own(train, "--epochs", "of the classifier under its masks", type=count)
 
     several = train.add_argument_group("with several of them")

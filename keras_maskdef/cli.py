@@ -11,6 +11,7 @@ from rich.console import Console
 from keras_maskdef import (
     _certification_commands,
     _evaluation_commands,
+    _recipe_commands,
     _training_commands,
 )
 from keras_maskdef._argument_types import (
@@ -56,13 +57,22 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
 
 def _train(options: argparse.Namespace, console: Console) -> None:
     def load(held_out: bool = False) -> Any:
-        return _load(options, console, _held_out(options) if held_out else "train")
+        part = _held_out(options.dataset) if held_out else "train"
+        return _load(options, console, part)
 
-    _training_commands.train(options, console, load)
+    _recipe_commands.check(options)
+    if options.recipe:
+        _recipe_commands.train(options, console, _load_any(options))
+    else:
+        _training_commands.train(options, console, load)
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
-    _evaluation_commands.evaluate(options, console, _load_test(options, console))
+    _recipe_commands.check(options)
+    if options.recipe:
+        _recipe_commands.evaluate(options, console, _load_any(options))
+    else:
+        _evaluation_commands.evaluate(options, console, _load_test(options, console))
 
 
 def _certify(options: argparse.Namespace, console: Console) -> None:
@@ -77,12 +87,24 @@ def _load(options: argparse.Namespace, console: Console, split: str = "train") -
 
 
 def _load_test(options: argparse.Namespace, console: Console) -> Any:
-    return _load(options, console, f"{_held_out(options)}[:{options.images}]")
+    part = f"{_held_out(options.dataset)}[:{options.images}]"
+    return _load(options, console, part)
 
 
-def _held_out(options: argparse.Namespace) -> str:
+def _load_any(options: argparse.Namespace) -> Any:
+    """For recipes, which name their data sets themselves."""
+    from keras_maskdef import datasets
+
+    def load(dataset: str, part: str) -> Any:
+        split = "train" if part == "train" else _held_out(dataset)
+        return datasets.load(dataset, split, options.data_dir, options.download)
+
+    return load
+
+
+def _held_out(dataset: str) -> str:
     # Tiny-ImageNet's own test images have no labels.
-    return "validation" if options.dataset.startswith("tiny_imagenet") else "test"
+    return "validation" if dataset.startswith("tiny_imagenet") else "test"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,14 +121,22 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", _train, "train a defended classifier")
     _training_commands.add_train(train)
+    _recipe_commands.add_options(train)
 
     evaluate = _command(commands, "evaluate", _evaluate, "attack saved models")
     _evaluation_commands.add_evaluate(evaluate)
+    _recipe_commands.add_options(evaluate)
     certify = _command(
         commands, "certify", _certify, "prove what no change of a few cells can do"
     )
     _certification_commands.add_certify(certify)
     for name, run, add, summary in (
+        (
+            "recipes",
+            _recipe_commands.recipes,
+            _recipe_commands.add_recipes,
+            "list the papers' experiments",
+        ),
         (
             "merge",
             _evaluation_commands.merge,
@@ -131,7 +161,7 @@ def _bare_command(commands: Any, name: str, run: Any, summary: str) -> Any:
         description=summary,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser, command=name)
     return parser
 
 

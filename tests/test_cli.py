@@ -151,7 +151,6 @@ def test_train_then_certify(tmp_path, capsys):
         (["demo", "--epsilon", "nan"], "--epsilon: must be in (0, 1], received nan"),
         (["train", "--mask-rate", "1"], "--mask-rate: must be in [0, 1), received 1"),
         (["train", "--rho", "0"], "--rho: must be above 0, received 0"),
-        (["train"], "the following arguments are required: --output"),
         (["train", "--output", "x.h5"], "must end in .keras, received x.h5"),
         (["evaluate", "m.keras", "--shard", "3/2"], "--shard: must be I/N"),
         (["evaluate", "m.keras", "--epsilon", "0"], "--epsilon: must be above 0"),
@@ -173,6 +172,23 @@ def test_arguments_are_checked(arguments, message, capsys):
         (["demo", "--images", "1001"], "1000 images that there are"),
         (["demo", "--dataset", "mnist", "--data-dir", "/nowhere"], "/nowhere"),
         (["evaluate", "nowhere.keras"], "nowhere.keras"),
+        (["evaluate"], "`models` must be at least one .keras file"),
+        (["train"], "`--output` must say where to save"),
+        (["train", "--recipe", "mad/none"], "`recipe` must be one of mad/mnist-lenet"),
+        (["train", "--scale", "cpu"], "`--scale` must come with `--recipe`"),
+        (["recipes", "none"], "`recipe` must be one of"),
+        (
+            "train --recipe mad/mnist-lenet --epochs 3".split(),
+            "`--epochs` must be left out with `--recipe`",
+        ),
+        (
+            "evaluate x.keras --recipe mad/mnist-lenet".split(),
+            "`models` must be left out with `--recipe`",
+        ),
+        (
+            "evaluate --recipe mad/mnist-lenet --images 3".split(),
+            "`--images` must be left out with `--recipe`",
+        ),
         (["certify", "nowhere.keras"], "nowhere.keras"),
         (["certify", "nowhere.keras", "--resume"], "`--output` folder"),
         (

@@ -1,91 +1,50 @@
-"""A classifier that is trained to be certified."""
+"""A classifier that is trained to be certified, as data."""
 
-from dataclasses import dataclass
-from typing import Any
-
-import keras
-
-from keras_maskdef._image_data import ImageData
-from keras_maskdef._progress import Start, silent
-from keras_maskdef.layers import RandomGridMask, VotingEnsemble
-from keras_maskdef.recipes.training import Bar, build
+from keras_maskdef.recipes.defences import Vote
+from keras_maskdef.recipes.mask_setting import MaskSetting
+from keras_maskdef.recipes.network import Network
 
 
-@dataclass(frozen=True)
-class CertifiedRecipe:
-    """What is trained, and the vote that is certified.
+def trained_for(
+    cell_size: int, rates: tuple[float, float], fill_value: float = 0.5
+) -> MaskSetting:
+    """The masks of a training for certificates.
 
     Args:
-        dataset: A name of `keras_maskdef.datasets`.
-        architecture: A name of `keras_maskdef.architectures`.
         cell_size: Pixels, the side of a cell.
-        mask_rate: Fraction of cells hidden in the vote, always as many of them.
-        train_rates: The fractions of cells hidden in training: each image has one
-            between the two. Few hidden cells are what double masking looks at, many
-            what the vote does.
+        rates: The fractions of cells hidden: each image has one between the two. Few
+            hidden cells are what double masking looks at, many what the vote does.
         fill_value: Number that hidden pixels get. One that images seldom have lets the
             classifier tell a hidden cell from an empty one.
-        width: Of architectures that come in several; `None` for their default.
-        epochs: Passes over the training images.
-        batch_size: Images in a training step.
-        learning_rate: Adam's at the beginning; it falls to zero along a cosine.
     """
-
-    dataset: str
-    architecture: str
-    cell_size: int
-    mask_rate: float = 0.75
-    train_rates: tuple[float, float] = (0.1, 0.85)
-    fill_value: float = 0.5
-    width: float | None = None
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 1e-3
+    return MaskSetting(cell_size, rates, "fixed_count", fill_value)
 
 
-MNIST_CERTIFIED = CertifiedRecipe("mnist", "lenet", cell_size=7)
-
-
-def certified_vote(classifier: keras.Model, recipe: CertifiedRecipe) -> VotingEnsemble:
-    """The vote of a recipe: masks of a fixed count, of which there are few enough."""
-    look: dict[str, Any] = {"fill_value": recipe.fill_value, "sampling": "fixed_count"}
-    return VotingEnsemble(
-        classifier,
-        RandomGridMask(recipe.cell_size, recipe.mask_rate, **look),
-        train_mask=RandomGridMask(recipe.cell_size, recipe.train_rates, **look),
-    )
-
-
-def train_certified(
-    recipe: CertifiedRecipe, data: ImageData, start: Start = silent
-) -> tuple[VotingEnsemble, dict[str, list[float]]]:
-    """Trains the recipe's architecture from scratch, under masks of many rates.
+def certified_vote(network: Network, mask_rate: float) -> Vote:
+    """The vote that is certified: masks of a fixed count, of which there are few.
 
     Args:
-        recipe: What to train, and how long.
-        data: Training images and labels.
-        start: Starts a progress bar, see `keras_maskdef._progress`.
+        network: Trained under masks of `trained_for`.
+        mask_rate: Fraction of cells hidden in the vote.
 
-    Returns:
-        The vote around the classifier, and the loss and accuracy of each epoch.
+    Raises:
+        ValueError: For a network without masks.
     """
-    shape, classes = data.images.shape[1:], len(data.class_names)
-    classifier = build(recipe.architecture, shape, classes, recipe.width)
-    vote = certified_vote(classifier, recipe)
-    steps = recipe.epochs * -(-len(data.images) // recipe.batch_size)
-    vote.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
-        ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+    if network.mask is None:
+        raise ValueError(
+            "`network` must be trained under masks. Received: network.mask=None"
+        )
+    seen = network.mask
+    return Vote(
+        network,
+        MaskSetting(seen.cell_size, mask_rate, "fixed_count", seen.fill_value),
     )
-    history = vote.fit(
-        data.images,
-        data.labels,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        verbose=0,
-        callbacks=[Bar(start(f"train {recipe.architecture} to be certified", steps))],
-    )
-    return vote, history.history
+
+
+MNIST_CERTIFIED = Network(
+    "mnist",
+    "lenet",
+    mask=trained_for(7, (0.1, 0.85)),
+    epochs=30,
+    schedule="cosine",
+)

@@ -14,8 +14,10 @@ from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.report import Report
 from keras_maskdef.evaluation.scenario import AttackSetting
 from keras_maskdef.layers import VotingEnsemble
-from keras_maskdef.recipes.mad import MNIST_LENET, Recipe
-from keras_maskdef.recipes.training import paper_vote, partition_vote, train
+from keras_maskdef.recipes.defences import Vote, partition
+from keras_maskdef.recipes.mad import LENET
+from keras_maskdef.recipes.network import Network
+from keras_maskdef.recipes.training import train
 
 PLAIN, UNMASKED = "plain", "masked, no vote"
 PAPER, PARTITION = "paper's vote", "partition vote"
@@ -38,7 +40,7 @@ def run_demo(
     epochs: int = 40,
     plain_epochs: int | None = None,
     seed: int = 0,
-    recipe: Recipe = MNIST_LENET,
+    network: Network = LENET,
     start: Start = silent,
 ) -> Demo:
     """Trains a plain and a masked classifier and attacks both, and two votes.
@@ -51,23 +53,24 @@ def run_demo(
         plain_epochs: Passes of the plain model, which learns faster; a quarter
             of `epochs` by default.
         seed: Integer for weights, masks, order and attacks.
-        recipe: Architecture, cells and rate.
+        network: Architecture and masks.
         start: Starts a progress bar, see `keras_maskdef._progress`.
 
     Returns:
         The report, the four models, and what they were tested on.
     """
-    keras.utils.set_random_seed(seed)
-    quick = replace(recipe, epochs=plain_epochs or max(1, epochs // 4))
-    plain, _ = train(quick, train_data, masked=False, start=start)
-    classifier, _ = train(
-        replace(recipe, epochs=epochs), train_data, masked=True, start=start
-    )
+    assert network.mask is not None
+    masked = replace(network, epochs=epochs, seed=seed)
+    quick = replace(masked, mask=None, epochs=plain_epochs or max(1, epochs // 4))
+    plain = train(quick, train_data, start=start).model
+    classifier = train(masked, train_data, start=start).model
+    paper = Vote(masked, network.mask)
+    ours = partition(masked, network.mask.cell_size)
     defences = {
         PLAIN: plain,
         UNMASKED: classifier,
-        PAPER: paper_vote(classifier, recipe),
-        PARTITION: partition_vote(classifier, recipe),
+        PAPER: paper.around(classifier),
+        PARTITION: ours.around(classifier),
     }
     settings = [
         AttackSetting(name, "linf", epsilon)

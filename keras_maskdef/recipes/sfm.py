@@ -1,147 +1,244 @@
-"""Experiments of the SFM-Defense paper: the recipe, its training, its measurement."""
+"""Experiments of the SFM-Defense paper, as data.
 
-from dataclasses import dataclass
+The paper pretrains the classifier "several epochs" before the alternation. Here the
+alternation begins from the undefended model of the same table.
+"""
 
-import keras
+from dataclasses import replace
 
-from keras_maskdef import architectures, defend
-from keras_maskdef._batches import ShuffledBatches
-from keras_maskdef._image_data import ImageData
-from keras_maskdef._progress import Start, silent
-from keras_maskdef.callbacks import AlternatingTraining
-from keras_maskdef.layers import MedianFilter, SparseFeatureMasker
-from keras_maskdef.recipes.training import Bar, build
+from keras_maskdef.recipes.alternation import Alternation
+from keras_maskdef.recipes.attack_table import AttackTable
+from keras_maskdef.recipes.defences import Bare, Compared, SparseFeatures
+from keras_maskdef.recipes.mask_pictures import MaskPictures
+from keras_maskdef.recipes.network import Network
+from keras_maskdef.recipes.recipe import Cuts, Recipe
+from keras_maskdef.recipes.time_cost import TimeCost
 
-LOGITS_LOSS = keras.losses.SparseCategoricalCrossentropy
+VANILLA, FILTER, SFM = "no defence", "filter alone", "SFM-Defense"
+SQUEEZED = "feature squeezing"
+_NOT_BUILT = ("Quilt", "PixelDefend", "Sensitivity")
+_NO_SVHN = "SVHN is not among the data that the figures were made with"
 
-
-@dataclass(frozen=True)
-class SfmRecipe:
-    """One masker and classifier trained in turn.
-
-    Args:
-        dataset: A name of `keras_maskdef.datasets`.
-        architecture: A name of `keras_maskdef.architectures`.
-        width: What that function takes as `width`, if it does.
-        masker_widths: Widths of the Attention U-Net.
-        median: Side of the median filter's window.
-        rho: Of `AlternatingTraining`.
-        train_on: Of `AlternatingTraining`.
-        pretraining_epochs: Passes of the classifier over all images before; the
-            paper's section 5.1 says several.
-        epochs: Alternations.
-        images: Images in one phase of an alternation; all by default.
-        batch_size: Images in a step; the paper does not give it.
-        learning_rate: Adam's, of the classifier in pretraining; half of it after.
-        masker_learning_rate: Adam's, of the masker.
-    """
-
-    dataset: str = "cifar10"
-    architecture: str = "convnet"
-    width: int | None = 16
-    masker_widths: tuple[int, ...] = (8, 16, 32)
-    median: int = 2
-    rho: float = 1.07
-    train_on: str = "masked"
-    pretraining_epochs: int = 4
-    epochs: int = 8
-    images: int | None = 20_000
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    masker_learning_rate: float = 3e-3
-
-    def filters(self) -> list[keras.layers.Layer]:
-        return [MedianFilter(self.median)]
+# Table 8: 50 epochs. Section 6.2: the weights; over the batch's tensor, since per image
+# they make the mask of ones optimal.
+_CIFAR10 = Network(
+    "cifar10",
+    "resnet18",
+    width=64,
+    epochs=50,
+    batch_size=128,
+    schedule="cosine",
+)
+_SVHN = replace(_CIFAR10, dataset="svhn_cropped")
+_TINY_IMAGENET = Network(
+    "tiny_imagenet",
+    "resnet50",
+    width=64,
+    epochs=50,
+    batch_size=128,
+    schedule="cosine",
+)
+_PRINTED, _PRINTED_TINY = (2.5e-3, 1.0, 1.0), (0.1, 0.01, 100.0)
 
 
-CIFAR10_CONVNET = SfmRecipe()
-
-
-def pretrain(
-    recipe: SfmRecipe, data: ImageData, seed: int, start: Start = silent
-) -> keras.Model:
-    """Trains the recipe's classifier on all images, as they are (section 5.1)."""
-    shape, classes = data.images.shape[1:], len(data.class_names)
-    classifier = build(recipe.architecture, shape, classes, recipe.width)
-    batches = ShuffledBatches((data.images, data.labels), recipe.batch_size, seed)
-    steps = recipe.pretraining_epochs * len(batches)
-    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
-    classifier.compile(keras.optimizers.Adam(schedule), LOGITS_LOSS(True))
-    title = f"pretrain {recipe.architecture}"
-    classifier.fit(
-        batches,
-        epochs=recipe.pretraining_epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[Bar(start(title, steps))],
+def _alternation(network: Network) -> Alternation:
+    tiny = network.dataset.startswith("tiny")
+    return Alternation(
+        network,
+        masker_widths=(64, 128, 256, 512, 1024),
+        weights=_PRINTED_TINY if tiny else _PRINTED,
+        norms="batch",
+        train_on="filtered",
+        epochs=50,
+        learning_rate=1e-3,
+        masker_learning_rate=1e-3,
     )
-    return classifier
 
 
-def filter_alone(
-    recipe: SfmRecipe,
-    classifier: keras.Model,
-    data: ImageData,
-    seed: int,
-    start: Start = silent,
-) -> keras.Model:
-    """Goes on with a classifier on filtered images, as `alternate` without a masker."""
-    model = defend(classifier, filters=recipe.filters())
-    _fit(recipe, model, data, seed, start, "classifier on filtered images", [])
-    return model
+def _alone(network: Network) -> Alternation:
+    return replace(_alternation(network), masker=False)
 
 
-def alternate(
-    recipe: SfmRecipe,
-    classifier: keras.Model,
-    data: ImageData,
-    validation: ImageData | None,
-    seed: int,
-    start: Start = silent,
-) -> tuple[SparseFeatureMasker, dict[str, list[float]]]:
-    """Trains a new masker in turn with the classifier.
+def _other(network: Network) -> Network:
+    """What an attacker trains who does not know the defended model."""
+    return replace(network, seed=network.seed + 1)
 
-    Returns:
-        The masker, and the history of the alternation.
-    """
-    network = architectures.attention_unet(data.images.shape[1:], recipe.masker_widths)
-    masker = SparseFeatureMasker(network)
-    callback = AlternatingTraining(
-        masker,
-        _batches(recipe, (data.images,), seed),
-        preprocessing=recipe.filters(),
-        rho=recipe.rho,
-        train_on=recipe.train_on,
-        optimizer=keras.optimizers.Adam(recipe.masker_learning_rate),
-        batch_size=recipe.batch_size,
-        validation_data=None if validation is None else validation[:2],
+
+# The masker's losses are weighted by rho, per image, and the classifier learns from
+# masked images: what works in so few passes.
+_ALTERNATIONS = {
+    "masker_widths": (8, 16, 32),
+    "weights": None,
+    "norms": "image",
+    "train_on": "masked",
+    "epochs": 8,
+    "learning_rate": 5e-4,
+    "masker_learning_rate": 3e-3,
+}
+_CIFAR10_CUTS = Cuts(
+    networks={"width": 16, "epochs": 8},
+    alternations={**_ALTERNATIONS, "images": 20_000},
+    recipe={"images": 500},
+)
+_SVHN_CUTS = _CIFAR10_CUTS
+# 20 of the 200 classes.
+_SUBSET = "tiny_imagenet_subset"
+_TINY_CUTS = Cuts(
+    networks={"dataset": _SUBSET, "width": 4, "epochs": 15, "batch_size": 64},
+    alternations={**_ALTERNATIONS, "epochs": 6},
+    recipe={"dataset": _SUBSET, "images": 500},
+)
+
+
+def _table(
+    name: str, number: int, table: str, network: Network, cuts: Cuts, minutes: int
+) -> AttackTable:
+    """The defences of Tables 1 to 6, black box or gray box."""
+    black = name.endswith("black-box")
+    data = {"cifar10": "CIFAR-10", "svhn_cropped": "SVHN"}
+    where = data.get(network.dataset, "Tiny-ImageNet")
+    return AttackTable(
+        name=name,
+        title=f"SFM-Defense, Table {number}: {'black' if black else 'gray'} box, "
+        f"{where}",
+        dataset=network.dataset,
+        table_name=table,
+        surrogate=_other(network) if black else None,
+        defences={
+            VANILLA: Bare(network),
+            SQUEEZED: Compared(network, "feature_squeezing"),
+            "feature squeezing (ART)": Compared(network, "art_feature_squeezing"),
+            "TVM": Compared(network, "total_variation"),
+            "JPEG": Compared(network, "jpeg"),
+            FILTER: SparseFeatures(_alone(network)),
+            SFM: SparseFeatures(_alternation(network)),
+        },
+        beside={
+            VANILLA: "Vanilla",
+            SQUEEZED: "FS",
+            "TVM": "TVM",
+            SFM: "SFM-Defense",
+        },
+        not_built=_NOT_BUILT
+        if "cifar10" in table or "svhn" in table
+        else ("Quilt", "Sensitivity"),
+        match_images=0,
+        minutes=minutes,
+        cpu=cuts,
+        not_run=_NO_SVHN if network.dataset == "svhn_cropped" else None,
     )
-    title = "masker and classifier in turn"
-    return masker, _fit(recipe, classifier, data, seed, start, title, [callback])
 
 
-def _fit(
-    recipe: SfmRecipe,
-    model: keras.Model,
-    data: ImageData,
-    seed: int,
-    start: Start,
-    title: str,
-    callbacks: list[keras.callbacks.Callback],
-) -> dict[str, list[float]]:
-    batches = _batches(recipe, (data.images, data.labels), seed)
-    optimizer = keras.optimizers.Adam(recipe.learning_rate / 2)
-    model.compile(optimizer, LOGITS_LOSS(True), metrics=["accuracy"])
-    bar = Bar(start(title, recipe.epochs * len(batches)))
-    return model.fit(
-        batches,
-        epochs=recipe.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[*callbacks, bar],
-    ).history
+def _adaptive(
+    name: str, table: str, network: Network, cuts: Cuts, minutes: int
+) -> AttackTable:
+    return AttackTable(
+        name=name,
+        title=f"SFM-Defense, Table 7: white box, {network.dataset}",
+        dataset=network.dataset,
+        table_name=table,
+        defences={
+            VANILLA: Bare(network),
+            FILTER: SparseFeatures(_alone(network)),
+            SFM: SparseFeatures(_alternation(network)),
+        },
+        beside={SFM: "SFM-Defense"},
+        match_images=0,
+        minutes=minutes,
+        cpu=cuts,
+        not_run=_NO_SVHN if network.dataset == "svhn_cropped" else None,
+    )
 
 
-def _batches(recipe: SfmRecipe, arrays: tuple, seed: int) -> ShuffledBatches:
-    steps = None if recipe.images is None else -(-recipe.images // recipe.batch_size)
-    return ShuffledBatches(arrays, recipe.batch_size, seed, steps)
+_SWEPT = _alternation(_CIFAR10)
+SPARSITY_WEIGHT = AttackTable(
+    name="sfm/sparsity-weight",
+    title="SFM-Defense, Figure 3: the weight of sparsity, ResNet18 on CIFAR-10",
+    dataset="cifar10",
+    table_name="sfm/table2-cifar10",
+    threat_models=("surrogate", "gray_box"),
+    only=("pgd",),
+    first_size=True,
+    surrogate=_other(_CIFAR10),
+    # rho is w1 * sqrt(H * W * C) / w3: where the weights are cut to it, it is swept.
+    defences={
+        f"w1 {weight:g}, rho {rho:g}": SparseFeatures(
+            replace(_SWEPT, weights=(weight, 1.0, 1.0), rho=rho)
+        )
+        for weight, rho in ((1e-3, 1.03), (2.5e-3, 1.07), (5e-3, 1.15))
+    },
+    match_images=0,
+    minutes=120,
+    cpu=_CIFAR10_CUTS,
+)
+
+TIME = TimeCost(
+    name="sfm/time-cost",
+    title="SFM-Defense, Table 8: time to train and to defend, ResNet18 on CIFAR-10",
+    dataset="cifar10",
+    defences={
+        VANILLA: Bare(_CIFAR10),
+        SQUEEZED: Compared(_CIFAR10, "feature_squeezing"),
+        SFM: SparseFeatures(_alternation(_CIFAR10)),
+    },
+    beside={VANILLA: "Vanilla", SQUEEZED: "FS", SFM: "SFM-Defense"},
+    minutes=90,
+    cpu=replace(_CIFAR10_CUTS, recipe={}),
+)
+
+PICTURES = MaskPictures(
+    name="sfm/pictures",
+    title="SFM-Defense, Figures 4 and 5: masks, and masks without a part of the loss",
+    dataset="cifar10",
+    images=8,
+    alternations={
+        "complete": _alternation(_CIFAR10),
+        "no semantic loss": replace(_alternation(_CIFAR10), without=("semantic",)),
+        "no reconstruction loss": replace(
+            _alternation(_CIFAR10), without=("reconstruction",)
+        ),
+    },
+    minutes=150,
+    cpu=replace(_CIFAR10_CUTS, recipe={}),
+)
+
+RECIPES: tuple[Recipe, ...] = (
+    _table(
+        "sfm/cifar10-black-box", 1, "sfm/table1-cifar10", _CIFAR10, _CIFAR10_CUTS, 120
+    ),
+    _table(
+        "sfm/cifar10-gray-box", 2, "sfm/table2-cifar10", _CIFAR10, _CIFAR10_CUTS, 120
+    ),
+    _adaptive(
+        "sfm/cifar10-white-box", "sfm/table7-cifar10", _CIFAR10, _CIFAR10_CUTS, 90
+    ),
+    _table("sfm/svhn-black-box", 3, "sfm/table3-svhn", _SVHN, _SVHN_CUTS, 150),
+    _table("sfm/svhn-gray-box", 4, "sfm/table4-svhn", _SVHN, _SVHN_CUTS, 150),
+    _adaptive("sfm/svhn-white-box", "sfm/table7-svhn", _SVHN, _SVHN_CUTS, 120),
+    _table(
+        "sfm/tiny-imagenet-black-box",
+        5,
+        "sfm/table5-tiny-imagenet",
+        _TINY_IMAGENET,
+        _TINY_CUTS,
+        240,
+    ),
+    _table(
+        "sfm/tiny-imagenet-gray-box",
+        6,
+        "sfm/table6-tiny-imagenet",
+        _TINY_IMAGENET,
+        _TINY_CUTS,
+        240,
+    ),
+    _adaptive(
+        "sfm/tiny-imagenet-white-box",
+        "sfm/table7-tiny-imagenet",
+        _TINY_IMAGENET,
+        _TINY_CUTS,
+        240,
+    ),
+    TIME,
+    SPARSITY_WEIGHT,
+    PICTURES,
+)

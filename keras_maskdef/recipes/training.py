@@ -1,106 +1,215 @@
-"""Training a classifier, plain or under masks."""
+"""Training that lasts: what is killed at any moment goes on where it was."""
 
-import inspect
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import keras
 
-from keras_maskdef import architectures
+from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
-from keras_maskdef.layers import RandomGridMask, VotingEnsemble
-from keras_maskdef.recipes.mad import Recipe
+from keras_maskdef.layers import VotingEnsemble
+from keras_maskdef.recipes.network import Network
+
+BACKUP, LOG, CHECKPOINT = "backup", "log.csv", "checkpoint.weights.h5"
 
 
-def build(
-    architecture: str,
-    image_shape: tuple[int, ...],
-    classes: int,
-    width: float | None = None,
-) -> keras.Model:
-    """Builds a network of `keras_maskdef.architectures`.
+@dataclass(frozen=True)
+class Trained:
+    """What a training made.
 
     Args:
-        architecture: Its name.
-        image_shape: `(height, width, channels)`.
-        classes: Number of classes.
-        width: Of those that come in several; `None` for their default.
-
-    Raises:
-        ValueError: For a width of one that has none, or images that it is not for.
+        model: The bare classifier, to logits.
+        history: By name, the figures of each epoch.
     """
-    function = getattr(architectures, architecture)
-    if width is None:
-        return function(image_shape, classes)
-    if "width" not in inspect.signature(function).parameters:
-        raise ValueError(
-            f"`width` must be left out: {architecture!r} comes in one width. "
-            f"Received: width={width}"
-        )
-    return function(image_shape, classes, width=width)
+
+    model: keras.Model
+    history: dict[str, list[float]]
 
 
 def train(
-    recipe: Recipe,
+    network: Network,
     data: ImageData,
-    masked: bool,
+    folder: Path | None = None,
     start: Start = silent,
-) -> tuple[keras.Model, dict[str, list[float]]]:
-    """Trains the recipe's architecture from scratch.
+    precision: str = "float32",
+) -> Trained:
+    """Trains a network from scratch, or goes on with a training that was stopped.
+
+    The order of the images follows from the seed and the epoch alone, so that a resumed
+    training sees what it would have seen. Sets Keras' random seed.
 
     Args:
-        recipe: What to train, and how long.
+        network: What to train, and how long.
         data: Training images and labels.
-        masked: Whether each image is seen through a fresh random mask.
+        folder: Where to keep a backup of each epoch, the weights of the last one and
+            `log.csv`; nowhere by default.
         start: Starts a progress bar, see `keras_maskdef._progress`.
+        precision: Keras' dtype policy in training, such as `"mixed_float16"` on a GPU.
+            The model that is returned is one of float32.
 
     Returns:
-        The bare classifier (logits) and the loss and accuracy of each epoch.
+        The bare classifier and the figures of each epoch.
+
+    Raises:
+        ValueError: For a network that the images are not for.
     """
-    classes = len(data.class_names)
-    classifier = build(recipe.architecture, data.images.shape[1:], classes)
-    model = paper_vote(classifier, recipe) if masked else classifier
+    keras.utils.set_random_seed(network.seed)
+    shape, classes = data.images.shape[1:], len(data.class_names)
+    with _policy(precision):
+        classifier = network.build(shape, classes)
+        model = _in_training(network, classifier)
+    batches = ShuffledBatches(data[:2], network.batch_size, network.seed)
+    compile_model(model, network, network.epochs * len(batches))
+    history = fit(model, batches, network.epochs, folder, start, network.title)
+    return Trained(_in_float32(network, classifier, shape, classes), history)
+
+
+def compile_model(model: keras.Model, network: Network, steps: int) -> None:
+    """With the optimizer of a network, for so many steps."""
+    rate: Any = network.learning_rate
+    if network.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(
-        keras.optimizers.Adam(recipe.learning_rate),
+        keras.optimizers.Adam(rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    title = f"train {recipe.architecture}{' under masks' if masked else ''}"
-    steps = -(-len(data.images) // recipe.batch_size)
+
+
+def fit(
+    model: keras.Model,
+    batches: ShuffledBatches,
+    epochs: int,
+    folder: Path | None,
+    start: Start,
+    title: str,
+    callbacks: list[keras.callbacks.Callback] | None = None,
+) -> dict[str, list[float]]:
+    """`model.fit` with a backup, a log and a progress bar; returns the figures.
+
+    Args:
+        model: Compiled model.
+        batches: Of the training.
+        epochs: In all, those before a stop included.
+        folder: Of backup and log, if any.
+        start: Starts the progress bar.
+        title: Of the progress bar.
+        callbacks: Further ones, which come before the backup.
+    """
+    kept: list[keras.callbacks.Callback] = [Seconds()]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        kept += [
+            # The log first: a row that is written twice does no harm, a lost one does.
+            keras.callbacks.CSVLogger(str(folder / LOG), append=True),
+            keras.callbacks.ModelCheckpoint(
+                str(folder / CHECKPOINT), save_weights_only=True
+            ),
+            keras.callbacks.BackupAndRestore(str(folder / BACKUP)),
+        ]
+    bar = Bar(start(title, epochs * len(batches)), len(batches))
     history = model.fit(
-        data.images,
-        data.labels,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
+        batches,
+        epochs=epochs,
+        shuffle=False,
         verbose=0,
-        callbacks=[Bar(start(title, recipe.epochs * steps))],
-    )
-    return classifier, history.history
+        callbacks=[InOrder(batches), *(callbacks or []), *kept, bar],
+    ).history
+    return history if folder is None else read_log(folder / LOG)
 
 
-def paper_vote(classifier: keras.Model, recipe: Recipe) -> VotingEnsemble:
-    """The MAD paper's vote: Bernoulli views, majority."""
-    mask = RandomGridMask(recipe.cell_size, recipe.mask_rate)
-    return VotingEnsemble(classifier, mask, votes=recipe.votes)
+def read_log(path: Path) -> dict[str, list[float]]:
+    """The figures of each epoch, as `CSVLogger` wrote them.
+
+    An epoch that was trained again after a kill counts by its last row.
+    """
+    with open(path, newline="") as file:
+        rows = {int(row.pop("epoch")): row for row in csv.DictReader(file)}
+    names = rows[min(rows)]
+    return {
+        name: [_number(rows[epoch][name]) for epoch in sorted(rows)] for name in names
+    }
 
 
-def partition_vote(classifier: keras.Model, recipe: Recipe) -> VotingEnsemble:
-    """The library's recommendation: every cell seen once, geometric pooling."""
-    mask = partition_mask(recipe)
-    votes = round(1 / (1 - recipe.mask_rate))
-    return VotingEnsemble(classifier, mask, votes=votes, pooling="geometric")
+def _number(text: str) -> float:
+    return float("nan") if text in ("", "NA") else float(text)
 
 
-def partition_mask(recipe: Recipe) -> RandomGridMask:
-    """A mask whose consecutive views show each cell once."""
-    return RandomGridMask(recipe.cell_size, recipe.mask_rate, sampling="partition")
+def _in_training(network: Network, classifier: keras.Model) -> keras.Model:
+    """What the classifier is trained in."""
+    if network.noise:
+        inputs = keras.Input(classifier.input_shape[1:])
+        noisy = keras.layers.GaussianNoise(network.noise, seed=network.seed)(inputs)
+        return keras.Model(inputs, classifier(noisy))
+    if network.mask is None:
+        return classifier
+    vote = VotingEnsemble(classifier, network.mask.layer())
+    vote.build((None, *classifier.input_shape[1:]))
+    return vote
+
+
+def _in_float32(
+    network: Network, model: keras.Model, shape: tuple[int, ...], classes: int
+) -> keras.Model:
+    """The model of the same weights that computes in float32, and is not compiled."""
+    with _policy("float32"):
+        built = network.build(shape, classes)
+    built.set_weights(model.get_weights())
+    return built
+
+
+class _policy:
+    """A dtype policy for the layers that are made meanwhile."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self._name)
+
+    def __exit__(self, *error: object) -> None:
+        keras.config.set_dtype_policy(self._before)
+
+
+class InOrder(keras.callbacks.Callback):
+    """Gives each epoch its own order of batches, also in a training that resumes."""
+
+    def __init__(self, batches: ShuffledBatches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._batches.start_epoch(epoch)
+
+
+class Seconds(keras.callbacks.Callback):
+    """Logs how long each epoch took, with what callbacks before this one did."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if logs is not None:
+            logs["seconds"] = time.perf_counter() - self._began
 
 
 class Bar(keras.callbacks.Callback):
     """Advances a progress bar by one for each training step."""
 
-    def __init__(self, advance) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, advance: Any, steps: int) -> None:
         super().__init__()
-        self._advance = advance
+        self._advance, self._steps = advance, steps
+        self._begun = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        if not self._begun:  # what was trained before a stop
+            self._advance(epoch * self._steps)
+        self._begun = True
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._advance(1)

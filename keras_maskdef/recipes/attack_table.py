@@ -1,0 +1,203 @@
+"""A table of attacks, as data."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from keras_maskdef._run_folder import read_json
+from keras_maskdef.evaluation.evaluate import evaluate
+from keras_maskdef.evaluation.gallery import SPEED
+from keras_maskdef.evaluation.scenario import AttackSetting
+from keras_maskdef.evaluation.threat_models import SAMPLES
+from keras_maskdef.recipes.attack_plot import plot_beside
+from keras_maskdef.recipes.network import Network
+from keras_maskdef.recipes.paper_evaluation import TableRun, table_run
+from keras_maskdef.recipes.paper_tables import TABLES, PaperRow, PaperTable
+from keras_maskdef.recipes.recipe import Cuts, Recipe
+from keras_maskdef.recipes.report_rows import NOTES, counted, ordered, title
+from keras_maskdef.recipes.result_table import ResultTable
+
+RUN, MATCHED = "run", "matched.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackTable(Recipe):
+    """Defences under the attacks of a table, and under an adaptive one.
+
+    Args:
+        table_name: A key of `TABLES`: attacks, threat model and the paper's figures.
+        defences: By the heading of its column, what is attacked.
+        beside: By heading, the paper's column that it stands beside, where it has one.
+        not_built: The paper's columns of methods that are not in this library.
+        surrogate: The independently trained network of a black box.
+        threat_models: What the attackers know; that of the table by default.
+        only: Names of the attacks that are run; all of the table by default.
+        first_size: Whether each attack of each norm is run in its first size only.
+        match_images: Images of the search for matched sizes; 0 for none.
+        options: By name of an attack, options in place of the table's.
+        adaptive_norms: Norms of the adaptive attack; all of the table by default.
+        adaptive_options: Of the adaptive attack.
+        samples: Masks in each step of the adaptive attack.
+        judgements: Of each image, where a defence is random.
+        batch_size: Images attacked at once.
+    """
+
+    table_name: str
+    defences: Mapping[str, Any] = field(hash=False)
+    beside: Mapping[str, str] = field(default_factory=dict, hash=False)
+    not_built: tuple[str, ...] = ()
+    surrogate: Network | None = None
+    threat_models: tuple[str, ...] | None = None
+    only: tuple[str, ...] | None = None
+    first_size: bool = False
+    match_images: int = 250
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    adaptive_norms: tuple[str, ...] | None = None
+    adaptive_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    samples: tuple[int, ...] = SAMPLES
+    judgements: int = 10
+    batch_size: int = 250
+
+    @property
+    def paper(self) -> PaperTable:
+        """The paper's table, with the rows that are run."""
+        table = TABLES[self.table_name]
+        rows = [row for row in table.rows if row.attack in (self.only or row.attack)]
+        if self.first_size:
+            rows = first_sizes(rows)
+        return replace(table, rows=tuple(rows))
+
+    def cut(self, cuts: Cuts) -> "AttackTable":
+        """As every recipe, and without the columns that are left out."""
+        small = super().cut(cuts)
+        assert isinstance(small, AttackTable)
+        if cuts.columns is None:
+            return small
+        kept = {name: small.defences[name] for name in cuts.columns}
+        return replace(small, defences=kept)
+
+    def cuts(self) -> list[str]:
+        """As of every recipe, and the columns that are left out."""
+        small = self.at("cpu")
+        assert isinstance(small, AttackTable)
+        left_out = [name for name in self.defences if name not in small.defences]
+        said = super().cuts()
+        return [*said, f"left out: {', '.join(left_out)}"] if left_out else said
+
+    def run(self, models: Any, folder: Path, start: Any) -> dict[str, Any]:
+        """The report of the evaluation, as `Report.to_dict` has it."""
+        defences = {name: each.build(models) for name, each in self.defences.items()}
+        test = models.data(self.dataset, "held out", self.images)
+        plan = self._plan(defences, test, folder / MATCHED, start)
+        surrogate = self.surrogate
+        report = evaluate(
+            defences,
+            test,
+            plan.attacks,
+            self.threat_models or (self.paper.threat_model,),
+            adaptive=plan.adaptive,
+            surrogate=None if surrogate is None else models(surrogate),
+            samples=self.samples,
+            judgements=self.judgements,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            folder=folder / RUN,
+            resume=True,
+            paper=plan.paper,
+            start=start,
+        )
+        found = report.to_dict()
+        if any(column["votes"] for column in found["defences"].values()):
+            found["speed"] = read_json(folder / RUN / SPEED)
+        return found
+
+    def table(self, result: Mapping[str, Any]) -> ResultTable:
+        """Paper and here in one cell, where the column stands beside one of it."""
+        rows = ordered(result["rows"])
+        names = list(result["defences"])
+        headings = [
+            f"{name} (paper / here)" if name in self.beside else name for name in names
+        ]
+        cells = [
+            (title(row), *(self._cell(row, name) for name in names)) for row in rows
+        ]
+        not_built = [f"Not built: {', '.join(self.not_built)}."] * bool(self.not_built)
+        notes = [*NOTES[self.counts], *not_built]
+        notes += [f"{each['name']}: {each['message']}." for each in result["warnings"]]
+        return ResultTable(("attack", *headings), cells, notes)
+
+    @property
+    def counts(self) -> str:
+        """Which images the paper counts, a key of `NOTES`."""
+        return "right before" if self.table_name.startswith("mad/") else "all"
+
+    def _cell(self, row: Mapping[str, Any], name: str) -> str:
+        score = row["scores"][name]
+        if score is None:
+            return "-"
+        figure, (low, high) = counted(score, row, self.counts)
+        here = f"{100 * figure:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+        if name not in self.beside:
+            return here
+        paper = self.paper_figure(row, self.beside[name])
+        return here if paper is None else f"{100 * paper:.1f} / {here}"
+
+    def paper_figure(self, row: Mapping[str, Any], column: str) -> float | None:
+        """The paper's accuracy beside a row of the report, if it has one."""
+        if row["threat_model"] == "none":
+            return self.paper.clean.get(column)
+        if row["paper"] is None:
+            return None
+        key = (row["attack"], row["norm"], row["paper"]["epsilon"])
+        for each in self.paper.rows:
+            if (each.attack, each.norm, each.epsilon) == key:
+                return each.figures[column]
+        return None
+
+    def plot(self, result: Mapping[str, Any], path: Path) -> bool:
+        """One dot for each row and column, hollow ones for the paper's."""
+        plot_beside(self, result, path)
+        return True
+
+    def _plan(self, defences: Any, test: Any, path: Path, start: Any) -> TableRun:
+        """The attacks; matched sizes take minutes and are not searched for again."""
+        if path.exists():
+            known = json.loads(path.read_text())
+            return TableRun(
+                [AttackSetting(**each) for each in known["attacks"]],
+                [AttackSetting(**each) for each in known["adaptive"]],
+                {tuple(key): figures for key, figures in known["paper"]},
+            )
+        plan = table_run(
+            self.paper,
+            defences,
+            test,
+            self.match_images,
+            self.options,
+            self.seed,
+            start,
+        )
+        norms = self.adaptive_norms
+        adaptive = [
+            replace(each, options={**dict(each.options), **self.adaptive_options})
+            for each in plan.adaptive
+            if norms is None or each.norm in norms
+        ]
+        plan = replace(plan, adaptive=adaptive)
+        kept = {
+            "attacks": [asdict(each) for each in plan.attacks],
+            "adaptive": [asdict(each) for each in plan.adaptive],
+            "paper": [[list(key), figures] for key, figures in plan.paper.items()],
+        }
+        path.write_text(json.dumps(kept, indent=1) + "\n")
+        return plan
+
+
+def first_sizes(rows: Iterable[PaperRow]) -> list[PaperRow]:
+    """Of each attack and norm the first row."""
+    first: dict[tuple[str, str], PaperRow] = {}
+    for row in rows:
+        first.setdefault((row.attack, row.norm), row)
+    return [*first.values()]

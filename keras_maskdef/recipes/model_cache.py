@@ -1,0 +1,163 @@
+"""Trained models on disk, each trained once."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import singledispatchmethod
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_maskdef._image_data import ImageData
+from keras_maskdef._progress import Start, silent
+from keras_maskdef.evaluation.report import versions
+from keras_maskdef.recipes.alternating import Alternated, alternate
+from keras_maskdef.recipes.alternation import Alternation
+from keras_maskdef.recipes.autoencoder import Autoencoder
+from keras_maskdef.recipes.curves import plot_curves
+from keras_maskdef.recipes.network import Network
+from keras_maskdef.recipes.reforming import train_autoencoder
+from keras_maskdef.recipes.training import train
+
+MODEL, RECORD, CURVES = "model.keras", "training.json", "curves.png"
+Load = Callable[[str, str], ImageData]
+
+
+class ModelCache:
+    """Trains what a recipe needs, and never again what is trained already.
+
+    A model is known by all that its training depends on: two tables that need the same
+    network share it, and a cut training is another one.
+
+    Args:
+        path: Folder, one below it for each model; by default below Keras' own, which
+            `KERAS_HOME` says.
+        load: From the name of a data set and `"train"` or `"held out"` to its images.
+        start: Starts a progress bar, see `keras_maskdef._progress`.
+        precision: Of classifiers in training, see `training.train`.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        path: Path | None = None,
+        start: Start = silent,
+        precision: str = "float32",
+    ) -> None:
+        self.path = default_path() if path is None else path
+        self._load, self._start, self._precision = load, start, precision
+        self._made: dict[Any, Any] = {}
+        self._data: dict[tuple[str, str], ImageData] = {}
+
+    def __call__(self, setting: Any) -> Any:
+        """What the training of a setting makes.
+
+        Args:
+            setting: `Network`, `Alternation` or `Autoencoder`.
+
+        Returns:
+            A model, or of an `Alternation` its `Alternated`.
+        """
+        if setting not in self._made:
+            folder = self.folder(setting)
+            if not (folder / MODEL).exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                self._train(setting, folder)
+            self._made[setting] = self._read(setting, folder)
+        return self._made[setting]
+
+    def folder(self, setting: Any) -> Path:
+        """Where a training is kept, whether it has been or not."""
+        text = json.dumps(asdict(setting), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        network = setting.network if isinstance(setting, Alternation) else setting
+        words = re.findall(r"[\w.]+", f"{network.dataset} {setting.title}")
+        return self.path / f"{'-'.join(words)}-{digest}"
+
+    def record(self, setting: Any) -> dict[str, Any]:
+        """What is known of a finished training: history and seconds of each epoch."""
+        return json.loads((self.folder(setting) / RECORD).read_text())
+
+    def data(self, dataset: str, part: str, images: int | None = None) -> ImageData:
+        """Images of a data set, read once; the first of them if not all."""
+        if (dataset, part) not in self._data:
+            self._data[dataset, part] = self._load(dataset, part)
+        data = self._data[dataset, part]
+        return ImageData(data.images[:images], data.labels[:images], data.class_names)
+
+    @singledispatchmethod
+    def _train(self, setting: Any, folder: Path) -> None:
+        raise TypeError(
+            "`setting` must be a Network, an Alternation or an Autoencoder. "
+            f"Received: setting={setting!r}"
+        )
+
+    @_train.register
+    def _(self, setting: Network, folder: Path) -> None:
+        data = self.data(setting.dataset, "train", setting.images)
+        made = train(setting, data, folder, self._start, self._precision)
+        self._keep(setting, folder, made.model, made.history)
+
+    @_train.register
+    def _(self, setting: Alternation, folder: Path) -> None:
+        network = setting.network
+        classifier = keras.models.clone_model(self(network))
+        classifier.set_weights(self(network).get_weights())
+        data = self.data(network.dataset, "train", network.images)
+        held_out = self.data(network.dataset, "held out", VALIDATION)
+        made = alternate(setting, classifier, data, held_out, folder, self._start)
+        model = made.classifier
+        if made.masker is not None:
+            inputs = keras.Input(classifier.input_shape[1:])
+            model = keras.Model(inputs, made.classifier(made.masker(inputs)))
+        self._keep(setting, folder, model, made.history)
+
+    @_train.register
+    def _(self, setting: Autoencoder, folder: Path) -> None:
+        data = self.data(setting.dataset, "train", setting.images)
+        model, history = train_autoencoder(setting, data, folder, self._start)
+        self._keep(setting, folder, model, history)
+
+    def _keep(
+        self,
+        setting: Any,
+        folder: Path,
+        model: keras.Model,
+        history: dict[str, list[float]],
+    ) -> None:
+        """The model last: it says that all else is there."""
+        record = {
+            "setting": asdict(setting),
+            "precision": self._precision,
+            "versions": versions(),
+            "seconds": sum(history["seconds"]),
+            "history": history,
+        }
+        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        plot_curves(history, setting.title, folder / CURVES)
+        unfinished = folder / f".new-{MODEL}"
+        model.save(unfinished)
+        unfinished.replace(folder / MODEL)
+
+    def _read(self, setting: Any, folder: Path) -> Any:
+        model = keras.saving.load_model(folder / MODEL)
+        if not isinstance(setting, Alternation):
+            return model
+        history = self.record(setting)["history"]
+        if not setting.masker:
+            return Alternated(model, None, history)
+        return Alternated(model.layers[2], model.layers[1], history)
+
+
+# Held-out images on which each alternation is evaluated.
+VALIDATION = 1000
+
+
+def default_path() -> Path:
+    """Below the folder where Keras keeps what it downloads."""
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(home) / "keras_maskdef"

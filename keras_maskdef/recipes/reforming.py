@@ -1,0 +1,46 @@
+"""Training of MagNet's reformer."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_maskdef._batches import ShuffledBatches
+from keras_maskdef._image_data import ImageData
+from keras_maskdef._progress import Start, silent
+from keras_maskdef.recipes.autoencoder import Autoencoder
+from keras_maskdef.recipes.training import fit
+
+
+def train_autoencoder(
+    setting: Autoencoder,
+    data: ImageData,
+    folder: Path | None = None,
+    start: Start = silent,
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """Trains an autoencoder to take Gaussian noise off images.
+
+    Sets Keras' random seed.
+
+    Args:
+        setting: What to train, and how long.
+        data: Training images.
+        folder: Of backup and log, see `training.fit`.
+        start: Starts a progress bar, see `keras_maskdef._progress`.
+
+    Returns:
+        The autoencoder, from images to images, and the figures of each epoch.
+    """
+    from keras_maskdef import comparisons
+
+    keras.utils.set_random_seed(setting.seed)
+    model = comparisons.autoencoder(data.images.shape[1:], setting.width)
+    inputs = keras.Input(data.images.shape[1:])
+    noisy = keras.layers.GaussianNoise(setting.noise, seed=setting.seed)(inputs)
+    seen = keras.ops.clip(noisy, 0.0, 1.0)
+    trained = keras.Model(inputs, model(seen))
+    trained.compile(keras.optimizers.Adam(setting.learning_rate), "mse")
+    images = np.asarray(data.images)
+    batches = ShuffledBatches((images, images), setting.batch_size, setting.seed)
+    history = fit(trained, batches, setting.epochs, folder, start, setting.title)
+    return model, history
