@@ -86,7 +86,7 @@ def said_in_the_report() -> Iterator[None]:
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of `evaluate`, besides those of every command on data."""
-    parser.add_argument("models", type=Path, nargs="*", help=".keras files")
+    parser.add_argument("models", type=Path, nargs="*", default=[], help=".keras files")
     parser.add_argument("--images", type=count, default=200, help="to attack")
     what = parser.add_argument_group("which attacks")
     what.add_argument(

@@ -213,7 +213,9 @@ COMPARISON = AttackTable(
         "MagNet": Compared(PLAIN, "reformed", reformer=Autoencoder("cifar10")),
         "Parseval networks": Bare(replace(PLAIN, parseval=1e-3)),
         "Gaussian vote": Compared(
-            replace(PLAIN, noise=0.1), "gaussian_vote_defence", {"stddev": 0.1, "votes": 5}
+            replace(PLAIN, noise=0.1),
+            "gaussian_vote_defence",
+            {"stddev": 0.1, "votes": 5},
         ),
         "feature squeezing": Compared(PLAIN, "feature_squeezing"),
         "JPEG": Compared(PLAIN, "jpeg"),

@@ -1,0 +1,112 @@
+"""Writes docs/results.md from the published runs of recipes.
+
+    python benchmarks/results_page.py               # the page, from what is published
+    python benchmarks/results_page.py --publish DIR  # a run's results and picture first
+
+DIR is what `maskdef evaluate --recipe` wrote.
+"""
+
+import argparse
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from results_notes import INTRODUCTION, NOTES
+
+from keras_maskdef.recipes.catalogue import RECIPES
+from keras_maskdef.recipes.claims import CLAIMS
+from keras_maskdef.recipes.run_recipe import PICTURE, published
+
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "benchmarks/results/recipes"
+PICTURES = ROOT / "docs/images/results"
+PAGE = ROOT / "docs/results.md"
+
+
+def publish(folder: Path) -> None:
+    results = json.loads((folder / "results.json").read_text())
+    name = f"{results['recipe'].replace('/', '-')}-{results['scale']}"
+    PUBLISHED.mkdir(parents=True, exist_ok=True)
+    (PUBLISHED / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    if (folder / PICTURE).exists():
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / PICTURE, PICTURES / f"{name}.png")
+
+
+def page() -> str:
+    found: dict[str, tuple[Any, dict[str, Any], Path]] = {}
+    for path in sorted(PUBLISHED.glob("*.json")):
+        recipe, results = published(path, RECIPES)
+        found[results["recipe"]] = (recipe, results, path)
+    return "\n".join([*lines(found)]) + "\n"
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    yield INTRODUCTION
+    yield "## The claims\n"
+    yield "| claim | source | verdict | figures |"
+    yield "|---|---|---|---|"
+    measured = {name: results["result"] for name, (_, results, _) in found.items()}
+    for claim in CLAIMS:
+        verdict = claim.verdict(measured)
+        said = (
+            ("not measured yet", "")
+            if verdict is None
+            else (f"**{verdict.word}**", verdict.figures)
+        )
+        yield f"| {claim.text} | {claim.source} | {' | '.join(said)} |"
+    for name, recipe in RECIPES.items():
+        yield f"\n## {recipe.title}\n"
+        yield from section(name, recipe, found.get(name))
+
+
+def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
+    if run is None:
+        why = recipe.not_run or "its training and attacks have not been run"
+        yield f"`{name}`: not run here ({why})."
+        return
+    scaled, results, path = run
+    yield f"    maskdef evaluate --recipe {name} --scale {results['scale']}\n"
+    if results["cuts"]:
+        yield f"Cut: {'; '.join(results['cuts'])}.\n"
+    for trained in results["trained"]:
+        yield "- " + training(trained)
+    table = scaled.table(results["result"])
+    yield ""
+    yield from table.markdown()
+    yield "\n" + " ".join(table.notes)
+    if name in NOTES:
+        yield "\n" + NOTES[name]
+    picture = PICTURES / f"{path.stem}.png"
+    if picture.exists():
+        where = picture.relative_to(PAGE.parent).as_posix()
+        yield f"\n![{recipe.title}: each figure of the table]({where})"
+    where = os.path.relpath(path, PAGE.parent)
+    yield f"\nThe numbers: [{path.name}]({where})."
+
+
+def training(trained: dict[str, Any]) -> str:
+    said = f"{trained['what']}: {trained['epochs']} epochs"
+    said += f", {trained['seconds'] / 60:.0f} min"
+    if trained["precision"] != "float32":
+        said += f", {trained['precision']}"
+    if "accuracy" in trained["last"]:
+        said += f", training accuracy {100 * trained['last']['accuracy']:.1f} %"
+    return said
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--publish", type=Path, nargs="*", default=[])
+    for folder in parser.parse_args().publish:
+        publish(folder)
+    PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    main()
