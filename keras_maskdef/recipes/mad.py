@@ -13,6 +13,7 @@ from keras_maskdef.recipes.mask_setting import MaskSetting
 from keras_maskdef.recipes.network import Network
 from keras_maskdef.recipes.recipe import Cuts, Recipe
 from keras_maskdef.recipes.remaining_perturbation import RemainingPerturbation
+from keras_maskdef.recipes.vote_curve import VoteCurve
 
 NO_MASKS, MAD, OURS = "no masks", "MAD", "ours"
 RATE = 0.75
@@ -172,7 +173,7 @@ GRID_SIZES = AttackTable(
     ),
 )
 
-VOTES = AttackTable(
+VOTES = VoteCurve(
     name="mad/votes",
     title="MAD, Figure 2: accuracy and images a second by the number of votes",
     dataset="cifar10",
@@ -180,11 +181,11 @@ VOTES = AttackTable(
     only=("pgd",),
     first_size=True,
     defences={
-        MAD: replace(_vote(VGG16, 4), votes=9),
-        "MAD, 8 px": replace(_vote(VGG16, 8), votes=9),
+        MAD: _vote(VGG16, 4),
+        "MAD, 8 px": _vote(VGG16, 8),
         OURS: partition(VGG16, 8),
+        "ours, majority": replace(partition(VGG16, 8), pooling="majority"),
     },
-    beside={MAD: "defence"},
     match_images=0,
     minutes=60,
     cpu=_VGG16_CUTS,
