@@ -159,9 +159,9 @@ def _plan(
         defences,
         test,
         0 if options.no_match else MATCH_IMAGES,
-        _options_by_attack(options.set),
-        options.seed,
-        start,
+        cut=_options_by_attack(options.set),
+        seed=options.seed,
+        start=start,
     )
     return {
         "attacks": run.attacks,

@@ -36,11 +36,14 @@ class AttackTable(Recipe):
         only: Names of the attacks that are run; all of the table by default.
         first_size: Whether each attack of each norm is run in its first size only.
         match_images: Images of the search for matched sizes; 0 for none.
+        match_first_size: Whether a size is searched for the first rows only, of each
+            attack and norm.
         options: By name of an attack, options in place of the table's.
         adaptive_norms: Norms of the adaptive attack; all of the table by default.
         adaptive_options: Of the adaptive attack.
         samples: Masks in each step of the adaptive attack.
         judgements: Of each image, where a defence is random.
+        checks: Whether the controls are run.
         batch_size: Images attacked at once.
     """
 
@@ -53,11 +56,13 @@ class AttackTable(Recipe):
     only: tuple[str, ...] | None = None
     first_size: bool = False
     match_images: int = 250
+    match_first_size: bool = False
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     adaptive_norms: tuple[str, ...] | None = None
     adaptive_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     samples: tuple[int, ...] = SAMPLES
     judgements: int = 10
+    checks: bool = True
     batch_size: int = 250
 
     @property
@@ -103,6 +108,7 @@ class AttackTable(Recipe):
             judgements=self.judgements,
             batch_size=self.batch_size,
             seed=self.seed,
+            checks=self.checks,
             folder=folder / RUN,
             resume=True,
             paper=plan.paper,
@@ -175,6 +181,7 @@ class AttackTable(Recipe):
             defences,
             test,
             self.match_images,
+            first_sizes(self.paper.rows) if self.match_first_size else None,
             self.options,
             self.seed,
             start,

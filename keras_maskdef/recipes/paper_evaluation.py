@@ -1,6 +1,6 @@
 """A paper's table, run on models that were trained here."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ def table_run(
     defences: Any,
     data: tuple[Any, ...],
     match_images: int = MATCH_IMAGES,
+    match_rows: Collection[PaperRow] | None = None,
     cut: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int = 0,
     start: Start = silent,
@@ -51,6 +52,7 @@ def table_run(
             bare classifier, attacked, has the paper's accuracy; 0 for no such sizes.
             For attacks on a surrogate there are none: how they transfer is no matter of
             the classifier alone. Nor are there where the paper has no such accuracy.
+        match_rows: The rows that get such a size as well; all by default.
         cut: By name of an attack, options in place of the table's, such as
             `{"cw": {"steps": 300}}` where the paper's would take days.
         seed: Integer for the attacks.
@@ -64,7 +66,7 @@ def table_run(
         advance = start("matching strength", len(table.rows))
         for row, setting in zip(table.rows, own, strict=True):
             accuracy = row.figures[table.undefended]
-            if accuracy is not None:
+            if accuracy is not None and (match_rows is None or row in match_rows):
                 found = match_strength(
                     target, (images, labels), setting, accuracy, seed
                 )

@@ -104,7 +104,8 @@ class Recipe:
         """What `--scale cpu` cuts, one line each."""
         whole, small = (dict(_leaves(r.plain())) for r in (self, self.at("cpu")))
         lines = [
-            f"{name}: {_said(value)} instead of {_said(whole.get(path, _LIBRARY))}"
+            f"{name}: {_said(value, path)} instead of "
+            f"{_said(whole.get(path, _LIBRARY), path)}"
             for path, value in small.items()
             if whole.get(path, _LIBRARY) != value
             for name in [_subject(path)]
@@ -199,9 +200,9 @@ def _subject(path: tuple[str, ...]) -> str:
     return f"{_OWNERS.get(owner, owner)} {path[-1]}".strip().replace("_", " ")
 
 
-def _said(value: Any) -> str:
+def _said(value: Any, path: tuple[str, ...] = ()) -> str:
     if value is None:
-        return "all"
+        return "by rho" if path[-1:] == ("weights",) else "all"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -16,6 +16,11 @@ from keras_maskdef.recipes.time_cost import TimeCost
 
 VANILLA, FILTER, SFM = "no defence", "filter alone", "SFM-Defense"
 SQUEEZED = "feature squeezing"
+_DATA = {
+    "cifar10": "ResNet18 on CIFAR-10",
+    "svhn_cropped": "ResNet18 on SVHN",
+    "tiny_imagenet": "ResNet50 on Tiny-ImageNet",
+}
 _NOT_BUILT = ("Quilt", "PixelDefend", "Sensitivity")
 _NO_SVHN = "SVHN is not among the data that the figures were made with"
 
@@ -95,12 +100,10 @@ def _table(
 ) -> AttackTable:
     """The defences of Tables 1 to 6, black box or gray box."""
     black = name.endswith("black-box")
-    data = {"cifar10": "CIFAR-10", "svhn_cropped": "SVHN"}
-    where = data.get(network.dataset, "Tiny-ImageNet")
     return AttackTable(
         name=name,
         title=f"SFM-Defense, Table {number}: {'black' if black else 'gray'} box, "
-        f"{where}",
+        f"{_DATA[network.dataset]}",
         dataset=network.dataset,
         table_name=table,
         surrogate=_other(network) if black else None,
@@ -134,7 +137,7 @@ def _adaptive(
 ) -> AttackTable:
     return AttackTable(
         name=name,
-        title=f"SFM-Defense, Table 7: white box, {network.dataset}",
+        title=f"SFM-Defense, Table 7: white box, {_DATA[network.dataset]}",
         dataset=network.dataset,
         table_name=table,
         defences={
