@@ -38,7 +38,7 @@ class ModelCache:
             `KERAS_HOME` says.
         load: From the name of a data set and `"train"` or `"held out"` to its images.
         start: Starts a progress bar, see `keras_maskdef._progress`.
-        precision: Of classifiers in training, see `training.train`.
+        precision: Of a `Network` in training, see `training.train`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ModelCache:
     def _(self, setting: Network, folder: Path) -> None:
         data = self.data(setting.dataset, "train", setting.images)
         made = train(setting, data, folder, self._start, self._precision)
-        self._keep(setting, folder, made.model, made.history)
+        self._keep(setting, folder, made.model, made.history, self._precision)
 
     @_train.register
     def _(self, setting: Alternation, folder: Path) -> None:
@@ -128,11 +128,12 @@ class ModelCache:
         folder: Path,
         model: keras.Model,
         history: dict[str, list[float]],
+        precision: str = "float32",
     ) -> None:
         """The model last: it says that all else is there."""
         record = {
             "setting": asdict(setting),
-            "precision": self._precision,
+            "precision": precision,
             "versions": versions(),
             "seconds": sum(history["seconds"]),
             "history": history,
