@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class ModelCache:
 
     def folder(self, setting: Any) -> Path:
         """Where a training is kept, whether it has been or not."""
-        text = json.dumps(asdict(setting), sort_keys=True)
+        text = json.dumps(_told(setting), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         network = setting.network if isinstance(setting, Alternation) else setting
         words = re.findall(r"[\w.]+", f"{network.dataset} {setting.title}")
@@ -99,7 +99,8 @@ class ModelCache:
     @_train.register
     def _(self, setting: Network, folder: Path) -> None:
         data = self.data(setting.dataset, "train", setting.images)
-        made = train(setting, data, folder, self._start, self._precision)
+        first = None if setting.pretrained is None else self(setting.pretrained)
+        made = train(setting, data, folder, self._start, self._precision, first)
         self._keep(setting, folder, made.model, made.history, self._precision)
 
     @_train.register
@@ -152,6 +153,17 @@ class ModelCache:
         if not setting.masker:
             return Alternated(model, None, history)
         return Alternated(model.layers[2], model.layers[1], history)
+
+
+def _told(setting: Any) -> Any:
+    """What a setting says beyond its defaults: a new field leaves what is trained."""
+    if not is_dataclass(setting):
+        return setting
+    return {
+        each.name: _told(getattr(setting, each.name))
+        for each in fields(setting)
+        if getattr(setting, each.name) != each.default
+    }
 
 
 # Held-out images on which each alternation is evaluated.

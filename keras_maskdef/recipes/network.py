@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from typing import Optional
 
 import keras
 
@@ -13,7 +14,7 @@ SCHEDULES = ("constant", "cosine")
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier trained from scratch.
+    """A classifier to be trained.
 
     Args:
         dataset: A name of `keras_maskdef.datasets`.
@@ -28,6 +29,8 @@ class Network:
         schedule: `"constant"`, or `"cosine"` from there to zero.
         images: The first of the training images; all by default.
         seed: Integer for weights, masks and the order of the images.
+        pretrained: The network of the same architecture and width whose weights the
+            training begins with; from scratch by default.
     """
 
     dataset: str
@@ -42,6 +45,7 @@ class Network:
     schedule: str = "constant"
     images: int | None = None
     seed: int = 0
+    pretrained: Optional["Network"] = None
 
     def build(self, image_shape: tuple[int, ...], classes: int) -> keras.Model:
         """The network, not trained.
@@ -80,6 +84,8 @@ class Network:
             parts.append(f"under noise {self.noise:g}")
         if self.parseval:
             parts.append("as a Parseval network")
+        if self.pretrained is not None:
+            parts.append("from a trained one")
         if self.seed:
             parts.append(f"(seed {self.seed})")
         return " ".join(parts)

@@ -191,7 +191,11 @@ def _leaves(
 
 
 _LIBRARY = "the library's"
-_OWNERS = {"surrogate": "network", "adaptive_options": "adaptive attack"}
+_OWNERS = {
+    "adaptive_options": "adaptive attack",
+    "pretrained": "network",
+    "surrogate": "network",
+}
 
 
 def _subject(path: tuple[str, ...]) -> str:

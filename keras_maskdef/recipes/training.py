@@ -36,8 +36,9 @@ def train(
     folder: Path | None = None,
     start: Start = silent,
     precision: str = "float32",
+    pretrained: keras.Model | None = None,
 ) -> Trained:
-    """Trains a network from scratch, or goes on with a training that was stopped.
+    """Trains a network, or goes on with a training that was stopped.
 
     The order of the images follows from the seed and the epoch alone, so that a resumed
     training sees what it would have seen. Sets Keras' random seed.
@@ -50,18 +51,28 @@ def train(
         start: Starts a progress bar, see `keras_maskdef._progress`.
         precision: Keras' dtype policy in training, such as `"mixed_float16"` on a GPU.
             The model that is returned is one of float32.
+        pretrained: The trained model of `network.pretrained`, if there is one.
 
     Returns:
         The bare classifier and the figures of each epoch.
 
     Raises:
-        ValueError: For a network that the images are not for.
+        ValueError: For a network that the images are not for, or one that begins with
+            a trained one and no such model.
     """
+    if (network.pretrained is None) != (pretrained is None):
+        raise ValueError(
+            "`pretrained` must be the model of `network.pretrained`, and be left out "
+            f"where there is none. Received: pretrained={pretrained!r}, "
+            f"network.pretrained={network.pretrained!r}"
+        )
     keras.utils.set_random_seed(network.seed)
     shape, classes = data.images.shape[1:], len(data.class_names)
     with _policy(precision):
         classifier = network.build(shape, classes)
         model = _in_training(network, classifier)
+    if pretrained is not None:
+        classifier.set_weights(pretrained.get_weights())
     batches = ShuffledBatches(data[:2], network.batch_size, network.seed)
     compile_model(model, network, network.epochs * len(batches))
     history = fit(model, batches, network.epochs, folder, start, network.title)
