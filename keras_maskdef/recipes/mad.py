@@ -223,7 +223,7 @@ COMPARISON = AttackTable(
         "MagNet": Compared(PLAIN, "reformed", reformer=Autoencoder("cifar10")),
         "Parseval networks": Bare(replace(PLAIN, parseval=1e-3, pretrained=PLAIN)),
         "Gaussian vote": Compared(
-            replace(PLAIN, noise=0.1),
+            replace(PLAIN, noise=0.1, pretrained=PLAIN),
             "gaussian_vote_defence",
             {"stddev": 0.1, "votes": 5},
         ),
