@@ -1,0 +1,145 @@
+"""Verdicts on the papers' claims, from figures made for the purpose."""
+
+import json
+
+import pytest
+import results_page
+
+from keras_maskdef.recipes.catalogue import RECIPES
+from keras_maskdef.recipes.claims import CLAIMS, FAILS, HOLDS, PARTLY
+
+
+def score(accuracy, votes=None):
+    return {
+        "accuracy": accuracy,
+        "interval_95": [accuracy, accuracy],
+        "conditional": accuracy,
+        "conditional_interval_95": [accuracy, accuracy],
+        "votes": votes,
+    }
+
+
+def row(scores, attack="pgd", epsilon=0.01, own=0.01, threat_model="classifier"):
+    clean = threat_model == "none"
+    return {
+        "attack": attack,
+        "norm": None if clean else "linf",
+        "epsilon": None if clean else epsilon,
+        "threat_model": threat_model,
+        "samples": None,
+        "scores": {name: score(value) for name, value in scores.items()},
+        "paper": None if clean or own is None else {"epsilon": own},
+    }
+
+
+def result(clean, *rows):
+    return {"rows": [row(clean, "clean", threat_model="none"), *rows]}
+
+
+def claim(source, number=0):
+    return [each for each in CLAIMS if each.source == source][number]
+
+
+PHASES = ("neither", "training", "test", "both")
+
+
+@pytest.mark.parametrize(
+    ("figures", "word", "said"),
+    [
+        ([(0.3, 0.1, 0.4, 0.7), (0.2, 0.1, 0.3, 0.6)], HOLDS, "in 2 of 2 rows"),
+        ([(0.3, 0.1, 0.8, 0.7), (0.2, 0.1, 0.3, 0.6)], PARTLY, "-10.0 to +30.0"),
+        ([(0.3, 0.1, 0.8, 0.7)], FAILS, "in 0 of 1 rows"),
+        ([(0.3, 0.1, 0.7, 0.7)], FAILS, "+0.0 to +0.0"),
+    ],
+)
+def test_both_phases(figures, word, said):
+    rows = [row(dict(zip(PHASES, each, strict=True))) for each in figures]
+    clean = dict.fromkeys(PHASES, 0.8)
+    (name,) = claim("MAD, Table 2").recipes
+    verdict = claim("MAD, Table 2").verdict({name: result(clean, *rows)})
+    assert verdict.word == word and said in verdict.figures
+
+
+def test_a_gain_counts_at_matched_strength_only():
+    own = row({"no masks": 0.0, "MAD": 0.9})
+    matched = row({"no masks": 0.1, "MAD": 0.45}, epsilon=0.02)
+    gain = claim("MAD, Table 4")
+    (name,) = gain.recipes
+    verdict = gain.verdict({name: result({"no masks": 0.9, "MAD": 0.8}, own, matched)})
+    assert (verdict.word, verdict.figures) == (
+        FAILS,
+        "in 0 of 1 rows; lead +35.0 to +35.0 points",
+    )
+
+
+def test_rates_defend_and_cost():
+    rates = claim("MAD, Table 1")
+    attacked = row({"1/2": 0.4, "3/4": 0.6})
+    held = rates.verdict({rates.recipes[0]: result({"1/2": 0.8, "3/4": 0.7}, attacked)})
+    assert held.word == HOLDS and "clean 80.0 at 1/2, 70.0 at 3/4" in held.figures
+    free = rates.verdict({rates.recipes[0]: result({"1/2": 0.6, "3/4": 0.7}, attacked)})
+    assert free.word == PARTLY
+
+
+def test_votes_rise_over_odd_numbers():
+    votes = claim("MAD, Figure 2")
+    found = result({"MAD": 0.8})
+    found["rows"][0]["scores"]["MAD"]["votes"] = [0.5, 0.4, 0.6, 0.5, 0.7]
+    assert votes.verdict({votes.recipes[0]: found}).word == HOLDS
+    found["rows"][0]["scores"]["MAD"]["votes"] = [0.5, 0.6, 0.4]
+    assert votes.verdict({votes.recipes[0]: found}).word == FAILS
+
+
+def test_claims_of_sfm():
+    columns = ("no defence", "feature squeezing", "SFM-Defense")
+
+    def scores(*values):
+        return dict(zip(columns, values, strict=True))
+
+    clean = scores(0.87, 0.85, 0.85)
+    box = {"threat_model": "gray_box"}
+    black = result(clean, row(scores(0.1, 0.2, 0.3), threat_model="surrogate"))
+    gray = result(
+        clean,
+        row(scores(0.1, 0.2, 0.3), **box),
+        row(scores(0.0, 0.1, 0.79), "cw", **box),
+    )
+    worst = row(scores(0.0, 0.0, 0.1), "the worst", own=None, threat_model="union")
+    names = ("black", "gray", "white")
+    results = {
+        f"sfm/cifar10-{name}-box": each
+        for name, each in zip(names, (black, gray, result(clean, worst)), strict=True)
+    }
+    seconds = {"no defence": 2.0, "SFM-Defense": 5.2}
+    results["sfm/time-cost"] = {"defending_seconds": seconds}
+    words = {
+        each.text: each.verdict(results).word
+        for each in CLAIMS
+        if each.source.startswith("SFM")
+    }
+    assert list(words.values()) == [HOLDS, HOLDS, FAILS, HOLDS, FAILS]
+
+
+def test_no_verdict_without_figures():
+    assert all(each.verdict({}) is None for each in CLAIMS)
+    for each in CLAIMS:
+        assert set(each.recipes) <= set(RECIPES)
+
+
+def test_the_page_says_what_the_runs_say():
+    assert results_page.PAGE.read_text() == results_page.page()
+
+
+def test_published_runs_are_those_of_the_recipes():
+    """A recipe that was changed since has to be run again."""
+    for path in results_page.PUBLISHED.glob("*.json"):
+        recipe, results = results_page.published(path, RECIPES)
+        now = json.loads(json.dumps(recipe.plain()))
+        assert within(results["setting"], now), path.name
+
+
+def within(old, new):
+    """Whether nothing has changed; fields may have come."""
+    if not isinstance(old, dict):
+        return old == new
+    return old.keys() <= new.keys() and all(within(old[k], new[k]) for k in old)
