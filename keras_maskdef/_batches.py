@@ -27,12 +27,12 @@ class ShuffledBatches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self.arrays, self.batch_size = arrays, batch_size
-        self._seed, self._steps, self._order = seed, steps, np.empty(0, int)
+        self.seed, self._steps, self._order = seed, steps, np.empty(0, int)
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
         self._epoch = epoch
-        rng = np.random.default_rng([self._seed, epoch])
+        rng = np.random.default_rng([self.seed, epoch])
         self._order = rng.permutation(len(self.arrays[0]))
 
     def on_epoch_end(self) -> None:

@@ -103,8 +103,9 @@ class AlternatingTraining(keras.callbacks.Callback):
         validation_data: `(x, y)` or a dataset of such batches, to evaluate on.
         backup_dir: Folder where the masker and its optimizer are saved after each pass,
             for a `fit` that resumes with `keras.callbacks.BackupAndRestore`. A pass
-            that was lost between the two backups is made up. Deleted at the end of the
-            training, as Keras does with its own.
+            that was lost between the two backups is made up.
+        delete_backup: Boolean, whether to delete them at the end of the training, as
+            Keras does with its own.
         verbose: 0 or 1, whether the passes show progress bars.
         seed: Integer for the order of arrays.
 
@@ -159,6 +160,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         batch_size: int | None = None,
         validation_data: Any = None,
         backup_dir: str | os.PathLike[str] | None = None,
+        delete_backup: bool = True,
         verbose: int = 0,
         seed: int = 0,
     ) -> None:
@@ -192,7 +194,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         self.seed = check_int("seed", seed, 0)
         self.data = masker_data(data, self.batch_size or BATCH_SIZE, self.seed)
         self.validation_data = check_labelled(validation_data)
-        self.backup_dir = backup_dir
+        self.backup_dir, self.delete_backup = backup_dir, bool(delete_backup)
         self.verbose = verbose
         self._trainer: MaskerTrainer | None = None
         self._views: dict[str, Callable[[Any], Any]] = {}
@@ -233,7 +235,9 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._save(epoch)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        if self.backup_dir is not None:
+        if self._first_epoch:  # all was trained before this `fit`
+            self._resume(self.params["epochs"])
+        if self.backup_dir is not None and self.delete_backup:
             _backup.Backup(self.backup_dir).delete()
 
     def get_config(self) -> dict[str, Any]:
@@ -256,6 +260,7 @@ class AlternatingTraining(keras.callbacks.Callback):
                     "pretraining_epochs",
                     "steps_per_epoch",
                     "batch_size",
+                    "delete_backup",
                     "verbose",
                     "seed",
                 )

@@ -1,5 +1,7 @@
 """Training of SFM-Defense that lasts: masker and classifier in turn."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ def alternate(
     validation: ImageData | None = None,
     folder: Path | None = None,
     start: Start = silent,
+    keep: Callable[[Alternated], None] | None = None,
 ) -> Alternated:
     """Trains a new masker in turn with a classifier that is trained already.
 
@@ -53,6 +56,7 @@ def alternate(
         validation: Images and labels that each alternation is evaluated on.
         folder: Where to keep backups and `log.csv`; nowhere by default.
         start: Starts a progress bar, see `keras_maskdef._progress`.
+        keep: Is given what is returned before the backups are deleted.
 
     Returns:
         The classifier and its masker, and the figures of each epoch.
@@ -71,8 +75,18 @@ def alternate(
     )
     batches = _batches(alternation, data[:2])
     title = alternation.title
-    history = fit(model, batches, alternation.epochs, folder, start, title, callbacks)
-    return Alternated(classifier, masker, history)
+
+    def finished(history: dict[str, list[float]]) -> Alternated:
+        made = Alternated(classifier, masker, history)
+        if keep is not None:
+            keep(made)
+        return made
+
+    epochs = alternation.epochs
+    made = fit(model, batches, epochs, folder, start, title, finished, callbacks)
+    if folder is not None:
+        shutil.rmtree(folder / MASKER_BACKUP, ignore_errors=True)
+    return made
 
 
 def new_masker(
@@ -121,6 +135,7 @@ def _callback(
         batch_size=alternation.network.batch_size,
         validation_data=None if validation is None else validation[:2],
         backup_dir=None if folder is None else str(folder / MASKER_BACKUP),
+        delete_backup=False,
         **weights,
     )
 

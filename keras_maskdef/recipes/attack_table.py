@@ -1,12 +1,11 @@
 """A table of attacks, as data."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keras_maskdef._run_folder import read_json
+from keras_maskdef._run_folder import RunFolder, read_json
 from keras_maskdef.evaluation.evaluate import evaluate
 from keras_maskdef.evaluation.gallery import SPEED
 from keras_maskdef.evaluation.scenario import AttackSetting
@@ -19,6 +18,12 @@ from keras_maskdef.recipes.recipe import Cuts, Recipe
 from keras_maskdef.recipes.report_rows import NOTES, counted, ordered, title
 from keras_maskdef.recipes.result_table import ResultTable
 
+KNOWN = {
+    "surrogate": "another classifier only",
+    "classifier": "the bare classifier of each column",
+    "gray_box": "the classifier and its masker",
+    "white_box": "the whole defence",
+}
 RUN, MATCHED = "run", "matched.json"
 
 
@@ -91,17 +96,17 @@ class AttackTable(Recipe):
         said = super().cuts()
         return [*said, f"left out: {', '.join(left_out)}"] if left_out else said
 
-    def run(self, models: Any, folder: Path, start: Any) -> dict[str, Any]:
+    def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """The report of the evaluation, as `Report.to_dict` has it."""
         defences = {name: each.build(models) for name, each in self.defences.items()}
         test = models.data(self.dataset, "held out", self.images)
-        plan = self._plan(defences, test, folder / MATCHED, start)
+        plan = self._plan(defences, test, store, start)
         surrogate = self.surrogate
         report = evaluate(
             defences,
             test,
             plan.attacks,
-            self.threat_models or (self.paper.threat_model,),
+            self._threat_models(),
             adaptive=plan.adaptive,
             surrogate=None if surrogate is None else models(surrogate),
             samples=self.samples,
@@ -109,14 +114,14 @@ class AttackTable(Recipe):
             batch_size=self.batch_size,
             seed=self.seed,
             checks=self.checks,
-            folder=folder / RUN,
+            folder=store.path / RUN,
             resume=True,
             paper=plan.paper,
             start=start,
         )
         found = report.to_dict()
         if any(column["votes"] for column in found["defences"].values()):
-            found["speed"] = read_json(folder / RUN / SPEED)
+            found["speed"] = read_json(store.path / RUN / SPEED)
         return found
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
@@ -130,9 +135,18 @@ class AttackTable(Recipe):
             (title(row), *(self._cell(row, name) for name in names)) for row in rows
         ]
         not_built = [f"Not built: {', '.join(self.not_built)}."] * bool(self.not_built)
-        notes = [*NOTES[self.counts], *not_built]
+        images = result["settings"]["images"]
+        known = [KNOWN[name] for name in self._threat_models()]
+        notes = [
+            f"{images:,} test images. The paper's attacks know {' or '.join(known)}.",
+            *NOTES[self.counts],
+            *not_built,
+        ]
         notes += [f"{each['name']}: {each['message']}." for each in result["warnings"]]
         return ResultTable(("attack", *headings), cells, notes)
+
+    def _threat_models(self) -> tuple[str, ...]:
+        return self.threat_models or (self.paper.threat_model,)
 
     @property
     def counts(self) -> str:
@@ -167,10 +181,10 @@ class AttackTable(Recipe):
         plot_beside(self, result, path)
         return True
 
-    def _plan(self, defences: Any, test: Any, path: Path, start: Any) -> TableRun:
+    def _plan(self, defences: Any, test: Any, store: RunFolder, start: Any) -> TableRun:
         """The attacks; matched sizes take minutes and are not searched for again."""
-        if path.exists():
-            known = json.loads(path.read_text())
+        if (store.path / MATCHED).exists():
+            known = read_json(store.path / MATCHED)
             return TableRun(
                 [AttackSetting(**each) for each in known["attacks"]],
                 [AttackSetting(**each) for each in known["adaptive"]],
@@ -198,7 +212,7 @@ class AttackTable(Recipe):
             "adaptive": [asdict(each) for each in plan.adaptive],
             "paper": [[list(key), figures] for key, figures in plan.paper.items()],
         }
-        path.write_text(json.dumps(kept, indent=1) + "\n")
+        store.write_json(MATCHED, kept)
         return plan
 
 

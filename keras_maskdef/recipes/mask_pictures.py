@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_maskdef._run_folder import RunFolder
 from keras_maskdef.evaluation.pictures import plot_masks
 from keras_maskdef.recipes.alternation import Alternation
 from keras_maskdef.recipes.recipe import Recipe
@@ -23,7 +23,7 @@ class MaskPictures(Recipe):
 
     alternations: Mapping[str, Alternation] = field(hash=False)
 
-    def run(self, models: Any, folder: Path, start: Any) -> dict[str, Any]:
+    def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """Draws the pictures; by name, density and accuracy after the last epoch."""
         data = models.data(self.dataset, "held out")
         _, first = np.unique(data.labels, return_index=True)
@@ -31,7 +31,7 @@ class MaskPictures(Recipe):
         figures = {}
         for name, alternation in self.alternations.items():
             made = models(alternation)
-            picture = folder / f"{name.replace(' ', '-')}.png"
+            picture = store.path / f"{name.replace(' ', '-')}.png"
             plot_masks(made.masker, alternation.filters(), shown, picture)
             last = {key: values[-1] for key, values in made.history.items()}
             figures[name] = {

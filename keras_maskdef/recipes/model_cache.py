@@ -21,7 +21,7 @@ from keras_maskdef.recipes.autoencoder import Autoencoder
 from keras_maskdef.recipes.curves import plot_curves
 from keras_maskdef.recipes.network import Network
 from keras_maskdef.recipes.reforming import train_autoencoder
-from keras_maskdef.recipes.training import train
+from keras_maskdef.recipes.training import Trained, train
 
 MODEL, RECORD, CURVES = "model.keras", "training.json", "curves.png"
 Load = Callable[[str, str], ImageData]
@@ -100,8 +100,11 @@ class ModelCache:
     def _(self, setting: Network, folder: Path) -> None:
         data = self.data(setting.dataset, "train", setting.images)
         first = None if setting.pretrained is None else self(setting.pretrained)
-        made = train(setting, data, folder, self._start, self._precision, first)
-        self._keep(setting, folder, made.model, made.history, self._precision)
+
+        def keep(made: Trained) -> None:
+            self._keep(setting, folder, made.model, made.history, self._precision)
+
+        train(setting, data, folder, self._start, self._precision, first, keep)
 
     @_train.register
     def _(self, setting: Alternation, folder: Path) -> None:
@@ -110,18 +113,24 @@ class ModelCache:
         classifier.set_weights(self(network).get_weights())
         data = self.data(network.dataset, "train", network.images)
         held_out = self.data(network.dataset, "held out", VALIDATION)
-        made = alternate(setting, classifier, data, held_out, folder, self._start)
-        model = made.classifier
-        if made.masker is not None:
-            inputs = keras.Input(classifier.input_shape[1:])
-            model = keras.Model(inputs, made.classifier(made.masker(inputs)))
-        self._keep(setting, folder, model, made.history)
+
+        def keep(made: Alternated) -> None:
+            model = made.classifier
+            if made.masker is not None:
+                inputs = keras.Input(classifier.input_shape[1:])
+                model = keras.Model(inputs, made.classifier(made.masker(inputs)))
+            self._keep(setting, folder, model, made.history)
+
+        alternate(setting, classifier, data, held_out, folder, self._start, keep)
 
     @_train.register
     def _(self, setting: Autoencoder, folder: Path) -> None:
         data = self.data(setting.dataset, "train", setting.images)
-        model, history = train_autoencoder(setting, data, folder, self._start)
-        self._keep(setting, folder, model, history)
+
+        def keep(made: Trained) -> None:
+            self._keep(setting, folder, made.model, made.history)
+
+        train_autoencoder(setting, data, folder, self._start, keep)
 
     def _keep(
         self,

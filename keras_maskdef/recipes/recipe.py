@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from keras_maskdef._run_folder import RunFolder
 from keras_maskdef.recipes.alternation import Alternation
 from keras_maskdef.recipes.autoencoder import Autoencoder
 from keras_maskdef.recipes.network import Network
@@ -58,12 +59,12 @@ class Recipe:
     not_run: str | None = None
     seed: int = 0
 
-    def run(self, models: Any, folder: Path, start: Any) -> dict[str, Any]:
+    def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """Does the experiment, or what is left of it.
 
         Args:
             models: `ModelCache`.
-            folder: Where to keep the work, and where a stopped run goes on.
+            store: Where to keep the work, and where a stopped run goes on.
             start: Starts a progress bar, see `keras_maskdef._progress`.
 
         Returns:
@@ -201,6 +202,8 @@ _OWNERS = {
 def _subject(path: tuple[str, ...]) -> str:
     """Whose field it is, where it is not the recipe's own."""
     owner = path[-2] if len(path) > 1 else ""
+    if path[-3:-2] == ("alternations",):  # by name, in which there is no meaning
+        owner = "alternation"
     return f"{_OWNERS.get(owner, owner)} {path[-1]}".strip().replace("_", " ")
 
 

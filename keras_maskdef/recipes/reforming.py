@@ -1,5 +1,6 @@
 """Training of MagNet's reformer."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -9,7 +10,7 @@ from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
 from keras_maskdef.recipes.autoencoder import Autoencoder
-from keras_maskdef.recipes.training import fit
+from keras_maskdef.recipes.training import Trained, fit
 
 
 def train_autoencoder(
@@ -17,7 +18,8 @@ def train_autoencoder(
     data: ImageData,
     folder: Path | None = None,
     start: Start = silent,
-) -> tuple[keras.Model, dict[str, list[float]]]:
+    keep: Callable[[Trained], None] | None = None,
+) -> Trained:
     """Trains an autoencoder to take Gaussian noise off images.
 
     Sets Keras' random seed.
@@ -27,6 +29,7 @@ def train_autoencoder(
         data: Training images.
         folder: Of backup and log, see `training.fit`.
         start: Starts a progress bar, see `keras_maskdef._progress`.
+        keep: Is given what is returned before the backup is deleted.
 
     Returns:
         The autoencoder, from images to images, and the figures of each epoch.
@@ -42,5 +45,11 @@ def train_autoencoder(
     trained.compile(keras.optimizers.Adam(setting.learning_rate), "mse")
     images = np.asarray(data.images)
     batches = ShuffledBatches((images, images), setting.batch_size, setting.seed)
-    history = fit(trained, batches, setting.epochs, folder, start, setting.title)
-    return model, history
+
+    def finished(history: dict[str, list[float]]) -> Trained:
+        made = Trained(model, history)
+        if keep is not None:
+            keep(made)
+        return made
+
+    return fit(trained, batches, setting.epochs, folder, start, setting.title, finished)

@@ -1,6 +1,5 @@
 """How much of a perturbation it takes, as data."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from keras_maskdef._figures import INK, LINES, RULE, finish, new_figure
 from keras_maskdef._intervals import wilson
+from keras_maskdef._run_folder import RunFolder, read_json
 from keras_maskdef.attacks import prepare
 from keras_maskdef.recipes.attack_table import first_sizes
 from keras_maskdef.recipes.network import Network
@@ -25,7 +25,7 @@ class RemainingPerturbation(Recipe):
     """A classifier on adversarial images of which a random part is taken back.
 
     No defence: of each perturbation only a share of the pixels is kept, all channels of
-    a pixel together, drawn anew for each share.
+    a pixel together, a larger share with all that a smaller one has.
 
     Args:
         network: The classifier.
@@ -44,7 +44,7 @@ class RemainingPerturbation(Recipe):
         """The table of the attacks."""
         return TABLES[self.table_name]
 
-    def run(self, models: Any, folder: Path, start: Any) -> dict[str, Any]:
+    def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """By attack, the accuracy at each share, of images classified right before."""
         model = models(self.network)
         images, labels, _ = models.data(self.dataset, "held out", self.images)
@@ -52,18 +52,18 @@ class RemainingPerturbation(Recipe):
         images, labels = images[right], labels[right]
         attacks = {}
         for row in first_sizes(self.paper.rows):
-            path = folder / f"{row.attack}-{row.norm}.json"
-            if not path.exists():
+            file = f"{row.attack}-{row.norm}.json"
+            if not (store.path / file).exists():
                 accuracy = self._accuracies(model, row, images, labels, start)
-                path.write_text(json.dumps(accuracy))
+                store.write_json(file, accuracy)
             name = f"{row.attack} {row.norm} {row.epsilon:g}"
-            found = json.loads(path.read_text())
+            found = read_json(store.path / file)
             attacks[name] = {
                 "accuracy": found,
                 "interval_95": [wilson(share, len(images)) for share in found],
             }
         return {
-            "images": int(self.images),
+            "images": len(right),
             "right_before": int(right.sum()),
             "clean": float(right.mean()),
             "shares": list(self.shares),
@@ -79,7 +79,8 @@ class RemainingPerturbation(Recipe):
         ]
         note = (
             f"Accuracy in % of the {result['right_before']} of {result['images']} test "
-            "images classified right before, by the share of the perturbation left."
+            "images classified right before, by the share of the perturbed pixels left "
+            "(the paper takes away single values)."
         )
         return ResultTable(headings, rows, [note])
 

@@ -72,7 +72,7 @@ def run_recipe(
     config = {"recipe": recipe.name, "scale": scale, "setting": scaled.plain()}
     store = RunFolder(folder, config, resume=True)
     train_recipe(scaled, models)
-    found = scaled.run(models, folder, start)
+    found = scaled.run(models, store, start)
     results = {
         **config,
         "title": recipe.title,

@@ -1,13 +1,12 @@
 """What a defence costs in time, as data."""
 
-import json
 import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from keras_maskdef._run_folder import RunFolder, read_json
 from keras_maskdef.evaluation.defence import as_defences
 from keras_maskdef.recipes._sfm_figures import TIME_COST
 from keras_maskdef.recipes.recipe import Recipe, settings_of
@@ -28,11 +27,10 @@ class TimeCost(Recipe):
     defences: Mapping[str, Any] = field(hash=False)
     beside: Mapping[str, str] = field(default_factory=dict, hash=False)
 
-    def run(self, models: Any, folder: Path, start: Any) -> dict[str, Any]:
+    def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """By defence, seconds of its trainings and of a prediction of all images."""
         built = {name: each.build(models) for name, each in self.defences.items()}
-        path = folder / TIMES
-        if not path.exists():
+        if not (store.path / TIMES).exists():
             images = models.data(self.dataset, "held out", self.images).images
             advance = start("timing", len(built) * (REPEATS + 1))
             times = {}
@@ -42,10 +40,10 @@ class TimeCost(Recipe):
                 times[name] = statistics.median(
                     _seconds(defence, images, advance) for _ in range(REPEATS)
                 )
-            path.write_text(json.dumps(times))
-        defending = json.loads(path.read_text())
+            store.write_json(TIMES, times)
+        defending = read_json(store.path / TIMES)
         return {
-            "images": self.images,
+            "images": len(models.data(self.dataset, "held out", self.images).images),
             "training_seconds": {
                 name: sum(models.record(s)["seconds"] for s in settings_of(each))
                 for name, each in self.defences.items()

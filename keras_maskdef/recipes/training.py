@@ -3,18 +3,21 @@
 import csv
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
 from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
+from keras_maskdef._seeding import reseed, seed_of
 from keras_maskdef.layers import VotingEnsemble
 from keras_maskdef.recipes.network import Network
 
+Made = TypeVar("Made")
 BACKUP, LOG, CHECKPOINT = "backup", "log.csv", "checkpoint.weights.h5"
 
 
@@ -38,6 +41,7 @@ def train(
     start: Start = silent,
     precision: str = "float32",
     pretrained: keras.Model | None = None,
+    keep: Callable[[Trained], None] | None = None,
 ) -> Trained:
     """Trains a network, or goes on with a training that was stopped.
 
@@ -53,6 +57,8 @@ def train(
         precision: Keras' dtype policy in training, such as `"mixed_float16"` on a GPU.
             The model that is returned is one of float32.
         pretrained: The trained model of `network.pretrained`, if there is one.
+        keep: Is given what is returned before the backup is deleted, so that a kill
+            between the two loses nothing.
 
     Returns:
         The bare classifier and the figures of each epoch.
@@ -76,8 +82,14 @@ def train(
         classifier.set_weights(pretrained.get_weights())
     batches = ShuffledBatches(data[:2], network.batch_size, network.seed)
     compile_model(model, network, network.epochs * len(batches))
-    history = fit(model, batches, network.epochs, folder, start, network.title)
-    return Trained(_in_float32(network, classifier, shape, classes), history)
+
+    def finished(history: dict[str, list[float]]) -> Trained:
+        made = Trained(_in_float32(network, classifier, shape, classes), history)
+        if keep is not None:
+            keep(made)
+        return made
+
+    return fit(model, batches, network.epochs, folder, start, network.title, finished)
 
 
 def compile_model(model: keras.Model, network: Network, steps: int) -> None:
@@ -99,9 +111,10 @@ def fit(
     folder: Path | None,
     start: Start,
     title: str,
+    finished: Callable[[dict[str, list[float]]], Made],
     callbacks: list[keras.callbacks.Callback] | None = None,
-) -> dict[str, list[float]]:
-    """`model.fit` with a backup, a log and a progress bar; returns the figures.
+) -> Made:
+    """`model.fit` with a backup, a log and a progress bar.
 
     Args:
         model: Compiled model.
@@ -110,6 +123,8 @@ def fit(
         folder: Of backup and log, if any.
         start: Starts the progress bar.
         title: Of the progress bar.
+        finished: Makes what is returned from the figures of each epoch, while the
+            backup is still there.
         callbacks: Further ones, which come before the backup.
     """
     kept: list[keras.callbacks.Callback] = [Seconds()]
@@ -121,17 +136,21 @@ def fit(
             keras.callbacks.ModelCheckpoint(
                 str(folder / CHECKPOINT), save_weights_only=True
             ),
-            keras.callbacks.BackupAndRestore(str(folder / BACKUP)),
+            # The second copy is for a kill while the first is being written.
+            keras.callbacks.BackupAndRestore(
+                str(folder / BACKUP), double_checkpoint=True
+            ),
         ]
+    end = _AtTheEnd(finished, None if folder is None else folder / LOG)
     bar = Bar(start(title, epochs * len(batches)), len(batches))
-    history = model.fit(
+    model.fit(
         batches,
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[InOrder(batches), *(callbacks or []), *kept, bar],
-    ).history
-    return history if folder is None else read_log(folder / LOG)
+        callbacks=[InOrder(batches), *(callbacks or []), end, *kept, bar],
+    )
+    return end.made
 
 
 def read_log(path: Path) -> dict[str, list[float]]:
@@ -190,8 +209,24 @@ class _policy:
         keras.config.set_dtype_policy(self._before)
 
 
+class _AtTheEnd(keras.callbacks.Callback):
+    """Before `BackupAndRestore`, which deletes the backup then."""
+
+    def __init__(self, finished: Callable, log: Path | None) -> None:
+        super().__init__()
+        self._finished, self._log = finished, log
+        self.made: Any = None
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        if self._log is None:
+            history = self.model.history.history
+        else:
+            history = read_log(self._log)
+        self.made = self._finished(history)
+
+
 class InOrder(keras.callbacks.Callback):
-    """Gives each epoch its own order of batches, also in a training that resumes."""
+    """Gives each epoch its own order and masks, also in a training that resumes."""
 
     def __init__(self, batches: ShuffledBatches) -> None:
         super().__init__()
@@ -199,6 +234,7 @@ class InOrder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._batches.start_epoch(epoch)
+        reseed([self.model], seed_of(self._batches.seed, "epoch", epoch))
 
 
 class Seconds(keras.callbacks.Callback):

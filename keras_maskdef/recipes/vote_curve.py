@@ -1,6 +1,5 @@
 """Accuracy and speed by the number of votes, as data."""
 
-import json
 import statistics
 import time
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 from keras_maskdef import predict
 from keras_maskdef._figures import INK, LINES, MARKERS, RULE, finish, new_figure
+from keras_maskdef._run_folder import RunFolder, read_json
 from keras_maskdef.recipes.attack_table import AttackTable
 from keras_maskdef.recipes.report_rows import Row, title
 from keras_maskdef.recipes.result_table import ResultTable
@@ -27,18 +27,17 @@ class VoteCurve(AttackTable):
 
     timed: int = 500
 
-    def run(self, models: Any, folder: Path, start: Any) -> dict[str, Any]:
+    def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """As of every table, with what leaving out views that cannot matter saves."""
-        found = super().run(models, folder, start)
-        path = folder / EARLY
-        if not path.exists():
+        found = super().run(models, store, start)
+        if not (store.path / EARLY).exists():
             images = models.data(self.dataset, "held out", self.timed).images
             measured = {
                 name: _early_exit(each.build(models), images)
                 for name, each in self.defences.items()
             }
-            path.write_text(json.dumps(measured, indent=1) + "\n")
-        return {**found, "early_exit": json.loads(path.read_text())}
+            store.write_json(EARLY, measured)
+        return {**found, "early_exit": read_json(store.path / EARLY)}
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
         """One row for each number of views."""
@@ -59,7 +58,8 @@ class VoteCurve(AttackTable):
             for views, line in enumerate(cells):
                 line.append(f"{speeds[views]:.0f}" if views < len(speeds) else "-")
         notes = [
-            "Accuracy in % of all images, and images a second in one process.",
+            f"Accuracy in % of {result['settings']['images']:,} test images; images a",
+            "second in one process.",
             "Early exit, the same labels with fewer views:",
         ]
         for name, found in result["early_exit"].items():
