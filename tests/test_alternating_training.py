@@ -454,6 +454,7 @@ def test_config_round_trip():
         "steps_per_epoch": 7,
         "batch_size": 8,
         "backup_dir": "somewhere",
+        "delete_backup": False,
         "verbose": 1,
         "seed": 9,
     }

@@ -197,7 +197,10 @@ def whole():
 
 @pytest.mark.parametrize(
     ("name", "moment", "number", "done"),
-    [("normalized", "epoch", 2, 2), ("cosine", "step", STEPS + 2, 1)],
+    [
+        pytest.param("normalized", "epoch", 2, 2, marks=pytest.mark.slow),
+        ("cosine", "step", STEPS + 2, 1),
+    ],
 )
 def test_killed_training_goes_on(name, moment, number, done, whole, tmp_path):
     killed(name, tmp_path, moment, number)
@@ -219,7 +222,9 @@ def test_killed_training_goes_on(name, moment, number, done, whole, tmp_path):
     assert steps == [done * STEPS] + [1] * ((EPOCHS - done) * STEPS)
 
 
-@pytest.mark.parametrize("name", ["masks", "noise"])
+@pytest.mark.parametrize(
+    "name", ["masks", pytest.param("noise", marks=pytest.mark.slow)]
+)
 def test_what_is_random_goes_on(name, whole, tmp_path):
     network = NETWORKS[name]
     assert stopped(
@@ -250,6 +255,7 @@ def test_a_backup_that_was_being_written(whole, tmp_path):
     assert_same(made.model, whole("cosine").model)
 
 
+@pytest.mark.slow
 def test_each_epoch_has_its_order_in_a_resumed_fit(tmp_path):
     """Of the batches themselves, not only of what is learned from them."""
     seen = []
@@ -304,7 +310,9 @@ def test_a_history_has_what_was_measured(tmp_path):
     assert {*made.history} == {"accuracy", "loss", "seconds"}
 
 
-@pytest.mark.parametrize("name", ["normalized", "masks"])
+@pytest.mark.parametrize(
+    "name", ["normalized", pytest.param("masks", marks=pytest.mark.slow)]
+)
 def test_precision(name):
     made = trained(replace(NETWORKS[name], epochs=1), precision="mixed_bfloat16")
     assert keras.config.dtype_policy().name == "float32"

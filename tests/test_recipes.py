@@ -504,6 +504,7 @@ def test_mad_svhn(models, tmp_path):
             assert f"{100 * share:.1f} (" in here
 
 
+@pytest.mark.slow
 def test_mad_comparison(models, tmp_path):
     """Table 6."""
     columns = (mad.UNDEFENDED, "MagNet", "Parseval networks")
@@ -538,7 +539,7 @@ def test_mad_comparison(models, tmp_path):
                 "diverse linf 0.0314": ("28.8", "31.6", "65.8"),
             },
         ),
-        (
+        pytest.param(
             "gray",
             (sfm.VANILLA, sfm.FILTER, sfm.SFM),
             {
@@ -547,6 +548,7 @@ def test_mad_comparison(models, tmp_path):
                 "pgd linf 0.0314": ("8.8", None, "42.1"),
                 "cw": ("3.8", None, "87.9"),
             },
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             "white",
@@ -618,6 +620,7 @@ def test_sfm_time(models, tmp_path):
     assert run(recipe, models, tmp_path)[0] == result
 
 
+@pytest.mark.slow
 def test_sfm_pictures(models, tmp_path):
     whole = tiny("sfm/pictures")
     two = {
@@ -633,6 +636,7 @@ def test_sfm_pictures(models, tmp_path):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_mad_remaining_perturbation(models, tmp_path):
     recipe = tiny("mad/remaining-perturbation", shares=(0.0, 0.5, 1.0))
     result, table = run(recipe, models, tmp_path)
