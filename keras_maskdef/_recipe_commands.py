@@ -10,7 +10,7 @@ from rich.table import Table
 
 # All that goes with `--recipe`; what else there is, the recipe says.
 _WITH_RECIPE = {"recipe", "scale", "cache", "precision", "data_dir", "download"}
-_INNER = {"run", "parser", "command"}
+_INNER = {"run", "parser", "command", "typed"}
 
 
 def recipes(options: argparse.Namespace, console: Console) -> None:
@@ -105,17 +105,22 @@ def check(options: argparse.Namespace) -> None:
     given = {
         name
         for name, value in vars(options).items()
-        if name not in _INNER and value != options.parser.get_default(name)
+        if name not in _INNER
+        and (value != options.parser.get_default(name) or _flag(name) in options.typed)
     }
     allowed = _WITH_RECIPE | ({"output"} if options.command == "evaluate" else set())
     wrong = given - allowed if options.recipe else given & _WITH_RECIPE - _SHARED
     for name in sorted(wrong):
-        flag = "`models`" if name == "models" else f"`--{name.replace('_', '-')}`"
+        flag = "`models`" if name == "models" else f"`{_flag(name)}`"
         what = "be left out with" if options.recipe else "come with"
         raise ValueError(
             f"{flag} must {what} `--recipe`. Received: recipe={options.recipe!r}, "
             f"{name}={getattr(options, name)}"
         )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 _SHARED = {"data_dir", "download"}

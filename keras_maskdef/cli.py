@@ -23,7 +23,9 @@ from keras_maskdef._version import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status, 2 where the user can mend it."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
+    options.typed = {text.partition("=")[0] for text in arguments}
     console = Console()
     try:
         options.run(options, console)

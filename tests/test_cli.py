@@ -189,6 +189,10 @@ def test_arguments_are_checked(arguments, message, capsys):
             "evaluate --recipe mad/mnist-lenet --images 3".split(),
             "`--images` must be left out with `--recipe`",
         ),
+        (
+            "evaluate --recipe mad/mnist-lenet --images=200".split(),  # the default
+            "`--images` must be left out with `--recipe`",
+        ),
         (["certify", "nowhere.keras"], "nowhere.keras"),
         (["certify", "nowhere.keras", "--resume"], "`--output` folder"),
         (

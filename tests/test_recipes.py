@@ -16,7 +16,14 @@ from keras_maskdef._image_data import ImageData
 from keras_maskdef.cli import main
 from keras_maskdef.evaluation.checks import RobustnessWarning
 from keras_maskdef.evaluation.defence import Defence
-from keras_maskdef.recipes import catalogue, mad, model_cache, paper_evaluation, sfm
+from keras_maskdef.recipes import (
+    attack_table,
+    catalogue,
+    mad,
+    model_cache,
+    paper_evaluation,
+    sfm,
+)
 from keras_maskdef.recipes._sfm_figures import TIME_COST
 from keras_maskdef.recipes.alternating import Alternated, new_masker
 from keras_maskdef.recipes.alternation import Alternation
@@ -655,6 +662,17 @@ def test_mad_remaining_perturbation(models, tmp_path):
 
 
 # --- The cache.
+
+
+def test_a_missing_library_is_noticed_before_training(tmp_path, monkeypatch):
+    def require(module, extra):
+        raise ImportError(f"{module}: keras-maskdef[{extra}]")
+
+    monkeypatch.setattr(attack_table, "require", require)
+    cache = ModelCache(made, tmp_path / "models")
+    with pytest.raises(ImportError, match=r"foolbox: keras-maskdef\[attacks\]"):
+        run_recipe(mnist(), "cpu", cache, tmp_path / "run")
+    assert not cache.path.exists()
 
 
 @pytest.fixture

@@ -5,17 +5,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from keras_maskdef._extra import require
 from keras_maskdef._run_folder import RunFolder, read_json
 from keras_maskdef.evaluation.evaluate import evaluate
 from keras_maskdef.evaluation.gallery import SPEED
 from keras_maskdef.evaluation.scenario import AttackSetting
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.recipes.attack_plot import plot_beside
+from keras_maskdef.recipes.defences import Compared
 from keras_maskdef.recipes.network import Network
 from keras_maskdef.recipes.paper_evaluation import TableRun, table_run
 from keras_maskdef.recipes.paper_tables import TABLES, PaperRow, PaperTable
 from keras_maskdef.recipes.recipe import Cuts, Recipe
-from keras_maskdef.recipes.report_rows import NOTES, counted, ordered, title
+from keras_maskdef.recipes.report_rows import NOTES, cell, ordered, title
 from keras_maskdef.recipes.result_table import ResultTable
 
 KNOWN = {
@@ -96,6 +98,14 @@ class AttackTable(Recipe):
         said = super().cuts()
         return [*said, f"left out: {', '.join(left_out)}"] if left_out else said
 
+    def check(self) -> None:
+        """Asks for the libraries of its attacks and of the defences it compares."""
+        for library in {row.library for row in self.paper.rows} - {"keras_maskdef"}:
+            require(library, "attacks")
+        if any(isinstance(each, Compared) for each in self.defences.values()):
+            for library in ("art", "skimage"):
+                require(library, "comparisons")
+
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """The report of the evaluation, as `Report.to_dict` has it."""
         defences = {name: each.build(models) for name, each in self.defences.items()}
@@ -154,12 +164,8 @@ class AttackTable(Recipe):
         return "right before" if self.table_name.startswith("mad/") else "all"
 
     def _cell(self, row: Mapping[str, Any], name: str) -> str:
-        score = row["scores"][name]
-        if score is None:
-            return "-"
-        figure, (low, high) = counted(score, row, self.counts)
-        here = f"{100 * figure:.1f} ({100 * low:.0f}-{100 * high:.0f})"
-        if name not in self.beside:
+        here = cell(row, name, self.counts)
+        if name not in self.beside or row["scores"][name] is None:
             return here
         paper = self.paper_figure(row, self.beside[name])
         return here if paper is None else f"{100 * paper:.1f} / {here}"

@@ -59,6 +59,13 @@ class Recipe:
     not_run: str | None = None
     seed: int = 0
 
+    def check(self) -> None:
+        """Fails before hours of training, and not after them.
+
+        Raises:
+            ImportError: If a library is missing that the experiment needs.
+        """
+
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """Does the experiment, or what is left of it.
 

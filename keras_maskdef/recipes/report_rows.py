@@ -28,6 +28,15 @@ def counted(
     return score["accuracy"], (low, high)
 
 
+def cell(row: Row, name: str, counts: str) -> str:
+    """A column's figure in percent, with its interval."""
+    score = row["scores"][name]
+    if score is None:
+        return "-"
+    figure, (low, high) = counted(score, row, counts)
+    return f"{100 * figure:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+
+
 def ordered(rows: Sequence[Row]) -> list[Row]:
     """Clean, each row of the paper in its size and then matched, the adaptive ones."""
     figures = [row for row in rows if row["paper"]]

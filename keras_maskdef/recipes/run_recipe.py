@@ -71,6 +71,7 @@ def run_recipe(
         folder = models.path / "runs" / f"{recipe.name.replace('/', '-')}-{scale}"
     config = {"recipe": recipe.name, "scale": scale, "setting": scaled.plain()}
     store = RunFolder(folder, config, resume=True)
+    scaled.check()
     train_recipe(scaled, models)
     found = scaled.run(models, store, start)
     results = {
