@@ -36,9 +36,10 @@ strength both votes keep more than the paper reports, but for the paper's vote u
 The 40 points are missed under FGSM, in all six rows, as in the paper's own table.
 
 **What limits it.** In L2 and Linf 20 masks a step made the adaptive attack stronger
-still than five, and 50 were not run; with its masks frozen, PGD leaves 5 to 10 % right where
-nothing should be left. A stronger attacker will find less than the last row. Under the
-adaptive attack in L2 our vote is no better than the paper's. CW and DeepFool make
-perturbations so small that they survive no mask; those rows say little of a defence.
-One trained network; another, trained alike, gave 22.1 and 27.4 in the last row.""",
+still than five, and 50 were not run; with its masks frozen, PGD leaves 5 to 10 %
+right where nothing should be left. A stronger attacker will find less than the last
+row. Under the adaptive attack in L2 our vote is no better than the paper's. CW and
+DeepFool make perturbations so small that they survive no mask; those rows say
+little of a defence. One trained network; another, trained alike, gave 22.1 and 27.4
+in the last row.""",
 }
