@@ -60,10 +60,19 @@ def _channels_last(images: Any, keep: Any, cell_size: int, fill: Any) -> Any:
 def _cells_to_pixels(
     keep: Any, cell_size: int, height: Any, width: Any, depth: int = 1
 ) -> Any:
-    """`keep` for each row and, `depth` times, for each column of pixels."""
-    rows = ops.arange(height) // cell_size
-    columns = ops.arange(width * depth) // (cell_size * depth)
-    return ops.take(ops.take(keep, rows, axis=-2), columns, axis=-1)
+    """`keep` for each row and, `depth` times, for each column of pixels.
+
+    Not by `ops.take`: of what PyTorch 2.13 compiles for indices of a size that it does
+    not know, the last few are garbage, and the process is aborted.
+    """
+    *lead, rows, columns = ops.shape(keep)
+    cells = ops.expand_dims(ops.expand_dims(keep, -2), -1)
+    sides = (rows, cell_size, columns, cell_size * depth)
+    pixels = ops.reshape(
+        ops.broadcast_to(cells, (*lead, *sides)),
+        (*lead, rows * cell_size, columns * cell_size * depth),
+    )
+    return pixels[..., :height, : width * depth]
 
 
 def _divides(side: int, length: Any) -> bool:
