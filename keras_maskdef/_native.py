@@ -61,6 +61,26 @@ def call_kernel(kernel: Kernel, twin: Callable[[Any], Any], images: Any) -> Any:
     return _torch_operator()(images, kernel.name, [float(p) for p in kernel.parameters])
 
 
+def call_on_host(function: Callable[[np.ndarray], np.ndarray], images: Any) -> Any:
+    """Runs a function of NumPy arrays on the host, eagerly or from a graph.
+
+    Args:
+        function: From an array to another of its shape and dtype.
+        images: Tensor.
+
+    Returns:
+        A tensor of the shape and dtype of `images`, without a gradient.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        made = tf.numpy_function(function, [images], images.dtype)
+        return tf.ensure_shape(made, images.shape)
+    if keras.backend.backend() == "jax":
+        return _call_from_jax(lambda x: function(np.asarray(x)), images)
+    return ops.convert_to_tensor(function(ops.convert_to_numpy(images)))
+
+
 def pays() -> bool:
     """Whether callbacks are possible here and beat the backend's own operations.
 
@@ -195,7 +215,7 @@ def _graphs() -> Iterator[Any]:
         graph = getattr(graph, "outer_graph", None)
 
 
-def _call_from_jax(kernel: Kernel, images: Any) -> Any:
+def _call_from_jax(kernel: Callable[[Any], Any], images: Any) -> Any:
     import jax
 
     result = jax.ShapeDtypeStruct(images.shape, images.dtype)

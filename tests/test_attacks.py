@@ -108,7 +108,12 @@ def test_several_sizes_are_single_calls(target, digits, name, norm):
 def test_a_prepared_attack_is_what_craft_calls(target, digits):
     attack = prepare("mim", target, steps=3)
     assert attack.info == AttackInfo(
-        "mim", "linf", "cleverhans", "iterative", options=("steps", "step_size")
+        "mim",
+        "linf",
+        "cleverhans",
+        "iterative",
+        options=("steps", "step_size"),
+        backends=("tensorflow",),
     )
     np.testing.assert_array_equal(
         attack(*digits, [0.1], seed=0)[0], craft("mim", target, *digits, 0.1, steps=3)
@@ -206,12 +211,14 @@ def test_weights_of_a_target_may_change(digits):
         ("diverse", None),
         ("apgd", None),
         ("square", None),
+        ("hopskipjump", None),
         ("noise", None),
     ],
 )
 def test_seeds(target, digits, name, library):
     images, labels = (d[:8] for d in digits)
-    options = {} if name == "noise" else {"steps": 12}
+    steps = 2 if name == "hopskipjump" else 12
+    options = {} if name == "noise" else {"steps": steps}
     first, again, other = (
         craft(name, target, images, labels, 0.1, seed=seed, library=library, **options)
         for seed in (1, 1, 2)
@@ -222,11 +229,13 @@ def test_seeds(target, digits, name, library):
 
 def test_random_states_of_others_are_left_as_they_were(target, digits):
     before = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    generator = np.random.RandomState  # noqa: NPY002
     images, labels = (d[:4] for d in digits)
     craft("apgd", target, images, labels, 0.1, steps=2)
     craft("square", target, images, labels, 1.0, norm="l2", steps=2)
     np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
     assert random.getstate() == before[1]
+    assert np.random.RandomState is generator  # noqa: NPY002
 
 
 def test_expectation_changes_nothing_on_a_deterministic_model(classifier):
@@ -319,9 +328,9 @@ def test_bad_models(digits, monkeypatch):
         craft("fgsm", broken, digits[0][:2], np.array([0, 1]), 0.1, norm="l2")
     with pytest.raises(ValueError, match=r"outputs of shape \(16, 28, 28, 1\)"):
         craft("fgsm", lambda images: images, *digits, 0.1)
-    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
-    with pytest.raises(ValueError, match="TensorFlow backend only.*'jax'"):
-        craft("fgsm", lambda images: images, *digits, 0.1)
+    monkeypatch.setattr("keras.backend.backend", lambda: "openvino")
+    with pytest.raises(ValueError, match="tensorflow, jax, torch.*'openvino'"):
+        Target(lambda images: images)
     with pytest.raises(ValueError, match="Received: kind=strong"):
         AttackInfo("fgsm", "linf", "foolbox", "strong")
 

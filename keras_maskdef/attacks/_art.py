@@ -3,6 +3,7 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,10 +141,14 @@ def _check_classes(name: str, classes: int) -> None:
 def _seeded(seed: int) -> Iterator[None]:
     """Seeds what ART draws from, NumPy's and Python's globals, and puts them back."""
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+    generator, limited = np.random.RandomState, seed % 2**32  # noqa: NPY002
+    np.random.seed(limited)  # noqa: NPY002
+    # ART 1.20's HopSkipJump starts from images of a generator that it gives no seed.
+    np.random.RandomState = partial(generator, limited)  # type: ignore[misc, assignment]  # noqa: NPY002
     random.seed(seed)
     try:
         yield
     finally:
+        np.random.RandomState = generator  # type: ignore[misc]  # noqa: NPY002
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)

@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_maskdef._extra import require
-from keras_maskdef.attacks._gradients import Loss
+from keras_maskdef.attacks._backend import Loss
+from keras_maskdef.attacks._backends import this_backend
 from keras_maskdef.attacks.target import Target
 
 
@@ -19,35 +20,58 @@ def load(module: str) -> Any:
 
 
 def estimate(target: Target, images: np.ndarray, loss: Loss | None = None) -> Any:
-    """ART's classifier of TensorFlow models, whose calls are the target's.
+    """A classifier of ART, of no framework, whose calls are the target's.
 
-    ART 1.20 predicts all images at once whatever `batch_size` says, and calls the
-    model eagerly for losses.
+    ART 1.20 has none for JAX; those for TensorFlow and PyTorch call the model eagerly
+    for losses. Its attacks ask for what is here and not for a framework.
     """
-    base: Any = load("art.estimators.classification").TensorFlowV2Classifier
-    compiled = target.compiled_loss(loss)
+    kinds = load("art.estimators.classification.classifier")
+    base: Any = kinds.ClassifierNeuralNetwork
+    backend, compiled = this_backend(), target.compiled_loss(loss)
+
+    def filled(array: np.ndarray) -> np.ndarray:
+        # ART asks for the images not yet fooled, and so for batches of any size.
+        shape = (backend.rows(len(array)), *array.shape[1:])
+        return array if shape == array.shape else np.resize(array, shape)
+
+    def logits(x: np.ndarray) -> np.ndarray:
+        found = target.logits(backend.images(filled(x)))
+        return ops.convert_to_numpy(found)[: len(x)]
+
+    def with_labels(x: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
+        labels = filled(y.argmax(axis=1))
+        return backend.images(filled(x)), backend.labels(labels)
 
     class Estimator(base):
+        input_shape = images.shape[1:]
+
         def predict(self, x: np.ndarray, batch_size: int = 128, **_: Any) -> np.ndarray:
             starts = range(0, len(x), batch_size)
-            parts = [target.logits(x[s : s + batch_size]).numpy() for s in starts]
-            return np.concatenate(parts)
+            return np.concatenate([logits(x[s : s + batch_size]) for s in starts])
 
         def compute_loss(
             self, x: np.ndarray, y: np.ndarray, reduction: str = "none", **_: Any
         ) -> np.ndarray:
-            return compiled.values(*_tensors(x, y)).numpy()
+            losses = compiled.values(*with_labels(x, y))
+            return ops.convert_to_numpy(losses)[: len(x)]
 
         def loss_gradient(self, x: np.ndarray, y: np.ndarray, **_: Any) -> np.ndarray:
-            return compiled.gradient(*_tensors(x, y))[1].numpy()
+            _, gradient = compiled.gradient(*with_labels(x, y))
+            return ops.convert_to_numpy(gradient)[: len(x)]
 
-    return Estimator(
-        target.logits,
-        nb_classes=target.classes,
-        input_shape=images.shape[1:],
+        def not_asked_for(self, *_: Any, **__: Any) -> None:
+            raise NotImplementedError
+
+        fit = class_gradient = get_activations = save = not_asked_for
+
+    estimator = Estimator(
+        model=target.logits,
         clip_values=(0.0, 1.0),
         preprocessing=None,
+        channels_first=False,
     )
+    estimator.nb_classes = target.classes
+    return estimator
 
 
 def logits_ratio(labels: Any, logits: Any) -> Any:
@@ -75,9 +99,3 @@ def margin(estimator: Any) -> Any:
         return np.where(np.isnan(images).any((1, 2, 3)), np.inf, margins)
 
     return loss
-
-
-def _tensors(images: np.ndarray, one_hot: np.ndarray) -> tuple[Any, Any]:
-    tf = require("tensorflow", "attacks")
-    labels = np.argmax(one_hot, axis=1)
-    return tf.constant(images, "float32"), tf.constant(labels, "int64")

@@ -1,11 +1,14 @@
 """Adapters to foolbox, with its default settings (those of the MAD paper)."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from keras_maskdef._extra import require
+from keras_maskdef.attacks._backends import this_backend
 from keras_maskdef.attacks.attack import Run
 from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.attacks.target import Target
@@ -42,27 +45,27 @@ ATTACKS = tuple(
 def make(info: AttackInfo, target: Target, **options: Any) -> Run:
     """An attack of foolbox on a target."""
     foolbox = require("foolbox", "attacks")
-    tf = require("tensorflow", "attacks")
     attack_class = getattr(foolbox.attacks, NORMS[info.norm] + NAMES[info.name][0])
     if info.kind != "minimal":
         attack_class = _with_compiled_gradient(attack_class, target)
     names = OPTIONS[info.name]
     attack = attack_class(**{names[key]: value for key, value in options.items()})
-    gpus = tf.config.list_physical_devices("GPU")
-    device = "/GPU:0" if gpus else "/CPU:0"
-    model = foolbox.TensorFlowModel(target.logits, bounds=(0, 1), device=device)
+    backend = this_backend()
+    model = backend.foolbox_model(foolbox, target.logits)
 
     def run(
         images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int
     ) -> np.ndarray:
-        if info.name == "pgd":
-            # For its start. Not for all attacks: to set the seed clears TensorFlow's
-            # caches, which costs a quarter of four steps on a small network.
-            tf.random.set_seed(seed)
+        # For its start. Not for all attacks: to set the seed clears TensorFlow's
+        # caches, which costs a quarter of four steps on a small network.
+        seeded = backend.seeded(seed) if info.name == "pgd" else nullcontext()
         size = {} if info.kind == "minimal" else {"epsilon": epsilon}
-        # `run`, as our own cut to the ball makes foolbox's and its verdict needless.
-        made = attack.run(model, tf.constant(images), tf.constant(labels), **size)
-        return _found(made.numpy(), images) if info.name == "cw" else made.numpy()
+        x, y = backend.images(images), backend.labels(labels)
+        with seeded:
+            # `run`, as our own cut to the ball makes foolbox's and its verdict
+            # needless.
+            made = ops.convert_to_numpy(attack.run(model, x, y, **size))
+        return _found(made, images) if info.name == "cw" else made
 
     return run
 

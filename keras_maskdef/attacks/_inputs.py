@@ -1,10 +1,12 @@
 """What every attack asks of its arguments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
+from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.layers._arguments import (
     check_fraction,
     check_positive,
@@ -59,11 +61,18 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
         )
 
 
-def check_options(title: str, known: tuple[str, ...], options: dict) -> dict[str, Any]:
-    """Options that the attack has, those that are None left out."""
+def check_attack(info: AttackInfo, options: Mapping[str, Any]) -> dict[str, Any]:
+    """That the attack runs here. Its options, those that are None left out."""
+    title = f"{info.name} ({info.norm}, {info.library})"
+    backend = keras.backend.backend()
+    if backend not in info.backends:
+        raise ValueError(
+            f"{title} runs on {' and '.join(info.backends)} only. "
+            f"Received: keras.backend.backend()={backend!r}"
+        )
     given = {key: value for key, value in options.items() if value is not None}
     for key, value in given.items():
-        if key not in known:
-            names = ", ".join(f"`{name}`" for name in known) or "no options"
+        if key not in info.options:
+            names = ", ".join(f"`{name}`" for name in info.options) or "no options"
             raise ValueError(f"{title} has {names}. Received: {key}={value!r}")
     return {key: OPTION_CHECKS[key](key, value) for key, value in given.items()}

@@ -20,6 +20,8 @@ ATTACKS = (
         "keras_maskdef",
         "iterative",
         options=("steps", "step_size", "probability"),
+        # As cleverhans has its momentum for TensorFlow alone.
+        backends=("tensorflow",),
     ),
 )
 
@@ -75,7 +77,7 @@ def make(
     def model(images: Any) -> Any:
         return target.view_logits(vary(images))
 
-    momentum = iterate("momentum_iterative_method", target, model, steps, step_size)
+    momentum = iterate("mim", target, model, steps, step_size)
 
     def run(
         images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
 from keras_maskdef.attacks import _art, _cleverhans, _foolbox, diverse, noise
-from keras_maskdef.attacks._inputs import check_options
+from keras_maskdef.attacks._inputs import check_attack
 from keras_maskdef.attacks.attack import Attack, Run
 from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.attacks.target import Target, as_target
@@ -19,21 +21,37 @@ REGISTRY: dict[tuple[str, str, str], tuple[AttackInfo, Make]] = {
 }
 
 
-def available() -> list[tuple[str, str]]:
-    """The names and norms of all attacks, sorted."""
-    return sorted({(name, norm) for name, norm, _ in REGISTRY})
+def available(backend: str | None = None) -> list[tuple[str, str]]:
+    """The names and norms of the attacks that a backend has, sorted.
+
+    Args:
+        backend: One of Keras' backends; None for the one that it runs on.
+
+    Returns:
+        Pairs of names and norms. Some libraries have more on TensorFlow: `describe`
+        tells for which backends.
+
+    Example:
+
+    >>> ("pgd", "linf") in available("jax"), ("mim", "linf") in available("jax")
+    (True, False)
+    """
+    name = keras.backend.backend() if backend is None else backend
+    infos = [info for info, _ in REGISTRY.values() if name in info.backends]
+    return sorted({(info.name, info.norm) for info in infos})
 
 
 def describe(name: str, norm: str = "linf", library: str | None = None) -> AttackInfo:
-    """What is known of an attack.
+    """What is known of an attack, whatever backend Keras runs on.
 
     Args:
-        name: Name of the attack, one of `available()`.
+        name: Name of the attack.
         norm: `"l1"`, `"l2"` or `"linf"`.
         library: Where it comes from; None for the default library of the attack.
 
     Returns:
-        Its `AttackInfo`: the library, the kind, its options.
+        Its `AttackInfo`: the library, the kind, its options, the backends that it runs
+        on.
 
     Raises:
         ValueError: For an attack that there is not; it lists what there is.
@@ -42,6 +60,8 @@ def describe(name: str, norm: str = "linf", library: str | None = None) -> Attac
 
     >>> describe("pgd", "l2").options
     ('steps', 'step_size')
+    >>> describe("pgd", library="cleverhans").backends
+    ('tensorflow', 'torch')
     """
     libraries = [
         each.library
@@ -49,7 +69,7 @@ def describe(name: str, norm: str = "linf", library: str | None = None) -> Attac
         if (each.name, each.norm) == (name, norm)
     ]
     if not libraries:
-        known = ", ".join(f"{n} ({m})" for n, m in available())
+        known = ", ".join(f"{n} ({m})" for n, m in sorted({k[:2] for k in REGISTRY}))
         raise ValueError(
             f"`name` and `norm` must be one of: {known}. "
             f"Received: name={name!r}, norm={norm!r}"
@@ -83,7 +103,8 @@ def prepare(
         An `Attack`: a function of images, labels, sizes and a seed.
 
     Raises:
-        ValueError: For an unknown attack, or options that it does not have.
+        ValueError: For an unknown attack, options that it does not have, or one that
+            its library does not have for Keras' backend.
         ImportError: If the library is not installed.
 
     Example:
@@ -95,8 +116,7 @@ def prepare(
     (1, 2, 8, 8, 1)
     """
     info = describe(name, norm, library)
-    title = f"{name} ({norm}, {info.library})"
-    chosen = check_options(title, info.options, options)
+    chosen = check_attack(info, options)
     target: Target = as_target(model)
     make = REGISTRY[name, norm, info.library][1]
     return Attack(info, target, make(info, target, **chosen))

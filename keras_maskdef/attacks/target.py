@@ -1,12 +1,12 @@
 """A model as attacks see it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
-from keras_maskdef._extra import require
-from keras_maskdef.attacks._gradients import CompiledLoss, Loss, by_images_only
+from keras_maskdef.attacks._backend import CompiledLoss, Loss
+from keras_maskdef.attacks._backends import this_backend
 from keras_maskdef.layers._output_kind import judge_from_logits
 
 # Images that tell logits from probabilities; a real batch of them is enough.
@@ -56,18 +56,13 @@ class Target:
     """
 
     def __init__(self, model: Any) -> None:
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                "Attacks run on the TensorFlow backend only for now. "
-                f"Received: keras.backend.backend()={keras.backend.backend()!r}"
-            )
         if not callable(model):
             raise TypeError(
                 "`model` must be a Keras model or a function of images. "
                 f"Received: model={model!r}"
             )
         self.model = model
-        self._tf = require("tensorflow", "attacks")
+        self._backend = this_backend()
         self._image_shape: tuple[int, ...] | None = None
 
     @property
@@ -90,7 +85,7 @@ class Target:
         shape = tuple(images.shape[1:])
         if shape == self._image_shape:
             return
-        sample = self._tf.cast(images[:JUDGED], "float32")
+        sample = self._backend.images(images[:JUDGED])
         outputs = self._call(sample)
         if len(outputs.shape) != 2:
             raise ValueError(
@@ -98,27 +93,27 @@ class Target:
                 f"Received: outputs of shape {tuple(outputs.shape)}"
             )
         self._classes = int(outputs.shape[-1])
-        self._from_logits = judge_from_logits(self.model, outputs)
+        self._from_logits = judge_from_logits(self.model, ops.convert_to_numpy(outputs))
         self._views = 1
         if self._has_views:
             self._views = int(self.model.view_logits(sample, training=False).shape[0])
-        self._image_shape = shape
-        self._logits = self._concrete(by_images_only(self._to_logits))
+        self._image_shape, self._sample = shape, sample
+        self._logits = self._backend.forward(self._to_logits, sample)
         if self._has_views:
-            self._view_logits = self._concrete(by_images_only(self._to_view_logits))
+            self._view_logits = self._backend.forward(self._to_view_logits, sample)
         self._losses: dict[Loss, CompiledLoss] = {}
 
     def logits(self, images: Any) -> Any:
         """Logits `(n, classes)`, float32; a model with views pools them itself."""
         self.compile(images)
-        return self._logits(self._tf.cast(images, "float32"))
+        return self._logits(self._backend.images(images))
 
     def view_logits(self, images: Any) -> Any:
-        """Logits `(views, n, classes)`, or `(n, classes)` where there are no views."""
+        """Logits `(views * n, classes)` of each view, one view after the other."""
         self.compile(images)
         if not self._has_views:
             return self.logits(images)
-        return self._view_logits(self._tf.cast(images, "float32"))
+        return self._view_logits(self._backend.images(images))
 
     def loss_gradient(self, images: Any, labels: Any) -> tuple[Any, Any]:
         """The sum of the cross entropies and its gradient by the images.
@@ -130,12 +125,11 @@ class Target:
         Returns:
             A scalar and a tensor of the shape of `images`, float32.
         """
-        tf = self._tf
         self.compile(images)
         losses, gradient = self.compiled_loss().gradient(
-            tf.cast(images, "float32"), tf.cast(labels, "int64")
+            self._backend.images(images), self._backend.labels(labels)
         )
-        return tf.reduce_sum(losses), gradient
+        return ops.sum(losses), gradient
 
     def compiled_loss(self, loss: Loss | None = None) -> CompiledLoss:
         """A loss of `(labels, logits)` to `(n,)`; the cross entropy by default."""
@@ -154,48 +148,27 @@ class Target:
         return self.model(images)
 
     def _to_logits(self, images: Any) -> Any:
-        outputs = self._tf.cast(self._call(images), "float32")
+        outputs = ops.cast(self._call(images), "float32")
         if self._from_logits:
             return outputs
-        return self._tf.math.log(self._tf.maximum(outputs, keras.config.epsilon()))
+        return ops.log(ops.maximum(outputs, keras.config.epsilon()))
 
     def _cross_entropy(self, labels: Any, logits: Any) -> Any:
-        return self._tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
     def _to_view_logits(self, images: Any) -> Any:
         views = self.model.view_logits(images, training=False)
-        return self._tf.cast(views, "float32")
+        return ops.reshape(ops.cast(views, "float32"), (-1, self._classes))
 
     def _compile_loss(self, loss: Loss) -> CompiledLoss:
-        tf = self._tf
-
         def values(images: Any, labels: Any) -> Any:
             if not self._has_views:
                 return loss(labels, self._to_logits(images))
-            logits = tf.reshape(self._to_view_logits(images), (-1, self._classes))
-            losses = loss(tf.tile(labels, [self._views]), logits)
-            return tf.reduce_mean(tf.reshape(losses, (self._views, -1)), axis=0)
+            every = ops.tile(labels, (self._views,))
+            losses = loss(every, self._to_view_logits(images))
+            return ops.mean(ops.reshape(losses, (self._views, -1)), axis=0)
 
-        def gradient(images: Any, labels: Any) -> tuple[Any, Any]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                losses = values(images, labels)
-                total = tf.reduce_sum(losses)
-            # Where a model has no gradient at all, an attack starts and stays.
-            nothing = tf.UnconnectedGradients.ZERO
-            return losses, tape.gradient(total, images, unconnected_gradients=nothing)
-
-        labels = tf.TensorSpec((None,), "int64")
-        return CompiledLoss(
-            self._concrete(values, labels), self._concrete(gradient, labels)
-        )
-
-    def _concrete(self, function: Callable, *specs: Any) -> Any:
-        # As a concrete function: TensorFlow would take one trace a model for retracing.
-        images = self._tf.TensorSpec((None, *(self._image_shape or ())), "float32")
-        return self._tf.function(function, autograph=False).get_concrete_function(
-            images, *specs
-        )
+        return self._backend.loss(values, self._sample)
 
 
 def as_target(model: Any) -> Target:

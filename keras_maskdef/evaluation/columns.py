@@ -81,13 +81,20 @@ def columns_of(defences: Any, images: np.ndarray) -> list[Column]:
         if id(defence.classifier) not in bare_names:
             heading = _heading(name, named, bare)
             bare_names[id(defence.classifier)] = heading
-            bare[heading] = Defence.of_model(defence.classifier)
+            bare[heading] = _as_bare(defence.classifier)
     return [
         Column(
             name, defence, bare_names[id(defence.classifier)], _varies(defence, images)
         )
         for name, defence in {**bare, **named}.items()
     ]
+
+
+def _as_bare(classifier: Any) -> Defence:
+    """Also where it has masks or filters of its own, which a `Defence` may leave it."""
+    return replace(
+        Defence.of_model(classifier), classifier=classifier, gray_box=classifier
+    )
 
 
 def _is_bare(defence: Defence) -> bool:

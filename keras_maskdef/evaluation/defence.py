@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._extra import require
+from keras_maskdef._native import call_on_host, with_gradient
 from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._structure import (
     bare_classifier,
@@ -169,14 +169,11 @@ class _Past(keras.Model):
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        tf = require("tensorflow", "attacks")
+        def forwards(images: Any) -> Any:
+            return call_on_host(self._forwards, images)
 
-        @tf.custom_gradient
-        def straight_through(images: Any) -> Any:
-            seen = tf.numpy_function(self._forwards, [images], tf.float32)
-            return tf.ensure_shape(seen, images.shape), lambda upstream: upstream
-
-        return self.classifier(straight_through(images), training=False)
+        seen = with_gradient(forwards, lambda x, y, upstream: upstream, images)
+        return self.classifier(seen, training=False)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return self.classifier.compute_output_shape(input_shape)

@@ -16,9 +16,9 @@ from keras_maskdef._run_folder import RESULTS, RunFolder
 from keras_maskdef._seeding import kept_seeds
 from keras_maskdef.attacks import describe
 from keras_maskdef.attacks._inputs import (
+    check_attack,
     check_attack_inputs,
     check_labels,
-    check_options,
 )
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import columns_of
@@ -205,8 +205,7 @@ def _check_scenario(scenario: Scenario) -> None:
     if scenario.attack == "clean":
         return
     info = describe(scenario.attack, scenario.norm or "linf", scenario.library)
-    title = f"{info.name} ({info.norm}, {info.library})"
-    check_options(title, info.options, dict(scenario.options))
+    check_attack(info, dict(scenario.options))
     for epsilon in scenario.epsilons:
         check_positive("epsilon", epsilon)
     if info.library in _MODULES:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_maskdef.attacks import Attack, prepare
@@ -123,7 +124,8 @@ def _search(
 
 
 def _right(attack: Attack, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return attack.target.logits(images).numpy().argmax(-1) == labels
+    logits = keras.ops.convert_to_numpy(attack.target.logits(images))
+    return logits.argmax(-1) == labels
 
 
 def _limit(norm: str, shape: tuple[int, ...]) -> float:

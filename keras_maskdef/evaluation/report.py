@@ -17,8 +17,6 @@ SCHEMA = 1
 # The row to quote: an attacker who knows the defence, or the worst of all of them.
 _QUOTED = ("adaptive", "union")
 _PACKAGES = (
-    "keras",
-    "tensorflow",
     "numpy",
     "foolbox",
     "cleverhans",
@@ -151,8 +149,9 @@ def _marked(row: Row) -> str:
 
 def versions() -> dict[str, str]:
     """Of what the figures of a run can depend on."""
-    known = {"keras_maskdef": __version__, "backend": keras.backend.backend()}
-    for package in _PACKAGES:
+    backend = keras.backend.backend()
+    known = {"keras_maskdef": __version__, "backend": backend}
+    for package in ("keras", backend, *_PACKAGES):
         try:
             known[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

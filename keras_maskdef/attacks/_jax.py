@@ -1,0 +1,119 @@
+"""Attacks on JAX: pure functions of images and of all variables that they read."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from keras_maskdef._extra import require
+from keras_maskdef.attacks._backend import CompiledLoss
+
+
+class Jax:
+    """The `Backend` of JAX, which compiles anew for each batch size."""
+
+    # cleverhans 4.0 imports `jax.experimental.stax`, which JAX has not had since 2022.
+    cleverhans: str | None = None
+
+    def __init__(self) -> None:
+        import jax
+
+        self._jax = jax
+
+    def images(self, images: Any) -> Any:
+        return self._jax.numpy.asarray(images, "float32")
+
+    def labels(self, labels: Any) -> Any:
+        return self._jax.numpy.asarray(labels)
+
+    def forward(self, function: Callable[[Any], Any], images: Any) -> Any:
+        pure = _Pure(function, images)
+        return pure.with_state(self._jax.jit(pure))
+
+    def loss(self, function: Callable[[Any, Any], Any], images: Any) -> CompiledLoss:
+        jax = self._jax
+        pure = _Pure(function, images, jax.numpy.zeros(len(images), "int32"))
+
+        def total(images: Any, values: Any, labels: Any) -> Any:
+            losses, after = pure(values, images, labels)
+            return losses.sum(), (losses, after)
+
+        @jax.jit
+        def gradient(values: Any, images: Any, labels: Any) -> Any:
+            by_images, (losses, after) = jax.grad(total, has_aux=True)(
+                images, values, labels
+            )
+            return (losses, by_images), after
+
+        return CompiledLoss(pure.with_state(jax.jit(pure)), pure.with_state(gradient))
+
+    def rows(self, count: int) -> int:
+        # A few sizes to compile for, the same ones whatever was compiled before.
+        return 1 << (count - 1).bit_length()
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        # Foolbox draws through eagerpy, from a key that all tensors of it share.
+        tensor = require("eagerpy", "attacks").JAXTensor
+        before, tensor.key = tensor.key, self._jax.random.PRNGKey(seed)
+        try:
+            yield
+        finally:
+            tensor.key = before
+
+    def foolbox_model(self, foolbox: Any, logits: Callable[[Any], Any]) -> Any:
+        return foolbox.JAXModel(logits, bounds=(0, 1))
+
+
+class _Noticed(keras.StatelessScope):
+    """A scope that knows which variables were read or written in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: dict[int, keras.Variable] = {}
+        self.written: dict[int, keras.Variable] = {}
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        self.read[id(variable)] = variable
+        return super().get_current_value(variable)
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        self.written[id(update[0])] = update[0]
+        super().add_update(update)
+
+
+class _Pure:
+    """A function of values of variables and of more, to outputs and values written.
+
+    `stateless_call` does that for models. This does it for any function, as an attack
+    may be on one, or on a model's `view_logits`: the variables are those that it uses
+    in a call with these arguments. A seed that was left out would be compiled in, and
+    every call would see the same masks.
+    """
+
+    def __init__(self, function: Callable, *arguments: Any) -> None:
+        import jax
+
+        self._function = function
+        with _Noticed() as noticed:
+            jax.eval_shape(function, *arguments)
+        self._read = list({**noticed.read, **noticed.written}.values())
+        self._written = list(noticed.written.values())
+
+    def __call__(self, values: list[Any], *arguments: Any) -> tuple[Any, list[Any]]:
+        mapping = list(zip(self._read, values, strict=True))
+        with keras.StatelessScope(mapping) as scope:
+            outputs = self._function(*arguments)
+        return outputs, [scope.get_current_value(each) for each in self._written]
+
+    def with_state(self, compiled: Callable) -> Callable:
+        """The compiled function with the variables' live values, which it updates."""
+
+        def call(*arguments: Any) -> Any:
+            outputs, after = compiled([each.value for each in self._read], *arguments)
+            for variable, value in zip(self._written, after, strict=True):
+                variable.assign(value)
+            return outputs
+
+        return call
