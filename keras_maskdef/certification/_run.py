@@ -20,6 +20,7 @@ from keras_maskdef.certification._parts import Parts
 from keras_maskdef.certification.exact import Proof
 from keras_maskdef.certification.threats import Attack
 from keras_maskdef.engines import Engine
+from keras_maskdef.engines._shipping import check_same
 
 # Views of one piece of work, which a killed run loses; half a minute of LeNet.
 _PIECE = 1 << 19
@@ -56,10 +57,16 @@ class Prover:
     Args:
         method: How images are certified.
         answers: Who is asked.
+        few: Some images, as the mask sees them.
     """
 
     method: Method
     answers: Answers
+    few: np.ndarray
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = self.answers.outputs(self.few)
+        return _elsewhere, (known, self.method, self.answers, self.few)
 
     def __call__(self, piece: Piece) -> Iterator[Arrays]:
         masks = [self.method.masks(piece.first + n) for n in range(len(piece.images))]
@@ -73,6 +80,13 @@ class Prover:
             "certified": np.concatenate([p.certified for p in proofs], axis=1),
             "views": self.answers.views,
         }
+
+
+def _elsewhere(known: np.ndarray, *parts: Any) -> Prover:
+    """The prover in another process, with the same classifier."""
+    prover = Prover(*parts)
+    check_same(known, prover.answers.outputs(prover.few))
+    return prover
 
 
 def work(

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_maskdef._run_folder import Arrays
-from keras_maskdef._seeding import seed_of
+from keras_maskdef._seeding import kept_seeds, reseed, seed_of
+from keras_maskdef.engines._shipping import check_same
 from keras_maskdef.evaluation.columns import FEW, Column, columns_of
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.frozen import frozen_masks
@@ -65,9 +66,10 @@ class Worker:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without what is derived from the models, which would be sent many times."""
-        heads = [(c.name, c.bare, c.is_random) for c in self._columns.values()]
+        columns = list(self._columns.values())
+        known = [(*_head(column), _answers(column, self._few)) for column in columns]
         rest = (self._few, self._surrogate, self._seed, self._judgements)
-        return _elsewhere, (heads, self._defences, *rest)
+        return _elsewhere, (known, self._defences, *rest)
 
     @property
     def models(self) -> list[Any]:
@@ -131,20 +133,36 @@ class Worker:
 
 
 def _elsewhere(
-    heads: list[tuple[str, str, bool]],
+    known: list[tuple[str, str, bool, np.ndarray | None]],
     defences: Any,
     few: np.ndarray,
-    surrogate: Any,
-    seed: int,
-    judgements: int,
+    *rest: Any,
 ) -> Worker:
     """The worker in another process, with the same columns."""
     columns = columns_of(defences, few)
-    found = [(c.name, c.bare, c.is_random) for c in columns]
-    if found != heads:
+    heads = [head for *head, _ in known]
+    found = [_head(column) for column in columns]
+    if [tuple(head) for head in heads] != found:
         raise ValueError(
             "`defences` must be the same after they were sent to a worker of a "
             f"cluster. Received: columns (name, bare classifier, random) {heads}, "
             f"and there {found}"
         )
-    return Worker(defences, columns, few, surrogate, seed, judgements)
+    for column, (*_, answers) in zip(columns, known, strict=True):
+        if answers is not None:
+            check_same(answers, _answers(column, few))
+    return Worker(defences, columns, few, *rest)
+
+
+def _head(column: Column) -> tuple[str, str, bool]:
+    return column.name, column.bare, column.is_random
+
+
+def _answers(column: Column, images: np.ndarray) -> Any:
+    """Outputs under masks that are the same everywhere; none if others are drawn."""
+    defence = column.defence
+    if column.is_random and not defence.is_random:
+        return None
+    with kept_seeds([defence.predict]):
+        reseed([defence.predict], 0)
+        return defence.outputs(images)
