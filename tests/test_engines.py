@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,9 @@ from keras_maskdef.engines._cluster import share
 from keras_maskdef.engines._pool import Pool
 from keras_maskdef.engines._shipping import pack, unpack
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
+from keras_maskdef.evaluation.columns import columns_of
+from keras_maskdef.evaluation.scenario import Scenario
+from keras_maskdef.evaluation.worker import Piece, Worker
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed"
@@ -379,6 +383,36 @@ def test_what_cannot_be_sent_is_refused(what, tmp_path):
         evaluate(defence, toy.data(), attacks, samples=(1,), engine=Reversed())
 
 
+class Counted(keras.layers.Layer):
+    """Counts the images that go through it."""
+
+    seen = 0
+
+    def call(self, images):
+        def add(count):
+            Counted.seen += int(count)
+            return np.int64(count)
+
+        counted = tf.numpy_function(add, [tf.shape(images)[0]], tf.int64)
+        with tf.control_dependencies([counted]):
+            return tf.identity(images)
+
+
+@pytest.mark.parametrize(("steps", "samples"), [(5, 4), (7, 2)])
+def test_the_sum_of_passes_in_the_docs(steps, samples):
+    """Steps times masks a step, ten judgements of three votes, and twice the votes."""
+    layers = [keras.Input((8, 8, 1)), Counted(), *toy.classifier().layers]
+    vote = toy.vote(keras.Sequential(layers))
+    images, labels = toy.data(6)
+    worker = Worker(vote, columns_of(vote, images), images, None, 0, judgements=10)
+    options = (("steps", steps),)
+    attack = Scenario("adaptive", "pgd", "linf", (0.1,), "foolbox", options, samples)
+    list(worker(Piece(attack, 0, images, labels, ("defended",))))  # compiles
+    Counted.seen = 0
+    list(worker(Piece(attack, 1, images, labels, ("defended",))))
+    assert Counted.seen == len(images) * (steps * samples + 10 * 3 + 2 * 3)
+
+
 @pytest.fixture(scope="module")
 def ray_here(tmp_path_factory):
     """A cluster of two cores, which the engines of this module find and leave alone."""
@@ -392,13 +426,13 @@ def ray_here(tmp_path_factory):
 class Disturbed:
     """A Ray engine of two workers that call a function in the middle of each piece."""
 
+    def __init__(self, disturb):
+        self.disturb = disturb
+
     @contextmanager
     def started(self, work):
         with RayEngine(workers=2).started(disturbed(work, self.disturb)) as do:
             yield do
-
-    def __init__(self, disturb):
-        self.disturb = disturb
 
 
 def disturbed(work, disturb):

@@ -38,6 +38,8 @@ class Pool:
     ) -> None:
         self._ray, self._team = ray, team
         self._hire: Callable[[], Any] | None = None
+        # All of them: Control-C can come while one is neither idle nor busy.
+        self._workers: list[Any] = []
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, _Job]] = {}
 
@@ -61,14 +63,15 @@ class Pool:
 
     def end(self) -> None:
         """Ends all workers, whatever they do."""
-        for worker in [*self._idle, *(worker for worker, _ in self._busy.values())]:
+        for worker in self._workers:
             self._ray.kill(worker)
-        self._idle, self._busy = [], {}
+        self._workers, self._idle, self._busy = [], [], {}
 
     def _make_ready(self, job: _Job) -> None:
         """With a new worker."""
         assert self._hire is not None
         worker = self._hire()
+        self._workers.append(worker)
         self._busy[worker.ready.remote()] = worker, job
 
     def _give(self, worker: Any, job: _Job) -> None:
@@ -98,6 +101,7 @@ class Pool:
         return job, results or []
 
     def _replace(self, worker: Any, job: _Job, error: Exception) -> None:
+        self._workers.remove(worker)
         self._ray.kill(worker)  # it may only be out of reach
         job.lost += 1
         if job.lost == _TRIES:

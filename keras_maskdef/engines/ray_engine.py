@@ -37,12 +37,8 @@ class RayEngine:
 
     Example:
 
-    ```python
-    import keras_maskdef as kmd
-
-    engine = kmd.engines.RayEngine(workers=2)
-    report = kmd.evaluate(defended, data, attacks, engine=engine)
-    ```
+    >>> engine = RayEngine(workers=2)  # doctest: +SKIP
+    >>> kmd.evaluate(defended, data, attacks, engine=engine)  # doctest: +SKIP
 
     Reference:
         Moritz et al.: Ray, a Distributed Framework for Emerging AI Applications, OSDI
