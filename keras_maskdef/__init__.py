@@ -5,6 +5,7 @@ from keras_maskdef import (
     attacks,
     certification,
     datasets,
+    engines,
     evaluation,
     losses,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "certify",
     "datasets",
     "defend",
+    "engines",
     "evaluate",
     "evaluation",
     "losses",

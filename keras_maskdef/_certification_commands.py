@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from keras_maskdef._argument_types import count, rate
+from keras_maskdef._engine_options import add_engine, engine_of
 from keras_maskdef.certification._methods import METHODS
 from keras_maskdef.certification.threats import THREATS
 
@@ -22,6 +23,7 @@ def certify(options: argparse.Namespace, console: Console, test: Any) -> None:
     from keras_maskdef.certification.certify import RESULTS, certify
 
     _check(options)
+    engine = engine_of(options)
     if options.plot:  # fails now, not after the work
         require("matplotlib", "plots")
     model = keras.saving.load_model(options.model)
@@ -41,6 +43,7 @@ def certify(options: argparse.Namespace, console: Console, test: Any) -> None:
             seed=options.seed,
             folder=options.output,
             resume=options.resume,
+            engine=engine,
             start=start,
             **given,
         )
@@ -79,6 +82,7 @@ def add_certify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, help="folder to keep the run in")
     parser.add_argument("--resume", action="store_true", help="go on with that run")
     parser.add_argument("--plot", type=Path, help="PNG file of the curves")
+    add_engine(parser)
 
 
 def _mask(options: argparse.Namespace, model: Any) -> Any:

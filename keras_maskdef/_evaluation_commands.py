@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from keras_maskdef._argument_types import count, option, positive, shard
+from keras_maskdef._engine_options import add_engine, engine_of
 from keras_maskdef.evaluation.threat_models import SAMPLES, THREAT_MODELS
 
 THREATS = tuple(name for name in THREAT_MODELS if name != "adaptive")
@@ -29,6 +30,7 @@ def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
     from keras_maskdef.evaluation.evaluate import evaluate
 
     _check_options(options)
+    engine = engine_of(options)
     keras.utils.set_random_seed(options.seed)
     defences = {path.stem: keras.saving.load_model(path) for path in options.models}
     if len(defences) < len(options.models):
@@ -51,6 +53,7 @@ def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
             folder=options.output,
             resume=options.resume,
             shard=options.shard,
+            engine=engine,
             start=start,
         )
     console.print(report)
@@ -122,6 +125,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--shard", type=shard, default=(1, 1), metavar="I/N", help="one of N parts"
     )
+    add_engine(parser)
 
 
 def add_merge(parser: argparse.ArgumentParser) -> None:

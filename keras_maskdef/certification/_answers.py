@@ -45,6 +45,10 @@ class Answers:
     def cells(self) -> int:
         return prod(self._grid)
 
+    def outputs(self, views: np.ndarray) -> np.ndarray:
+        """What the classifier makes of views, `(n, classes)`."""
+        return np.asarray(self._parts.classifier.predict_on_batch(views))
+
     def __call__(
         self, images: np.ndarray, masks: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
@@ -78,8 +82,7 @@ class Answers:
             views = self._parts.hide(
                 images[owner[rows]], keep[rows].reshape(-1, *self._grid)
             )
-            outputs = np.asarray(self._parts.classifier.predict_on_batch(views))
-            found = outputs.argmax(axis=-1)
+            found = self.outputs(views).argmax(axis=-1)
             labels[start : start + self._batch] = found[: len(keep) - start]
         return labels
 

@@ -12,13 +12,15 @@ import numpy as np
 
 from keras_maskdef import _fingerprint as fingerprint
 from keras_maskdef._progress import Start
-from keras_maskdef._run_folder import RunFolder
+from keras_maskdef._run_folder import Arrays, RunFolder
 from keras_maskdef._version import __version__
 from keras_maskdef.certification._answers import Answers
 from keras_maskdef.certification._methods import Method
 from keras_maskdef.certification._parts import Parts
 from keras_maskdef.certification.exact import Proof
 from keras_maskdef.certification.threats import Attack
+from keras_maskdef.engines import Engine
+from keras_maskdef.engines._shipping import check_same
 
 # Views of one piece of work, which a killed run loses; half a minute of LeNet.
 _PIECE = 1 << 19
@@ -35,35 +37,82 @@ class Numbers:
     seed: int
 
 
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some images, as the mask sees them.
+
+    Args:
+        first: Place of the first of them.
+        images: `(n, ...)`.
+    """
+
+    first: int
+    images: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prover:
+    """What is done with a piece of work, wherever that is.
+
+    Args:
+        method: How images are certified.
+        answers: Who is asked.
+        few: Some images, as the mask sees them.
+    """
+
+    method: Method
+    answers: Answers
+    few: np.ndarray
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = self.answers.outputs(self.few)
+        return _elsewhere, (known, self.method, self.answers, self.few)
+
+    def __call__(self, piece: Piece) -> Iterator[Arrays]:
+        masks = [self.method.masks(piece.first + n) for n in range(len(piece.images))]
+        found = self.answers(piece.images, masks)
+        proofs = [
+            self.method.judge(hidden, labels)
+            for hidden, labels in zip(masks, found, strict=True)
+        ]
+        yield {
+            "predicted": np.concatenate([p.predicted for p in proofs], axis=1),
+            "certified": np.concatenate([p.certified for p in proofs], axis=1),
+            "views": self.answers.views,
+        }
+
+
+def _elsewhere(known: np.ndarray, *parts: Any) -> Prover:
+    """The prover in another process, with the same classifier."""
+    prover = Prover(*parts)
+    check_same(known, prover.answers.outputs(prover.few))
+    return prover
+
+
 def work(
-    worker: Method,
-    answers: Answers,
+    prover: Prover,
     images: np.ndarray,
     store: RunFolder,
+    engine: Engine,
     start: Start,
 ) -> tuple[Proof, np.ndarray]:
     """All images, piece by piece; what is done is not done again."""
-    each = max(1, min(250, _PIECE // len(worker.masks(0))))
+    each = max(1, min(250, _PIECE // len(prover.method.masks(0))))
     firsts = range(0, len(images), each)
     advance = start("certify", len(images))
-    for first in firsts:
-        piece = range(first, min(first + each, len(images)))
-        if _key(first) not in store:
-            masks = [worker.masks(image) for image in piece]
-            found = answers(images[first : piece.stop], masks)
-            proofs = [
-                worker.judge(hidden, labels)
-                for hidden, labels in zip(masks, found, strict=True)
-            ]
-            store.save(
-                _key(first),
-                {
-                    "predicted": np.concatenate([p.predicted for p in proofs], axis=1),
-                    "certified": np.concatenate([p.certified for p in proofs], axis=1),
-                    "views": answers.views,
-                },
-            )
-        advance(len(piece))
+
+    def pieces() -> Iterator[Piece]:
+        for first in firsts:
+            piece = Piece(first, images[first : first + each])
+            if _key(first) in store:
+                advance(len(piece.images))
+            else:
+                yield piece
+
+    with engine.started(prover) as do:
+        for piece, made in do(pieces()):
+            store.save(_key(piece.first), made)
+            advance(len(piece.images))
     parts = [store.load(_key(first)) for first in firsts]
     whole = {
         name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]

@@ -18,11 +18,12 @@ from keras_maskdef.certification._methods import (
     law_of,
 )
 from keras_maskdef.certification._parts import Parts, check_soundness, take_apart
-from keras_maskdef.certification._run import Numbers, config_of, kept_in, work
+from keras_maskdef.certification._run import Numbers, Prover, config_of, kept_in, work
 from keras_maskdef.certification.certificates import Certificate, Certificates
 from keras_maskdef.certification.mask_law import MaskLaw
 from keras_maskdef.certification.sampled import masks_needed
 from keras_maskdef.certification.threats import Attack, attacks_of
+from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.layers import RandomGridMask, VotingEnsemble
 from keras_maskdef.layers._arguments import (
     check_choice,
@@ -33,6 +34,7 @@ from keras_maskdef.layers._arguments import (
 )
 
 RESULTS = "certificates.json"
+_FEW = 8
 
 
 def certify(
@@ -51,6 +53,7 @@ def certify(
     seed: int = 0,
     folder: str | Path | None = None,
     resume: bool = False,
+    engine: str | Engine = "local",
     start: Start = silent,
 ) -> Certificates:
     """Proves for images that no attack on a few cells can change their class.
@@ -97,6 +100,8 @@ def certify(
         folder: Where to keep what is done, and `certificates.json`; nothing is kept by
             default.
         resume: Whether to go on with the run in `folder`.
+        engine: Where the work is done: `"local"`, in this process, or `"ray"`, on a
+            cluster, or one of `keras_maskdef.engines`. The results are the same.
         start: Starts a progress bar, see `keras_maskdef._progress`.
 
     Returns:
@@ -104,12 +109,14 @@ def certify(
         the number of views that the classifier was asked for.
 
     Raises:
-        TypeError: If `defence` is no Keras model, or `images` are not floating point.
+        TypeError: If `defence` is no Keras model, or one that cannot be sent to the
+            workers of a cluster; or `images` are not floating point.
         ValueError: For arguments out of range; for a method that could not certify
             anything here; or where a proof would not hold: a filter before the mask, a
             fill that depends on the image, a classifier that is random or looks at
             other images of the batch, views that are not drawn independently.
         FileExistsError: If the folder has a run already, and not `resume`.
+        ImportError: If the library of the engine is not installed.
 
     Example:
 
@@ -127,6 +134,7 @@ def certify(
         Beyond the papers. Levine and Feizi, AAAI 2020; Scholten et al., NeurIPS 2023;
         Xiang et al.: PatchCleanser, USENIX Security 2022.
     """
+    engine = as_engine(engine)
     check_choice("method", method, METHODS)
     if not 0.0 < check_fraction("alpha", alpha) < 1.0:
         raise ValueError(f"`alpha` must be in (0, 1). Received: alpha={alpha}")
@@ -153,7 +161,8 @@ def certify(
     worker = _method(numbers, parts, seen.shape[1:], classes, law, attacks)
     config = config_of(numbers, defence, parts, images, attacks)
     with kept_in(folder, config, resume) as store:
-        proofs, views = work(worker, answers, seen, store, start)
+        prover = Prover(worker, answers, seen[:_FEW])
+        proofs, views = work(prover, seen, store, engine, start)
         found = Certificates(
             method,
             numbers.alpha,

@@ -10,7 +10,7 @@ from keras_maskdef import _fingerprint as fingerprint
 from keras_maskdef._seeding import kept_seeds
 from keras_maskdef.evaluation.defence import Defence, as_defences
 
-_FEW = 8
+FEW = 8
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Column:
         """
         parts = [fingerprint.of_model(model) for model in self.models]
         if None in parts and not self.is_random:
-            parts.append(fingerprint.of_arrays(self.defence.outputs(images[:_FEW])))
+            parts.append(fingerprint.of_arrays(self.defence.outputs(images[:FEW])))
         return parts
 
     @property
@@ -127,7 +127,7 @@ def _varies(defence: Defence, images: np.ndarray) -> bool:
     """Also for randomness that is none of this library's."""
     if defence.is_random:
         return True
-    few = images[:_FEW]
+    few = images[:FEW]
     with kept_seeds([defence.predict]):
         first, second = (defence.outputs(few) for _ in range(2))
     return not np.array_equal(first, second)

@@ -60,6 +60,10 @@ class Defence:
         if self.gray_box is None:
             object.__setattr__(self, "gray_box", self.classifier)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what is derived from its models."""
+        return Defence, (self.predict, self.classifier, self.white_box, self.gray_box)
+
     @classmethod
     def of_model(cls, model: keras.Model) -> "Defence":
         """Reads the parts off a Keras model."""
@@ -167,6 +171,9 @@ class _Past(keras.Model):
         with contextlib.suppress(ValueError):  # else judged by its outputs
             self.from_logits = infer_from_logits(classifier)
         self.built = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Past, (self._preprocess, self.classifier)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         def forwards(images: Any) -> Any:

@@ -20,6 +20,7 @@ from keras_maskdef.attacks._inputs import (
     check_attack_inputs,
     check_labels,
 )
+from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.gallery import save_gallery, save_speed
@@ -29,6 +30,7 @@ from keras_maskdef.evaluation.scenario import AttackSetting, Scenario, scenarios
 from keras_maskdef.evaluation.stored import LABELS, column_config
 from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
+from keras_maskdef.evaluation.worker import Worker
 from keras_maskdef.layers._arguments import check_positive, check_positive_int
 
 _MODULES = {"foolbox": "foolbox", "cleverhans": "cleverhans", "art": "art"}
@@ -51,6 +53,7 @@ def evaluate(
     resume: bool = False,
     shard: tuple[int, int] = (1, 1),
     paper: Mapping[Any, Any] | None = None,
+    engine: str | Engine = "local",
     start: Start = silent,
 ) -> Report:
     """Measures how much of a defence is left under attack.
@@ -91,6 +94,8 @@ def evaluate(
             of a run that was never stopped, byte for byte.
         shard: `(i, n)`: do the i-th of n parts, to be put together by `merge`.
         paper: Figures to show beside the rows, see `results.with_paper`.
+        engine: Where the work is done: `"local"`, in this process, or `"ray"`, on a
+            cluster, or one of `keras_maskdef.engines`. The results are the same.
         start: Starts a progress bar, see `keras_maskdef._progress`.
 
     Returns:
@@ -99,10 +104,11 @@ def evaluate(
     Raises:
         ValueError: For images outside [0, 1], labels that do not fit, unknown attacks
             or threat models, or a folder of another configuration.
-        TypeError: For a defence that is neither a Keras model nor a `Defence`.
+        TypeError: For a defence that is neither a Keras model nor a `Defence`, or that
+            cannot be sent to the workers of a cluster.
         FileExistsError: If the folder has a run already, and not `resume`.
         OSError: If a file of the folder is damaged or cannot be written.
-        ImportError: If the library of an attack is not installed.
+        ImportError: If the library of an attack, or of the engine, is not installed.
 
     Example:
 
@@ -122,6 +128,7 @@ def evaluate(
         Carlini et al.: On Evaluating Adversarial Robustness (2019); Croce and Hein:
         AutoAttack, ICML 2020; MAD, section 3.3; SFM-Defense, section 6.1.
     """
+    engine = as_engine(engine)
     images, labels, class_names = _data(data)
     for name, value in (("judgements", judgements), ("batch_size", batch_size)):
         check_positive_int(name, value)
@@ -153,7 +160,9 @@ def evaluate(
     with _kept_in(folder) as path:
         store = RunFolder(path, config, resume)
         store.write_arrays(LABELS, {"labels": labels})
-        run = Run(store, columns, images, labels, surrogate, start)
+        numbers = int(seed), int(judgements)
+        worker = Worker(defences, columns, images, surrogate, *numbers)
+        run = Run(store, worker, images, labels, engine, start)
         run.work()
         report = summary(store)
         store.write_json(RESULTS, report.to_dict())

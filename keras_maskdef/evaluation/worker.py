@@ -1,0 +1,168 @@
+"""Attacks and judges: what is done with a piece of work, wherever that is."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_maskdef._run_folder import Arrays
+from keras_maskdef._seeding import kept_seeds, reseed, seed_of
+from keras_maskdef.engines._shipping import check_same
+from keras_maskdef.evaluation.columns import FEW, Column, columns_of
+from keras_maskdef.evaluation.defence import Defence
+from keras_maskdef.evaluation.frozen import frozen_masks
+from keras_maskdef.evaluation.outcomes import Attacker, outcome
+from keras_maskdef.evaluation.scenario import Scenario
+from keras_maskdef.evaluation.threat_models import THREAT_MODELS
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """One attack on one batch: what its columns share is crafted once.
+
+    Args:
+        scenario: The attack.
+        batch: Number of the batch.
+        images: Its images, `(n, height, width, channels)`.
+        labels: Their classes, `(n,)`.
+        columns: Names of the columns that are not done yet.
+    """
+
+    scenario: Scenario
+    batch: int
+    images: np.ndarray
+    labels: np.ndarray
+    columns: tuple[str, ...]
+
+
+class Worker:
+    """Does pieces of work, of which none depends on those before.
+
+    Args:
+        defences: What `evaluate` was given, to make the columns of elsewhere.
+        columns: Who judges.
+        images: Some images.
+        surrogate: Model of the attacker who has one.
+        seed: Integer, that of the run.
+        judgements: Integer, of each image where the defence is random.
+    """
+
+    def __init__(
+        self,
+        defences: Any,
+        columns: Sequence[Column],
+        images: np.ndarray,
+        surrogate: Any,
+        seed: int,
+        judgements: int,
+    ) -> None:
+        self._defences, self._few = defences, images[:FEW]
+        self._columns = {column.name: column for column in columns}
+        self._surrogate = surrogate
+        self._seed, self._judgements = seed, judgements
+        self._attacker = Attacker()
+        self._models: dict[tuple[str, str], tuple[Any, ...]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what is derived from the models, which would be sent many times."""
+        columns = list(self._columns.values())
+        known = [(*_head(column), _answers(column, self._few)) for column in columns]
+        rest = (self._few, self._surrogate, self._seed, self._judgements)
+        return _elsewhere, (known, self._defences, *rest)
+
+    @property
+    def models(self) -> list[Any]:
+        """All that may have a random state."""
+        columns = self._columns.values()
+        return [*(m for column in columns for m in column.models), self._surrogate]
+
+    def __call__(self, piece: Piece) -> Iterator[tuple[str, Arrays | None]]:
+        """The outcome for each column, none where the attacker can do nothing."""
+        for name in piece.columns:
+            yield name, self._outcome(piece, self._columns[name])
+
+    def _outcome(self, piece: Piece, column: Column) -> Arrays | None:
+        images, labels, scenario = piece.images, piece.labels, piece.scenario
+        seed, key = self._seed, scenario.key
+        defence = column.defence
+        if scenario.threat_model == "none":
+            crafted = [images[None]]
+        else:
+            models = self._attacked(scenario, column)
+            if not models:
+                return None
+            if scenario.threat_model == "frozen":
+                defence = Defence(models[0], models[0], models)
+            attack_seed = seed_of(seed, key, piece.batch, "attack")
+            crafted = [
+                self._attacker(scenario, model, images, labels, attack_seed)
+                for model in models
+            ]
+        # Of its own: no judge may replay the masks that the attacker saw.
+        judge_seed = seed_of(seed, key, piece.batch, "judge", column.name)
+        random = column.is_random and scenario.threat_model != "frozen"
+        times = self._judgements if random else 1
+        return outcome(defence, crafted, images, labels, scenario, times, judge_seed)
+
+    def _attacked(self, scenario: Scenario, column: Column) -> tuple[Any, ...]:
+        """The models that this attacker differentiates, made once."""
+        samples = scenario.samples if column.is_random else None
+        name = f"{scenario.threat_model} {samples}"
+        if (name, column.name) not in self._models:
+            self._models[name, column.name] = self._build(scenario, column, samples)
+        return self._models[name, column.name]
+
+    def _build(
+        self, scenario: Scenario, column: Column, samples: int | None
+    ) -> tuple[Any, ...]:
+        threat, defence = scenario.threat_model, column.defence
+        if threat == "noise":
+            return (defence.classifier,)
+        if threat == "frozen":
+            shape = self._few.shape[1:]
+            fixed = frozen_masks(defence.predict, shape, self._seed)
+            return () if fixed is None else (fixed,)
+        if threat == "surrogate":
+            return THREAT_MODELS[threat](defence, self._surrogate)
+        if threat == "adaptive" and samples is None:  # nothing is random
+            return defence.white_box
+        if threat == "adaptive":
+            return THREAT_MODELS[threat](defence, samples)
+        return THREAT_MODELS[threat](defence)
+
+
+def _elsewhere(
+    known: list[tuple[str, str, bool, np.ndarray | None]],
+    defences: Any,
+    few: np.ndarray,
+    *rest: Any,
+) -> Worker:
+    """The worker in another process, with the same columns."""
+    columns = columns_of(defences, few)
+    heads = [head for *head, _ in known]
+    found = [_head(column) for column in columns]
+    if [tuple(head) for head in heads] != found:
+        raise ValueError(
+            "`defences` must be the same after they were sent to a worker of a "
+            f"cluster. Received: columns (name, bare classifier, random) {heads}, "
+            f"and there {found}"
+        )
+    for column, (*_, answers) in zip(columns, known, strict=True):
+        if answers is not None:
+            check_same(answers, _answers(column, few))
+    return Worker(defences, columns, few, *rest)
+
+
+def _head(column: Column) -> tuple[str, str, bool]:
+    return column.name, column.bare, column.is_random
+
+
+def _answers(column: Column, images: np.ndarray) -> Any:
+    """Outputs under masks that are the same everywhere; none if others are drawn."""
+    defence = column.defence
+    if column.is_random and not defence.is_random:
+        return None
+    with kept_seeds([defence.predict]):
+        reseed([defence.predict], 0)
+        return defence.outputs(images)
