@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_maskdef._replicas import ReplicaSeedGenerator
 from keras_maskdef.layers._arguments import (
     check_choice,
     check_fraction,
@@ -119,7 +120,7 @@ class RandomGridMask(keras.layers.Layer):
         self.sampling = check_choice("sampling", sampling, tuple(SAMPLINGS))
         self.active = check_choice("active", active, ACTIVE)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ReplicaSeedGenerator(seed)
         self.data_format = check_choice(
             "data_format",
             data_format or keras.config.image_data_format(),
