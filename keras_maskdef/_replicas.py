@@ -71,8 +71,9 @@ def share(variables: Sequence[keras.Variable], strategy: Any) -> Callable[[], No
 
     def on_replica() -> None:
         context = tf.distribute.get_replica_context()
-        for variable in variables:
-            mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, variable.value)
+        own = [tf.identity(variable.value) for variable in variables]
+        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
+        for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
 
     return tf.function(lambda: strategy.run(on_replica))
@@ -86,6 +87,17 @@ def works_with_others() -> bool:
 
     strategy = tf.distribute.get_strategy()
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def devices(strategy: Any) -> int:
+    """Among how many replicas, or devices of JAX, a batch is shared out."""
+    if strategy is not None:
+        return strategy.num_replicas_in_sync
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return 1
+    mesh = distribution.device_mesh
+    return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
 
 
 def scope(strategy: Any) -> AbstractContextManager:

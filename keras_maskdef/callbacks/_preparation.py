@@ -44,32 +44,33 @@ def check_classifier(model: keras.Model, data: Any) -> tuple:
     return shape
 
 
-def check_replicas(
-    masker: SparseFeatureMasker,
-    data: Any,
-    norms: str,
-    batch_size: int | None,
-    strategy: Any,
-) -> None:
-    """Raises where the masker cannot be trained in step on all replicas."""
-    if strategy is None:
+def check_sharing(data: Any, batch_size: int | None, count: int) -> None:
+    """Raises where batches cannot be shared out evenly among replicas or devices."""
+    if count == 1:
         return
-    count = strategy.num_replicas_in_sync
-    if norms == "batch":
-        raise ValueError(
-            '`norms="batch"` takes one norm over a batch, of which a replica sees its '
-            f'share only: use norms="image". Received: norms="batch", {count} replicas'
-        )
     if batch_size is not None and batch_size % count:
         raise ValueError(
-            "`batch_size` must be a multiple of the number of replicas, which share "
-            f"each batch. Received: batch_size={batch_size}, {count} replicas"
+            "`batch_size` must be a multiple of the number of replicas or devices, "
+            f"which share each batch. Received: batch_size={batch_size}, {count} of "
+            "them"
         )
     if isinstance(data, ShuffledBatches) and not data.whole_batches:
         raise ValueError(
-            "`batch_size` must be at most the number of images, as replicas share "
-            f"whole batches. Received: batch_size={batch_size}, "
+            "`batch_size` must be at most the number of images, of which replicas and "
+            f"devices share whole batches. Received: batch_size={batch_size}, "
             f"{len(data.arrays[0])} images"
+        )
+
+
+def check_replicas(masker: SparseFeatureMasker, norms: str, strategy: Any) -> None:
+    """Raises where a strategy's replicas cannot train the masker in step."""
+    if strategy is None:
+        return
+    if norms == "batch":
+        raise ValueError(
+            '`norms="batch"` takes one norm over a batch, of which a replica sees its '
+            'share only: use norms="image". Received: norms="batch", '
+            f"{strategy.num_replicas_in_sync} replicas"
         )
     created = strategy.extended.variable_created_in_scope
     if not all(created(variable.value) for variable in masker.variables):
@@ -81,8 +82,9 @@ def check_replicas(
 
 def optimizer_on_replicas(optimizer: Any, strategy: Any) -> Any:
     """Returns an optimizer whose variables are in the strategy's scope."""
-    created = strategy is None or strategy.extended.variable_created_in_scope
-    if created is True or created(optimizer.iterations.value):
+    if strategy is None:
+        return optimizer
+    if strategy.extended.variable_created_in_scope(optimizer.iterations.value):
         return optimizer
     if optimizer.built:
         raise ValueError(

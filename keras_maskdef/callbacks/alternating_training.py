@@ -23,6 +23,7 @@ from keras_maskdef.callbacks._preparation import (
     check_classifier,
     check_mask,
     check_replicas,
+    check_sharing,
     optimizer_on_replicas,
     reconstruction_weight,
 )
@@ -71,6 +72,11 @@ class AlternatingTraining(keras.callbacks.Callback):
     `val_masker_...` and `val_defended_accuracy`. To monitor one of them, say
     `mode="min"` or `"max"`.
 
+    Where the classifier is fit on several replicas (`tf.distribute`) or devices
+    (`keras.distribution`), so is the masker, with the same weights on all of them; of
+    arrays only whole batches are used, and one process writes to `backup_dir`, from
+    which all resume. Make the masker under `strategy.scope()`.
+
     Note: `EarlyStopping(restore_best_weights=True)` and `ModelCheckpoint` know the
     classifier only: what they bring back is not what the masker was last trained with.
     Take care with the weights of the losses, see `keras_maskdef.losses`.
@@ -118,8 +124,9 @@ class AlternatingTraining(keras.callbacks.Callback):
         ValueError: For an argument out of its range or `data` without a batch; when
             `fit` begins, for a classifier that is not built or does not return `(batch,
             classes)`, images of another shape than it takes, a mask outside [0, 1], a
-            `preprocessing` that changes the shape or has trainable weights, or more
-            than one replica.
+            `preprocessing` that changes the shape or has trainable weights; and under
+            a strategy with several replicas for a masker made outside of its scope,
+            `norms="batch"`, or a batch that cannot be shared out evenly.
 
     Warns:
         IdentityOptimumWarning: The weights have a `rho` below 1.
@@ -204,6 +211,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._view: Callable[[Any], Any] | None = None
         self._trained: keras.Model | None = None
         self._strategy: Any = None
+        self._devices = 1
         self._last_pass: int | None = None
         self._epochs_seen = 0
         self._first_epoch = True
@@ -243,7 +251,7 @@ class AlternatingTraining(keras.callbacks.Callback):
     def on_train_end(self, logs: dict | None = None) -> None:
         if self._first_epoch:  # all was trained before this `fit`
             self._resume(self.params["epochs"])
-        if self.delete_backup and self._writes:
+        if self.backup_dir is not None and self.delete_backup and self._writes:
             _backup.Backup(self.backup_dir).delete()
 
     def get_config(self) -> dict[str, Any]:
@@ -293,7 +301,9 @@ class AlternatingTraining(keras.callbacks.Callback):
         if not self.masker.built:
             self.masker.build((None, *shape))
         known = batch_size_of(self.data) or self.batch_size
-        check_replicas(self.masker, self.data, self.norms, known, self._strategy)
+        self._devices = _replicas.devices(self._strategy)
+        check_sharing(self.data, known, self._devices)
+        check_replicas(self.masker, self.norms, self._strategy)
         check_mask(self.masker, shape)
         self.optimizer = optimizer_on_replicas(self.optimizer, self._strategy)
         filters = build_filters(self.preprocessing, shape)
@@ -369,8 +379,8 @@ class AlternatingTraining(keras.callbacks.Callback):
         return renamed
 
     def _steps(self) -> int | None:
-        """Replicas get batches that can be shared evenly, without the last, odd one."""
-        if self._strategy is None or not isinstance(self.data, ShuffledBatches):
+        """Several devices get whole batches, which can be shared out evenly."""
+        if self._devices == 1 or not isinstance(self.data, ShuffledBatches):
             return self.steps_per_epoch
         whole = self.data.whole_batches
         return min(self.steps_per_epoch or whole, whole)
@@ -443,14 +453,16 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._save(last)
 
     def _save(self, epoch: int) -> None:
+        if self.backup_dir is None:
+            return
+        values = _backup.values_of(self._variables())  # may take all replicas
         if self._writes:
-            values = _backup.values_of(self._variables())
             _backup.Backup(self.backup_dir).save(epoch, values)
 
     @property
     def _writes(self) -> bool:
-        """Whether there is a backup, and it is for this process to write."""
-        return self.backup_dir is not None and _replicas.writes_files(self._strategy)
+        """Whether the backups are for this process to write."""
+        return _replicas.writes_files(self._strategy)
 
     def _variables(self) -> list[keras.Variable]:
         return [*self.masker.variables, *self._trainer.optimizer.variables]  # type: ignore[union-attr]
