@@ -56,7 +56,7 @@ def strategy_of(model: keras.Model) -> Any:
 
 def part_of_loss(loss: Any) -> Any:
     """What a replica adds to a loss that is the mean over replicas, as Keras' are."""
-    return loss if (count := _in_sync()) == 1 else loss / count
+    return loss / _in_sync()
 
 
 def share(variables: Sequence[keras.Variable], strategy: Any) -> Callable[[], None]:
@@ -89,15 +89,19 @@ def works_with_others() -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def devices(strategy: Any) -> int:
-    """Among how many replicas, or devices of JAX, a batch is shared out."""
+def sharing(strategy: Any) -> int:
+    """Among how many replicas, or devices of JAX, `fit` shares out a batch."""
     if strategy is not None:
         return strategy.num_replicas_in_sync
     distribution = keras.distribution.distribution()
     if distribution is None:
         return 1
+    import jax
+
     mesh = distribution.device_mesh
-    return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
+    devices = mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
+    # A process has batches of its own, for its own devices.
+    return max(1, devices // jax.process_count())
 
 
 def scope(strategy: Any) -> AbstractContextManager:

@@ -211,7 +211,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._view: Callable[[Any], Any] | None = None
         self._trained: keras.Model | None = None
         self._strategy: Any = None
-        self._devices = 1
+        self._sharing = 1
         self._last_pass: int | None = None
         self._epochs_seen = 0
         self._first_epoch = True
@@ -301,8 +301,8 @@ class AlternatingTraining(keras.callbacks.Callback):
         if not self.masker.built:
             self.masker.build((None, *shape))
         known = batch_size_of(self.data) or self.batch_size
-        self._devices = _replicas.devices(self._strategy)
-        check_sharing(self.data, known, self._devices)
+        self._sharing = _replicas.sharing(self._strategy)
+        check_sharing(self.data, known, self._sharing)
         check_replicas(self.masker, self.norms, self._strategy)
         check_mask(self.masker, shape)
         self.optimizer = optimizer_on_replicas(self.optimizer, self._strategy)
@@ -380,7 +380,7 @@ class AlternatingTraining(keras.callbacks.Callback):
 
     def _steps(self) -> int | None:
         """Several devices get whole batches, which can be shared out evenly."""
-        if self._devices == 1 or not isinstance(self.data, ShuffledBatches):
+        if self._sharing == 1 or not isinstance(self.data, ShuffledBatches):
             return self.steps_per_epoch
         whole = self.data.whole_batches
         return min(self.steps_per_epoch or whole, whole)
