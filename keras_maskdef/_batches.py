@@ -42,6 +42,11 @@ class ShuffledBatches(keras.utils.PyDataset):
         batches = -(-len(self.arrays[0]) // self.batch_size)
         return batches if self._steps is None else min(batches, self._steps)
 
+    @property
+    def whole_batches(self) -> int:
+        """Batches of an epoch that have `batch_size` images."""
+        return min(len(self), len(self.arrays[0]) // self.batch_size)
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         start = index * self.batch_size
         rows = self._order[start : start + self.batch_size]

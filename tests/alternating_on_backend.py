@@ -129,6 +129,20 @@ def check_that_the_live_classifier_counts():
         np.testing.assert_allclose(logged["loss"], expected, rtol=1e-3, atol=1e-6)
 
 
+def check_a_classifier_with_masks():
+    """It draws new ones in each step of a pass, and the live one's stay."""
+    layers = [keras.Input((12, 12, 3)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    mask = kmd.RandomGridMask(4, 0.5, seed=1)
+    vote = kmd.VotingEnsemble(keras.Sequential(layers), mask, votes=2)
+    trainer = MaskerTrainer(masker(), vote, None, (0.0, 1.0, 0.0), "image")
+    trainer.compile(keras.optimizers.SGD(0.0))
+    trainer.take_snapshot()
+    trainer.fit(X, batch_size=16, verbose=0)
+    states = [v for v in trainer.copies if v.shape == (2,)]
+    assert [ops.convert_to_numpy(v).tolist() for v in states] == [[1, 6]]
+    assert ops.convert_to_numpy(mask.seed_generator.state).tolist() == [1, 0]
+
+
 class Failing(keras.utils.PyDataset):
     def __len__(self):
         return 3
@@ -213,5 +227,6 @@ check_masks()
 check_that_the_classifier_is_left_alone()
 check_what_the_classifier_sees()
 check_that_the_live_classifier_counts()
+check_a_classifier_with_masks()
 check_an_error_in_the_pass()
 check_resuming()

@@ -588,16 +588,3 @@ def test_a_classifier_that_is_not_built():
     callback.set_model(keras.Sequential([keras.layers.Flatten()]))
     with pytest.raises(ValueError, match=r"must be built before.*Received"):
         callback.on_train_begin()
-
-
-def test_several_replicas_are_refused(monkeypatch):
-    model = classifier()
-    callback = kmd.AlternatingTraining(masker(), X)
-    callback.set_model(model)
-
-    class Strategy:
-        num_replicas_in_sync = 2
-
-    monkeypatch.setattr(type(model), "distribute_strategy", Strategy(), raising=False)
-    with pytest.raises(ValueError, match=r"one replica.*2 replicas"):
-        callback.on_train_begin()

@@ -85,9 +85,14 @@ def test_readme_examples():
         exec(compile(block, "README.md", "exec"), namespace)
 
 
-@pytest.mark.parametrize(
-    "example", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.name
-)
+def examples():
+    # That of two workers has a test of its own, which is slow as well.
+    slow = {"train_on_two_workers.py": [pytest.mark.slow]}
+    for path in sorted(ROOT.glob("examples/*.py")):
+        yield pytest.param(path, id=path.name, marks=slow.get(path.name, ()))
+
+
+@pytest.mark.parametrize("example", examples())
 def test_examples_run(example):
     finished = subprocess.run(
         [sys.executable, str(example), *"--epochs 1 --images 10 --train 256".split()],

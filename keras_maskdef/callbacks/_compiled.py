@@ -6,17 +6,16 @@ from typing import Any
 import keras
 
 
-def compiled_call(model: keras.Model) -> Callable[[Any], Any]:
+def compiled_call(model: keras.Model, strategy: Any = None) -> Callable[[Any], Any]:
     """Returns a function from images to the model's outputs in inference mode.
 
     It sees the weights as they are at each call, and advances the random numbers of
-    layers that draw some.
+    layers that draw some. Under a `tf.distribute` strategy images and outputs are
+    those of each replica.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+        return _on_tensorflow(model, strategy)
     if backend == "jax":
         return _on_jax(model)
     if backend == "torch":
@@ -26,7 +25,18 @@ def compiled_call(model: keras.Model) -> Callable[[Any], Any]:
 
 def is_random_state(variable: keras.Variable) -> bool:
     """Whether a variable is the state of a `SeedGenerator`."""
-    return str(variable.dtype) == "uint32"
+    return variable.name == "seed_generator_state"
+
+
+def _on_tensorflow(model: keras.Model, strategy: Any) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    def call(images: Any) -> Any:
+        return model(images, training=False)
+
+    if strategy is None:
+        return tf.function(call, reduce_retracing=True)
+    return tf.function(lambda x: strategy.run(call, (x,)), reduce_retracing=True)
 
 
 def _on_jax(model: keras.Model) -> Callable[[Any], Any]:

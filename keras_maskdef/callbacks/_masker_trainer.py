@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_maskdef import losses
+from keras_maskdef._replicas import part_of_loss, works_with_others
 from keras_maskdef.callbacks._compiled import is_random_state
 from keras_maskdef.layers import SparseFeatureMasker
 
@@ -22,6 +23,8 @@ class MaskerTrainer(keras.Model):
     error ends the fit, and never compiles in what its weights once were.
 
     Takes images, which it filters, and in evaluation their labels as well.
+
+    Under a `tf.distribute` strategy each replica sees its share of a batch.
     """
 
     def __init__(
@@ -78,13 +81,37 @@ class MaskerTrainer(keras.Model):
             defended = self.filter(self.masker(ops.cast(x, "float32"), training=False))
             values.append(_equal(_argmax(self.classify(defended)), _classes(y)))
         # A term is one number for its batch, and the last batch may be smaller.
+        size = ops.shape(images)[0]
+        terms = tuple(_or_zero(term, size) for term in terms)
         for mean, term in zip(self.means, terms, strict=False):
-            mean.update_state(term, sample_weight=ops.shape(images)[0])
+            mean.update_state(term, sample_weight=size)
         for mean, value in zip(self.means[len(terms) :], values, strict=False):
             mean.update_state(value)
         total = sum(w * t for w, t in zip(self.loss_weights, terms, strict=True))
         # The network's own: regularizers and what it added.
-        return total + sum(ops.cast(ops.sum(loss), "float32") for loss in self.losses)
+        total += sum(ops.cast(ops.sum(loss), "float32") for loss in self.losses)
+        return part_of_loss(total)
+
+    def train_step(self, *arguments: Any) -> Any:
+        return _for_all_workers(super().train_step(*arguments))
+
+    def test_step(self, *arguments: Any) -> Any:
+        return _for_all_workers(super().test_step(*arguments))
+
+    def _maybe_symbolic_build(self, *_: Any, **__: Any) -> None:
+        """Nothing to build; Keras 3.15 fails to, where a batch is on many workers."""
+
+
+def _or_zero(term: Any, size: Any) -> Any:
+    """A mean over a replica's empty share of a last batch is no number."""
+    return ops.where(size > 0, term, 0.0) if keras.ops.is_tensor(size) else term
+
+
+def _for_all_workers(logs: Any) -> Any:
+    """Keras 3.15 reduces what workers log along an axis that scalars do not have."""
+    if not works_with_others():
+        return logs
+    return {name: ops.reshape(value, (1,)) for name, value in logs.items()}
 
 
 def _argmax(logits: Any) -> Any:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef.callbacks._masker_data import image_shape
 from keras_maskdef.callbacks.mask_warnings import IdentityOptimumWarning
 from keras_maskdef.layers import SparseFeatureMasker
@@ -20,12 +21,6 @@ def check_classifier(model: keras.Model, data: Any) -> tuple:
         raise ValueError(
             "The classifier must be built before the training: call it once, or give "
             f"it a `keras.Input`. Received: classifier={model!r}"
-        )
-    strategy = getattr(model, "distribute_strategy", None)
-    if getattr(strategy, "num_replicas_in_sync", 1) > 1:
-        raise ValueError(
-            "AlternatingTraining trains on one replica. Received: "
-            f"{strategy.num_replicas_in_sync} replicas"  # type: ignore[union-attr]
         )
     shape = image_shape(data) or tuple(getattr(model, "input_shape", ()) or ())[1:]
     if len(shape) != 3:
@@ -47,6 +42,56 @@ def check_classifier(model: keras.Model, data: Any) -> tuple:
             f"classes. Received: output of shape {scores}"
         )
     return shape
+
+
+def check_sharing(data: Any, batch_size: int | None, count: int) -> None:
+    """Raises where batches cannot be shared out evenly among replicas or devices."""
+    if count == 1:
+        return
+    if batch_size is not None and batch_size % count:
+        raise ValueError(
+            "`batch_size` must be a multiple of the number of replicas or devices, "
+            f"which share each batch. Received: batch_size={batch_size}, {count} of "
+            "them"
+        )
+    if isinstance(data, ShuffledBatches) and not data.whole_batches:
+        raise ValueError(
+            "`batch_size` must be at most the number of images, of which replicas and "
+            f"devices share whole batches. Received: batch_size={batch_size}, "
+            f"{len(data.arrays[0])} images"
+        )
+
+
+def check_replicas(masker: SparseFeatureMasker, norms: str, strategy: Any) -> None:
+    """Raises where a strategy's replicas cannot train the masker in step."""
+    if strategy is None:
+        return
+    if norms == "batch":
+        raise ValueError(
+            '`norms="batch"` takes one norm over a batch, of which a replica sees its '
+            'share only: use norms="image". Received: norms="batch", '
+            f"{strategy.num_replicas_in_sync} replicas"
+        )
+    created = strategy.extended.variable_created_in_scope
+    if not all(created(variable.value) for variable in masker.variables):
+        raise ValueError(
+            "`masker` must be made under `strategy.scope()`, as the classifier is, or "
+            f"each replica would train its own. Received: masker={masker!r}"
+        )
+
+
+def optimizer_on_replicas(optimizer: Any, strategy: Any) -> Any:
+    """Returns an optimizer whose variables are in the strategy's scope."""
+    if strategy is None:
+        return optimizer
+    if strategy.extended.variable_created_in_scope(optimizer.iterations.value):
+        return optimizer
+    if optimizer.built:
+        raise ValueError(
+            "`optimizer` has trained already, and not under this strategy: give a new "
+            f"one. Received: optimizer={optimizer!r}"
+        )
+    return keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
 
 
 def check_mask(masker: SparseFeatureMasker, shape: tuple) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import keras
 
+from keras_maskdef import _replicas
 from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef.callbacks import _backup
-from keras_maskdef.callbacks._compiled import compiled_call
+from keras_maskdef.callbacks._compiled import compiled_call, is_random_state
 from keras_maskdef.callbacks._masker_data import (
     batch_size_of,
     check_labelled,
@@ -21,6 +22,9 @@ from keras_maskdef.callbacks._preparation import (
     build_filters,
     check_classifier,
     check_mask,
+    check_replicas,
+    check_sharing,
+    optimizer_on_replicas,
     reconstruction_weight,
 )
 from keras_maskdef.callbacks._random_state import kept_random_state
@@ -67,6 +71,11 @@ class AlternatingTraining(keras.callbacks.Callback):
     it was). They are NaN for epochs without a pass. With `validation_data` also
     `val_masker_...` and `val_defended_accuracy`. To monitor one of them, say
     `mode="min"` or `"max"`.
+
+    Where the classifier is fit on several replicas (`tf.distribute`) or devices
+    (`keras.distribution`), so is the masker, with the same weights on all of them; of
+    arrays only whole batches are used, and one process writes to `backup_dir`, from
+    which all resume. Make the masker under `strategy.scope()`.
 
     Note: `EarlyStopping(restore_best_weights=True)` and `ModelCheckpoint` know the
     classifier only: what they bring back is not what the masker was last trained with.
@@ -115,8 +124,9 @@ class AlternatingTraining(keras.callbacks.Callback):
         ValueError: For an argument out of its range or `data` without a batch; when
             `fit` begins, for a classifier that is not built or does not return `(batch,
             classes)`, images of another shape than it takes, a mask outside [0, 1], a
-            `preprocessing` that changes the shape or has trainable weights, or more
-            than one replica.
+            `preprocessing` that changes the shape or has trainable weights; and under
+            a strategy with several replicas for a masker made outside of its scope,
+            `norms="batch"`, or a batch that cannot be shared out evenly.
 
     Warns:
         IdentityOptimumWarning: The weights have a `rho` below 1.
@@ -200,6 +210,8 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._views: dict[str, Callable[[Any], Any]] = {}
         self._view: Callable[[Any], Any] | None = None
         self._trained: keras.Model | None = None
+        self._strategy: Any = None
+        self._sharing = 1
         self._last_pass: int | None = None
         self._epochs_seen = 0
         self._first_epoch = True
@@ -207,7 +219,9 @@ class AlternatingTraining(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         present_as_it_is(self.model)
         if self._trained is not self.model:
-            self._prepare()
+            self._strategy = _replicas.strategy_of(self.model)
+            with _replicas.scope(self._strategy):
+                self._prepare()
         self._first_epoch = True
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -237,7 +251,7 @@ class AlternatingTraining(keras.callbacks.Callback):
     def on_train_end(self, logs: dict | None = None) -> None:
         if self._first_epoch:  # all was trained before this `fit`
             self._resume(self.params["epochs"])
-        if self.backup_dir is not None and self.delete_backup:
+        if self.backup_dir is not None and self.delete_backup and self._writes:
             _backup.Backup(self.backup_dir).delete()
 
     def get_config(self) -> dict[str, Any]:
@@ -286,9 +300,13 @@ class AlternatingTraining(keras.callbacks.Callback):
         shape = check_classifier(self.model, self.data)
         if not self.masker.built:
             self.masker.build((None, *shape))
-        check_mask(self.masker, shape)
-        filters = build_filters(self.preprocessing, shape)
         known = batch_size_of(self.data) or self.batch_size
+        self._sharing = _replicas.sharing(self._strategy)
+        check_sharing(self.data, known, self._sharing)
+        check_replicas(self.masker, self.norms, self._strategy)
+        check_mask(self.masker, shape)
+        self.optimizer = optimizer_on_replicas(self.optimizer, self._strategy)
+        filters = build_filters(self.preprocessing, shape)
         weight = reconstruction_weight(
             self.sparsity_weight,
             self.reconstruction_weight,
@@ -307,12 +325,18 @@ class AlternatingTraining(keras.callbacks.Callback):
             run_eagerly=self.model.run_eagerly,
         )
         self._trainer.optimizer.build(self._trainer.trainable_variables)
+        self._share_statistics = _replicas.share(
+            [v for v in self.masker.non_trainable_variables if not is_random_state(v)],
+            self._strategy,
+        )
         self._views = {}
         if filters is not None:
-            self._views["filtered"] = compiled_call(filters)
+            self._views["filtered"] = compiled_call(filters, self._strategy)
         if self.train_on == "masked":
             stack = [keras.Input(shape), self.masker, *self.preprocessing]
-            self._views["masked"] = compiled_call(keras.Sequential(stack))
+            self._views["masked"] = compiled_call(
+                keras.Sequential(stack), self._strategy
+            )
 
     def _pass(self, epoch: int) -> dict[str, float]:
         """Trains the masker on the data once; it is as before if that fails."""
@@ -324,12 +348,12 @@ class AlternatingTraining(keras.callbacks.Callback):
         variables = self._variables()
         before = _backup.values_of(variables)
         try:
-            with kept_random_state():
+            with kept_random_state(), _replicas.scope(self._strategy):
                 history = trainer.fit(
                     self.data,
                     initial_epoch=epoch,
                     epochs=epoch + 1,
-                    steps_per_epoch=self.steps_per_epoch,
+                    steps_per_epoch=self._steps(),
                     shuffle=False,
                     verbose=self.verbose,
                     callbacks=[keras.callbacks.TerminateOnNaN()],
@@ -339,6 +363,7 @@ class AlternatingTraining(keras.callbacks.Callback):
                         "`data` must hold at least one batch in every pass. "
                         f"Received: data={self.data!r}"
                     )
+                self._share_statistics()
                 results = {name: values[-1] for name, values in history.items()}
                 finite = math.isfinite(results["loss"])
                 if self.validation_data is not None and finite:
@@ -352,6 +377,13 @@ class AlternatingTraining(keras.callbacks.Callback):
         renamed = {_renamed(name): float(value) for name, value in results.items()}
         renamed.pop(f"masker_{DEFENDED}", None)
         return renamed
+
+    def _steps(self) -> int | None:
+        """Several devices get whole batches, which can be shared out evenly."""
+        if self._sharing == 1 or not isinstance(self.data, ShuffledBatches):
+            return self.steps_per_epoch
+        whole = self.data.whole_batches
+        return min(self.steps_per_epoch or whole, whole)
 
     def _validate(self) -> dict[str, float]:
         data, labels = self.validation_data, None
@@ -397,7 +429,8 @@ class AlternatingTraining(keras.callbacks.Callback):
         backup = _backup.Backup(self.backup_dir)
         last = epoch - 1
         if last < self.pretraining_epochs:
-            backup.delete()
+            if self._writes:
+                backup.delete()
             return
         values = backup.load(last)
         if values is not None:
@@ -420,9 +453,16 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._save(last)
 
     def _save(self, epoch: int) -> None:
-        if self.backup_dir is not None:
-            values = _backup.values_of(self._variables())
+        if self.backup_dir is None:
+            return
+        values = _backup.values_of(self._variables())  # may take all replicas
+        if self._writes:
             _backup.Backup(self.backup_dir).save(epoch, values)
+
+    @property
+    def _writes(self) -> bool:
+        """Whether the backups are for this process to write."""
+        return _replicas.writes_files(self._strategy)
 
     def _variables(self) -> list[keras.Variable]:
         return [*self.masker.variables, *self._trainer.optimizer.variables]  # type: ignore[union-attr]

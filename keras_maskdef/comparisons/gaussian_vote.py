@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_maskdef._replicas import ReplicaSeedGenerator
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.layers._arguments import (
     check_choice,
@@ -105,7 +106,7 @@ class GaussianVote(keras.Model):
             else check_positive_int("votes_per_pass", votes_per_pass)
         )
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ReplicaSeedGenerator(seed)
         self.built = classifier.built
 
     def build(self, input_shape: tuple) -> None:

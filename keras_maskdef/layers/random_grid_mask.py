@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_maskdef._replicas import ReplicaSeedGenerator
 from keras_maskdef.layers._arguments import (
     check_choice,
     check_fraction,
@@ -62,7 +63,9 @@ class RandomGridMask(keras.layers.Layer):
         seed: Integer that makes the masks repeatable. With `None` they come from
             fresh entropy, also after a saved model is loaded: a defence that
             replays its masks can be learned. (`keras.utils.set_random_seed`
-            makes that entropy repeatable, as for every Keras layer.)
+            makes that entropy repeatable, as for every Keras layer.) The replicas of a
+            `tf.distribute` strategy draw masks of their own, as do the processes of
+            PyTorch's `DistributedDataParallel`.
         data_format: `"channels_last"` or `"channels_first"`; the default is
             `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
@@ -119,7 +122,7 @@ class RandomGridMask(keras.layers.Layer):
         self.sampling = check_choice("sampling", sampling, tuple(SAMPLINGS))
         self.active = check_choice("active", active, ACTIVE)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ReplicaSeedGenerator(seed)
         self.data_format = check_choice(
             "data_format",
             data_format or keras.config.image_data_format(),
