@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef.layers._shared_seeds import as_state
+from keras_maskdef._shared_seeds import as_state
 
 _STATE = "seed_generator_state"
 

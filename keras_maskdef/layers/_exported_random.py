@@ -24,21 +24,21 @@ def exported_uniform(shape: tuple, seed: int | None, draw: int, kind: str) -> An
         kind: What `export_format` says.
 
     Raises:
-        ValueError: Where the format has no generator that would do.
+        ValueError: Where there is no generator that would do.
     """
     backend = keras.backend.backend()
     if seed is not None and kind == "saved_model":
         return None
     if backend == "tensorflow":
         return _of_tensorflow(shape, seed, draw, kind)
-    if backend == "torch" and seed is None:
+    if backend == "torch" and kind == "onnx" and seed is None:
         import torch
 
         return torch.rand(shape)
     raise ValueError(
         f'A mask with seed={seed} cannot be exported as "{kind}" from the {backend} '
-        "backend: every load, or every call, would replay its masks. Save the model as "
-        ".keras; load and export it with KERAS_BACKEND=tensorflow"
+        "backend, which has no random numbers there that are fresh after every load. "
+        "Save the model as .keras; load and export it with KERAS_BACKEND=tensorflow"
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_maskdef._export import export_format
+from keras_maskdef._shared_seeds import GivenSeed, SharedSeedGenerator
 from keras_maskdef.layers._arguments import (
     check_choice,
     check_fraction,
@@ -23,7 +24,6 @@ from keras_maskdef.layers._grid_mask_ops import (
     spatial,
 )
 from keras_maskdef.layers._grid_sampling import SAMPLINGS, partition_groups
-from keras_maskdef.layers._shared_seeds import GivenSeed, SharedSeedGenerator
 
 ACTIVE = ("always", "training", "inference")
 

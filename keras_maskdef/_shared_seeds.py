@@ -53,13 +53,15 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
         import tensorflow as tf
 
         state = self.state.value
-        if isinstance(state, tf.Variable):
+        # Not so within a scope of Keras that keeps values outside their variables.
+        in_place = isinstance(state, tf.Variable)
+        if in_place and not isinstance(state, tf.distribute.DistributedValues):
             return tf.raw_ops.RngReadAndSkip(
                 resource=state.handle, alg=1, delta=tf.constant(1, tf.uint64)
             )
-        # In a scope of Keras that keeps variables' values outside them.
-        self.state.assign(state + tf.constant([_STEP, 0, 0], state.dtype))
-        return state
+        before = tf.identity(state)
+        self.state.assign(before + tf.constant([_STEP, 0, 0], before.dtype))
+        return before
 
     def _leave_the_parents_seeds(self) -> None:
         """In a forked child: Python's generator is fresh there, or a loader's own."""
