@@ -7,6 +7,7 @@ the forked workers of a data loader all go on from the state of their parent.
 
 import os
 import random
+import sys
 from threading import Lock
 from typing import Any
 
@@ -30,7 +31,7 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(seed)
-        self._process = os.getpid()
+        self._home = _home()
         if keras.backend.backend() == "tensorflow":
             first, second = ops.convert_to_numpy(self.state.value)
             self.state = keras.Variable(
@@ -43,7 +44,7 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
 
     def next(self, ordered: bool = True) -> Any:
         with _lock:
-            self._leave_the_parents_seeds()
+            self._settle_in()
             if keras.backend.backend() != "tensorflow":
                 return super().next(ordered)
         state = self._read_and_skip()
@@ -63,17 +64,22 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
         self.state.assign(before + tf.constant([_STEP, 0, 0], before.dtype))
         return before
 
-    def _leave_the_parents_seeds(self) -> None:
-        """In a forked child: Python's generator is fresh there, or a loader's own."""
-        if self._process == os.getpid():
+    def _settle_in(self) -> None:
+        """Takes new seeds in another process than the one that made the generator.
+
+        They come from Python's generator, which is fresh in a forked child, and which
+        PyTorch's `DataLoader` has seeded for each of its workers.
+        """
+        if self._home == _home():
             return
-        self._process = os.getpid()
-        fresh = random.getrandbits(31)
+        self._home = _home()
+        seed = random.getrandbits(31)
+        if self._initial_seed is not None:
+            seed = (seed + self._initial_seed) % 2**31
         if keras.backend.backend() == "tensorflow":
-            self.state.assign(self.state + as_state(fresh, 0))
+            self.state.assign(as_state(seed, 0))
         else:
-            step = np.array([fresh, 0])
-            self.state.assign(self.state + ops.cast(step, self.state.dtype))
+            self.state.assign(np.array([seed, 0], self.state.dtype))
 
 
 class GivenSeed(keras.random.SeedGenerator):
@@ -93,6 +99,13 @@ class GivenSeed(keras.random.SeedGenerator):
 def as_state(first: Any, second: Any) -> np.ndarray:
     """The state on TensorFlow from which the next seed is `(first, second)`."""
     return np.array([int(second) * _STEP, 0, int(first)], "int64")
+
+
+def _home() -> tuple[int, int | None]:
+    """The process, and the seed of the worker of a `DataLoader` that it may be."""
+    data = sys.modules.get("torch.utils.data")
+    worker = data and data.get_worker_info()
+    return os.getpid(), worker and worker.seed
 
 
 def _forget_lock() -> None:
