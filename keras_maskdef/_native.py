@@ -7,7 +7,7 @@ whichever way its values are computed.
 
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,9 +17,7 @@ import numpy as np
 from keras import ops
 
 from keras_maskdef import kernels
-
-# TensorFlow's functions for saving; see `_is_saved`.
-_SAVED = ("__call__", "serving_default")
+from keras_maskdef._export import export_format
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def pays() -> bool:
     import tensorflow as tf
 
     on_cpu = all(d.device_type == "CPU" for d in tf.config.get_visible_devices())
-    return on_cpu and not is_compiled() and not _is_saved()
+    return on_cpu and not is_compiled() and export_format() is None
 
 
 def is_compiled() -> bool:
@@ -195,24 +193,6 @@ def _mark_of_this_process() -> str:
         variable = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], shared_name=name)
         tf.raw_ops.AssignVariableOp(resource=variable, value=True)
     return name
-
-
-def _is_saved() -> bool:
-    """Whether TensorFlow traces a function that Keras or TensorFlow made for saving.
-
-    It goes by the names of these functions, so that it may err. Then a callback is
-    left out where it could run, or a saved graph has one that is never called.
-    """
-    return any(getattr(graph, "name", None) in _SAVED for graph in _graphs())
-
-
-def _graphs() -> Iterator[Any]:
-    import tensorflow as tf
-
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        yield graph
-        graph = getattr(graph, "outer_graph", None)
 
 
 def _call_from_jax(kernel: Callable[[Any], Any], images: Any) -> Any:

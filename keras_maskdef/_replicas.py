@@ -11,13 +11,15 @@ from typing import Any
 
 import keras
 
+from keras_maskdef._shared_seeds import SharedSeedGenerator
+
 # Prime to 2^32 and to 2^31 - 2, by which PyTorch and TensorFlow reduce seeds. Far
 # apart, because Keras on PyTorch adds a state's counter to its seed.
 STRIDE = 1_327_217_909
 
 
-class ReplicaSeedGenerator(keras.random.SeedGenerator):
-    """A `SeedGenerator` that draws other numbers on each replica.
+class ReplicaSeedGenerator(SharedSeedGenerator):
+    """A `SharedSeedGenerator` that draws other numbers on each replica.
 
     Its state is a variable, and replicas hold the same one: Keras' own draws the same
     numbers on all of them. The first replica draws what a single process would.

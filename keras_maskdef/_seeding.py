@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef._shared_seeds import as_state
+
 _STATE = "seed_generator_state"
 
 
@@ -21,7 +23,8 @@ def reseed(models: Sequence[Any], seed: int) -> None:
     """Sets the random state of all layers of the models."""
     generator = np.random.default_rng(seed)
     for variable in _states(models):
-        fresh = generator.integers(2**31, size=variable.shape)
+        pair = generator.integers(2**31, size=2)
+        fresh = pair if tuple(variable.shape) == (2,) else as_state(*pair)
         variable.assign(fresh.astype(variable.dtype))
 
 

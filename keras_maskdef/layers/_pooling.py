@@ -60,14 +60,24 @@ POOLINGS = {"majority": majority, "mean": mean, "geometric": geometric}
 
 def _shares_of_votes(outputs: Any, from_logits: bool) -> Any:
     """Fractions of the votes; ties go to the class with the larger mean."""
-    views, _, classes = ops.shape(outputs)
-    votes = ops.one_hot(ops.argmax(outputs, axis=-1), classes, dtype=outputs.dtype)
-    counts = ops.sum(votes, axis=0)
+    views = ops.shape(outputs)[0]
+    counts = ops.sum(_first_largest(outputs), axis=0)
     leading = counts == ops.max(counts, axis=-1, keepdims=True)
     average = ops.mean(probabilities(outputs, from_logits), axis=0)
-    winner = ops.argmax(ops.where(leading, average, -1.0), axis=-1)
-    won = ops.one_hot(winner, classes, dtype=outputs.dtype)
+    won = _first_largest(ops.where(leading, average, -1.0))
     return (1.0 - TIE_BREAK) * counts / views + TIE_BREAK * won
+
+
+def _first_largest(values: Any) -> Any:
+    """One where a row has its largest value, the first of several; zero elsewhere.
+
+    `ops.argmax` on TensorFlow cannot be exported to ONNX.
+    """
+    classes = values.shape[-1]
+    number = ops.arange(classes, dtype="int32")
+    largest = values == ops.max(values, axis=-1, keepdims=True)
+    first = ops.min(ops.where(largest, number, classes), axis=-1, keepdims=True)
+    return ops.cast(number == first, values.dtype)
 
 
 def _at_least_float32(outputs: Any) -> Any:

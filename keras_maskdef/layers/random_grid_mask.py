@@ -1,19 +1,23 @@
 """The random grid mask of MAD."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_maskdef._export import export_format
 from keras_maskdef._replicas import ReplicaSeedGenerator
+from keras_maskdef._shared_seeds import GivenSeed
 from keras_maskdef.layers._arguments import (
     check_choice,
     check_fraction,
     check_images,
     check_positive_int,
 )
+from keras_maskdef.layers._exported_random import exported_uniform
 from keras_maskdef.layers._grid_mask_ops import (
     channels,
     grid_mask,
@@ -146,7 +150,7 @@ class RandomGridMask(keras.layers.Layer):
         self,
         images: Any,
         views: int | None = None,
-        seed: keras.random.SeedGenerator | None = None,
+        seed: Any = None,
     ) -> Any:
         """Draws the visible cells for a batch of images.
 
@@ -154,7 +158,10 @@ class RandomGridMask(keras.layers.Layer):
             images: The images to be masked; only their shape counts.
             views: Number of views of each image, or `None` for one view and no
                 axis for it.
-            seed: Where the randomness comes from; the layer's own by default.
+            seed: Where the randomness comes from, by default the layer's own
+                generator: a `keras.random.SeedGenerator`, or an integer from 0 to
+                2**31 - 1, also as a tensor of any integer dtype, that alone decides
+                the draw. Give the latter in data pipelines, one for each element.
 
         Returns:
             `keep`, booleans, true where a cell is visible: `(batch, rows,
@@ -166,11 +173,7 @@ class RandomGridMask(keras.layers.Layer):
         rows, columns = grid_shape(shape, self.cell_size, self.data_format)
         batch = shape[:-3]
 
-        def uniform(*shape: Any) -> Any:
-            # In half precision the rate would be off by up to 1/2048.
-            return keras.random.uniform(
-                shape, dtype="float32", seed=seed or self.seed_generator
-            )
+        uniform = self._uniform(seed)
 
         count = 1 if views is None else check_positive_int("views", views)
         size = batch[0] if batch else 1
@@ -221,6 +224,26 @@ class RandomGridMask(keras.layers.Layer):
             "seed": self.seed,
             "data_format": self.data_format,
         }
+
+    def _uniform(self, seed: Any) -> Callable[..., Any]:
+        """A function from a shape to numbers in [0, 1)."""
+        kind = export_format() if seed is None else None
+        draws = itertools.count()
+        if seed is None:
+            seed = self.seed_generator
+        elif not isinstance(seed, keras.random.SeedGenerator):
+            seed = GivenSeed(seed)
+
+        def uniform(*shape: Any) -> Any:
+            numbers = None
+            if kind is not None:
+                numbers = exported_uniform(shape, self.seed, next(draws), kind)
+            if numbers is None:
+                # In half precision the rate would be off by up to 1/2048.
+                numbers = keras.random.uniform(shape, dtype="float32", seed=seed)
+            return numbers
+
+        return uniform
 
     @property
     def _rate(self) -> float:

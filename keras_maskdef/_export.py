@@ -1,0 +1,34 @@
+"""Whether a model is being exported, and into which format.
+
+Keras traces a model anew for every format, through the same functions as for anything
+else. What the traced layers can go by is who called them.
+"""
+
+import sys
+
+# The modules that export, the innermost first where one calls another.
+_FORMATS = {
+    "keras.src.export.litert": "litert",
+    "keras.src.export.onnx": "onnx",
+    "torch.onnx": "onnx",
+    "torch.export": "torch",
+    "keras.src.export": "saved_model",
+    "tensorflow.python.saved_model.save": "saved_model",
+}
+
+
+def export_format() -> str | None:
+    """The format that the layers called now are exported to, or None.
+
+    It is `"litert"`, `"onnx"`, `"torch"` or `"saved_model"`. A `tf.function` of the
+    user's own that was traced before it is saved cannot be told from any other.
+    """
+    found: set[str] = set()
+    frame = sys._getframe(1)
+    while frame is not None:
+        found.add(frame.f_globals.get("__name__", ""))
+        frame = frame.f_back
+    for module, name in _FORMATS.items():
+        if any(f"{caller}.".startswith(f"{module}.") for caller in found):
+            return name
+    return None
