@@ -1,6 +1,6 @@
 """Attacks by name, norm and library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_maskdef.attacks import _art, _cleverhans, _foolbox, diverse, noise
@@ -8,6 +8,7 @@ from keras_maskdef.attacks._inputs import check_options
 from keras_maskdef.attacks.attack import Attack, Run
 from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.attacks.target import Target, as_target
+from keras_maskdef.layers._value_range import UNIT, span
 
 Make = Callable[..., Run]
 # Where several libraries have an attack, the first one here is the default.
@@ -67,6 +68,7 @@ def prepare(
     model: Any,
     norm: str = "linf",
     library: str | None = None,
+    value_range: Sequence[float] = UNIT,
     **options: Any,
 ) -> Attack:
     """Makes an attack ready to run on batches of images.
@@ -77,6 +79,8 @@ def prepare(
             several attacks share.
         norm: `"l1"`, `"l2"` or `"linf"`.
         library: Where the attack comes from; None for its default library.
+        value_range: The lowest and the highest value of the images that the model
+            takes; of a `Target`, its own.
         **options: Those of the attack, see `craft`.
 
     Returns:
@@ -97,6 +101,8 @@ def prepare(
     info = describe(name, norm, library)
     title = f"{name} ({norm}, {info.library})"
     chosen = check_options(title, info.options, options)
-    target: Target = as_target(model)
+    target: Target = as_target(model, value_range)
+    if "step_size" in chosen and info.kind != "minimal":  # not CW's rate of Adam
+        chosen["step_size"] /= span(target.value_range)
     make = REGISTRY[name, norm, info.library][1]
     return Attack(info, target, make(info, target, **chosen))

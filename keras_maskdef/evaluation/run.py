@@ -24,7 +24,7 @@ class Run:
     Args:
         store: Where outcomes are kept.
         columns: Who judges.
-        images: `(n, height, width, channels)`, float32 in [0, 1].
+        images: `(n, height, width, channels)`, float32 in the run's `value_range`.
         labels: `(n,)`.
         surrogate: Model of the attacker who has one.
         start: Starts a progress bar.
@@ -44,7 +44,7 @@ class Run:
         self.images, self.labels = images, labels
         self.surrogate = surrogate
         self.start = start
-        self._attacker = Attacker()
+        self._attacker = Attacker(self.stored.value_range)
         self._models: dict[tuple[str, str], tuple[Any, ...]] = {}
 
     def work(self) -> None:
