@@ -1,5 +1,7 @@
 """Defences around other people's models: their ranges, layouts and outputs."""
 
+import importlib
+
 import cv2
 import keras
 import numpy as np
@@ -32,9 +34,12 @@ def small(shape=(9, 12, 3), *before, classes=4, activation=None):
     )
 
 
-def network(shape=(9, 12, 3)):
+def network():
     keras.utils.set_random_seed(2)
-    return kmd.architectures.attention_unet(shape, widths=(2, 4))
+    shape = keras.Input((9, 12, 3))
+    return keras.Model(
+        shape, L.Conv2D(1, 3, padding="same", activation="sigmoid")(shape)
+    )
 
 
 def in_range(model, value_range):
@@ -80,7 +85,7 @@ def test_what_passes_straight_through_keeps_its_gradient(value_range):
     x = tf.constant(LEVELS)
     for layer in (
         kmd.BitDepthReduction(3, value_range=value_range),
-        kmd.NonLocalMeans(4, 1, 3, value_range=value_range),
+        kmd.NonLocalMeans(4, 1, 3, implementation="ops", value_range=value_range),
     ):
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -222,22 +227,28 @@ def test_ranges_that_disagree(arguments, message):
 
 
 def test_non_square_images_with_the_channels_first():
-    """Sides that no cell and no scale divides; the same pixels in either layout."""
+    """Sides that no cell divides; the same pixels in either layout."""
     last = small((11, 14, 3))
     first = keras.Sequential([keras.Input((3, 11, 14)), L.Permute((2, 3, 1)), last])
     images = np.random.default_rng(0).random((3, 11, 14, 3)).astype("float32")
     found = []
     for model, layout in ((last, "channels_last"), (first, "channels_first")):
-        keras.utils.set_random_seed(4)
-        masker = kmd.SparseFeatureMasker(data_format=layout)
         filters = [kmd.MedianFilter(3, data_format=layout)]
         filters.append(kmd.BitDepthReduction(4, data_format=layout))
         mask = kmd.RandomGridMask(4, 0.5, seed=3, data_format=layout)
-        defended = kmd.defend(model, masker, filters, voting=mask)
+        defended = kmd.defend(model, filters=filters, voting=mask)
         axes = (0, 3, 1, 2) if layout == "channels_first" else (0, 1, 2, 3)
         found.append(defended(images.transpose(axes)))
-    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
+def test_the_default_network_of_a_masker_follows_its_layout():
+    masker = kmd.SparseFeatureMasker(data_format="channels_first")
+    assert masker(keras.Input((3, 11, 14))).shape == (None, 3, 11, 14)
+    assert masker.network.output_shape == (None, 1, 11, 14)
     assert keras.config.image_data_format() == "channels_last"
+    with pytest.raises(ValueError, match=r"`network` must be given.*Received"):
+        kmd.SparseFeatureMasker()(keras.Input((None, None, 3)))
 
 
 def test_layouts_that_disagree():
@@ -309,8 +320,8 @@ class Pipeline(keras.Sequential):
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: heads(dict), r"Take it out of several.*'age'"),
-        (lambda: heads(list), r"Take it out of several"),
+        (lambda: heads(dict), r"Take one out of several"),
+        (lambda: heads(list), r"Take one out of several"),
         (lambda: keras.Sequential([keras.Input((9, 12, 3)), L.Conv2D(4, 1)]), r"one t"),
         (lambda: small(classes=1, activation="sigmoid"), r"concatenate.*from_logits="),
         (lambda: small(classes=1), r"concatenate.*from_logits="),
@@ -329,7 +340,7 @@ def test_models_that_cannot_be_attached_to(build, message):
 def test_remedies_of_the_messages():
     mask = kmd.RandomGridMask(4, 0.5, seed=3)
     several = heads(dict)
-    one = keras.Model(several.inputs, several.outputs[0])
+    one = keras.Model(several.inputs, several.outputs[1])  # by name: age, label
     assert kmd.defend(one, voting=mask)(LEVELS).shape == (3, 4)
     named = named_input()
     bare = keras.Model(named.inputs[0], named.outputs[0])
@@ -337,6 +348,7 @@ def test_remedies_of_the_messages():
     binary = small(classes=1, activation="sigmoid")
     p = binary.outputs[0]
     two = keras.Model(binary.inputs, keras.ops.concatenate([1 - p, p], axis=-1))
+    mask = kmd.RandomGridMask(4, 0.5, seed=3)
     voting = {"mask": mask, "from_logits": False, "pooling": "mean", "votes": 4}
     keep = kmd.RandomGridMask(4, 0.5, seed=3).sample(LEVELS, views=4)
     views = mask.apply(LEVELS, keep)
@@ -430,15 +442,11 @@ def test_every_family_of_keras_applications(name, side):
 # Attacks, evaluations and certificates
 
 ATTACKS = [
-    ("fgsm", "linf", {}),
     ("bim", "l2", {"steps": 3, "step_size": 0.1}),
-    ("pgd", "linf", {"steps": 3}),
     ("cw", "l2", {"steps": 3, "step_size": 0.1, "binary_search_steps": 2}),
     ("deepfool", "l2", {"steps": 3}),
     ("mim", "linf", {"steps": 3}),
-    ("diverse", "linf", {"steps": 3, "step_size": 0.02}),
     ("apgd", "linf", {"steps": 3}),
-    ("square", "linf", {"steps": 5}),
     ("noise", "l1", {}),
 ]
 
@@ -488,39 +496,39 @@ def test_attacks_on_views_and_functions_in_another_range():
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    """One evaluation in [0, 1] and in 256ths, with a folder each."""
+    """One evaluation in [0, 1] and in 256ths, with the gallery of each."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Speeds are no part of what is compared, and take half of the time.
+        module = importlib.import_module("keras_maskdef.evaluation.evaluate")
+        patch.setattr(module, "save_speed", lambda *_: None)
+        return {
+            high: reported((0, high), tmp_path_factory.mktemp(str(high)) / "run")
+            for high in (1, 256)
+        }
+
+
+def reported(value_range, folder):
+    high = value_range[1]
     images, labels = toy.data(24)
     images = np.round(images * 256) / np.float32(256)
-    classifier = toy.classifier()
-    found = {}
-    for value_range in ((0, 1), EXACT):
-        high = value_range[1]
-        model = in_range(classifier, value_range)
-        mask = kmd.RandomGridMask(2, 0.5)
-        defended = kmd.defend(
-            model,
-            None,
-            kmd.BitDepthReduction(4),
-            {"mask": mask, "votes": 3},
-            value_range,
-        )
-        folder = tmp_path_factory.mktemp(str(high))
-        report = evaluate(
-            defended,
-            (images * np.float32(high), labels),
-            [AttackSetting("bim", "linf", 0.0625 * high, options={"steps": 3})],
-            ["classifier", "white_box"],
-            adaptive=[AttackSetting("bim", "linf", 0.0625 * high)],
-            samples=(2,),
-            judgements=2,
-            folder=folder / "run",
-            value_range=value_range,
-        )
-        found[high] = report, folder / "run"
-    return found
+    model = in_range(toy.classifier(), value_range)
+    voting = {"mask": kmd.RandomGridMask(2, 0.5), "votes": 3}
+    bits = kmd.BitDepthReduction(4)
+    bim = AttackSetting("bim", "linf", 0.0625 * high, options={"steps": 3})
+    report = evaluate(
+        kmd.defend(model, None, bits, voting, value_range),
+        (images * np.float32(high), labels),
+        [bim],
+        adaptive=[bim],
+        samples=(2,),
+        judgements=2,
+        checks=False,
+        folder=folder,
+        value_range=value_range,
+    )
+    return report, np.load(folder / "gallery.npz")
 
 
-@pytest.mark.filterwarnings("ignore::keras_maskdef.evaluation.checks.RobustnessWarning")
 def test_a_report_is_the_same_in_any_range(reports):
     unit, other = reports[1][0], reports[256][0]
     assert [row.epsilon for row in other.rows] == [
@@ -533,9 +541,8 @@ def test_a_report_is_the_same_in_any_range(reports):
     assert not any("on a scale" in note for note in unit.notes)
 
 
-@pytest.mark.filterwarnings("ignore::keras_maskdef.evaluation.checks.RobustnessWarning")
 def test_a_gallery_is_drawn_in_01(reports):
-    unit, other = (np.load(reports[high][1] / "gallery.npz") for high in (1, 256))
+    unit, other = (reports[high][1] for high in (1, 256))
     assert {*unit} == {*other}
     for name in {*unit} - {"title"}:
         np.testing.assert_allclose(other[name], unit[name], atol=1e-6, err_msg=name)

@@ -63,8 +63,8 @@ def check_scores(classifier: Any, output: Any, fewest: int = 1) -> tuple:
     if shape is None:
         raise ValueError(
             "`classifier` must return one tensor of the shape (batch, classes). Take "
-            "it out of several, `keras.Model(classifier.inputs, "
-            "classifier.outputs[0])`. "
+            "one out of several, `keras.Model(classifier.inputs, "
+            "classifier.outputs[0])`; those of a dict are in the order of its keys. "
             f"Received: classifier={classifier!r}, which returns {output}"
         )
     if len(shape) != 2 or shape[-1] is None:
