@@ -96,7 +96,7 @@ def blocks():
             yield pytest.param(page, *block.groups(), id=f"{page}-{number}")
 
 
-@pytest.mark.parametrize("page, needs, block", blocks())
+@pytest.mark.parametrize("page, needs, block", list(blocks()))
 def test_docs_examples(page, needs, block):
     if needs:
         pytest.importorskip(needs)
