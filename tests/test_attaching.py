@@ -12,6 +12,7 @@ import toy
 import keras_maskdef as kmd
 from keras_maskdef.attacks import Target, craft, prepare
 from keras_maskdef.evaluation import AttackSetting, evaluate
+from keras_maskdef.evaluation.gallery import _channels_last
 from keras_maskdef.layers._output_kind import infer_from_logits
 
 L = keras.layers
@@ -546,6 +547,15 @@ def test_a_gallery_is_drawn_in_01(reports):
     assert {*unit} == {*other}
     for name in {*unit} - {"title"}:
         np.testing.assert_allclose(other[name], unit[name], atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("lead", [(8,), (4, 8)])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_gallery_has_its_channels_last(lead, depth):
+    images = np.random.default_rng(0).random((*lead, depth, 12, 16))
+    last = np.moveaxis(images, -3, -1)
+    np.testing.assert_array_equal(_channels_last(images), last)
+    assert _channels_last(last) is last
 
 
 @pytest.mark.parametrize("method", ["exact", "double_masking"])

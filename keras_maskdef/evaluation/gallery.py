@@ -19,7 +19,7 @@ from keras_maskdef.layers._value_range import to_unit
 
 GALLERY, SPEED = "gallery.npz", "speed.json"
 _TIMED, _REPEATS = 256, 3
-# Kept in [0, 1], to be drawn.
+# Kept in [0, 1] with their channels last, to be drawn.
 _IMAGES = {"images", "adversarial", "filtered", "views"}
 
 
@@ -55,8 +55,11 @@ def save_gallery(
             shown = _shown(column, arrays["images"], adversarial)
         arrays.update({f"{number}/{name}": array for name, array in shown.items()})
     for name in arrays:
-        if name.rpartition("/")[-1] in _IMAGES:
+        kind = name.rpartition("/")[-1]
+        if kind in _IMAGES:
             arrays[name] = to_unit(arrays[name], stored.value_range)
+        if kind in (*_IMAGES, "mask"):
+            arrays[name] = _channels_last(arrays[name])
     stored.store.write_arrays(GALLERY, arrays)
 
 
@@ -120,6 +123,12 @@ def _shown(column: Column, images: np.ndarray, adversarial: np.ndarray) -> Array
     if parts is not None:
         shown |= _views(parts[1], seen)
     return shown
+
+
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    colors = (1, 3)
+    first = images.shape[-3] in colors and images.shape[-1] not in colors
+    return np.moveaxis(images, -3, -1) if first else images
 
 
 def _inner(model: keras.Model, images: np.ndarray) -> Arrays:
