@@ -1,12 +1,19 @@
 """A defended classifier from its parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from keras_maskdef.layers import RandomGridMask, SparseFeatureMasker, VotingEnsemble
-from keras_maskdef.layers._structure import as_filters
+from keras_maskdef.layers._agreement import (
+    check_data_formats,
+    check_value_ranges,
+    in_value_range,
+)
+from keras_maskdef.layers._output_kind import check_scores
+from keras_maskdef.layers._structure import as_filters, check_called_as_predicted
+from keras_maskdef.layers._value_range import check_value_range
 
 
 def defend(
@@ -14,18 +21,30 @@ def defend(
     masker: SparseFeatureMasker | None = None,
     filters: Any = (),
     voting: RandomGridMask | Mapping[str, Any] | None = None,
+    value_range: Sequence[float] | None = None,
 ) -> keras.Model:
     """Puts a masker, filters and a vote before a classifier, in this order.
 
     The parts are shared, not copied: what trains them later trains the result.
 
+    The result takes the images that the classifier takes, in their range and layout,
+    before any preprocessing layers of the classifier's own. `docs/attaching.md` has an
+    example for every kind of classifier.
+
     Args:
-        classifier: Built Keras model from images in [0, 1] to `(batch, classes)`.
+        classifier: Built Keras model from floating point images to `(batch,
+            classes)`: functional, sequential or subclassed.
         masker: `SparseFeatureMasker`, trained by `AlternatingTraining`.
         filters: Filter layer, or a sequence of them, such as `MedianFilter(2)`.
         voting: How masked views of the filtered image vote: the arguments of
             `VotingEnsemble` without the classifier, as a mapping; or a `RandomGridMask`
-            for its default vote. `None` for no vote.
+            for its default vote. `None` for no vote. The mask's `fill_value` is on
+            the images' own scale.
+        value_range: The lowest and the highest value of the images, such as `(0,
+            255)`. Filters of this library that depend on it are put in for that range;
+            a masker must have been made for it, as it learns from such images; other
+            layers see the images as they are. By default each part keeps its own,
+            which is [0, 1] if nothing was said.
 
     Returns:
         A functional `keras.Model` of the classifier's input and output shapes, which
@@ -33,7 +52,11 @@ def defend(
 
     Raises:
         TypeError: For parts that are no Keras layers of the kind asked for.
-        ValueError: For a classifier that is not built, or parts that do not fit it.
+        ValueError: For a classifier that is not built, takes anything else than
+            floating point images, returns anything else than `(batch, classes)`, or
+            preprocesses in `predict` alone, as a task of KerasHub; for a vote of a
+            single score; for parts whose `value_range` or `data_format` differ, or do
+            not fit the images.
 
     Example:
 
@@ -48,26 +71,47 @@ def defend(
     Reference:
         Yu et al.: SFM-Defense (2022), section 5.3; Xu et al.: MAD (2022), section 3.1.
     """
+    _check_classifier(classifier)
+    x = inputs = _input(classifier)
+    front = _front(masker, filters, value_range)
+    vote = _arguments(voting)
+    masks = [] if vote is None else [vote.get("mask"), vote.get("train_mask")]
+    check_data_formats([*front, *masks], inputs.shape)
+    scores = classifier.compute_output_spec(inputs)
+    check_scores(classifier, scores, fewest=1 if vote is None else 2)
+    for layer in front:
+        x = layer(x)
+    voter = classifier if vote is None else VotingEnsemble(classifier, **vote)
+    return keras.Model(inputs, voter(x), name="defended")
+
+
+def _check_classifier(classifier: Any) -> None:
     if not isinstance(classifier, keras.layers.Layer):
         raise TypeError(
             f"`classifier` must be a Keras model. Received: classifier={classifier!r}"
         )
-    if masker is not None and not isinstance(masker, SparseFeatureMasker):
-        raise TypeError(
-            f"`masker` must be a SparseFeatureMasker. Received: masker={masker!r}"
-        )
-    front = [*(() if masker is None else (masker,)), *as_filters("filters", filters)]
-    x = inputs = _input(classifier)
-    for layer in front:
-        x = layer(x)
-    voter = classifier if voting is None else _vote(classifier, voting)
-    return keras.Model(inputs, voter(x), name="defended")
+    check_called_as_predicted("classifier", classifier)
 
 
 def _input(classifier: keras.Model) -> keras.KerasTensor:
+    tensors = getattr(classifier, "inputs", None) or ()
+    if len(tensors) > 1 or isinstance(getattr(classifier, "input", None), dict):
+        raise ValueError(
+            "`classifier` must take images and nothing else, and not by a name: "
+            "`keras.Model(classifier.inputs[0], classifier.outputs[0])` leaves out the "
+            f"name. Received: classifier={classifier!r}, which takes {classifier.input}"
+        )
+    if tensors and "float" not in tensors[0].dtype:
+        raise ValueError(
+            "`classifier` must take floating point images, or what is put before it "
+            "loses its fractions and its gradient: give it a `keras.Input` in float32. "
+            f"Received: classifier={classifier!r}, input {tensors[0].dtype}"
+        )
     shape = getattr(classifier, "input_shape", None) if classifier.built else None
     if shape is None and classifier.built:
         shape = (classifier.get_build_config() or {}).get("input_shape")
+    if isinstance(shape, list) and len(shape) == 1:
+        shape = shape[0]
     if not isinstance(shape, (tuple, list)) or len(shape) != 4:
         raise ValueError(
             "`classifier` must be built, for images: call it on some once, or give it "
@@ -76,14 +120,26 @@ def _input(classifier: keras.Model) -> keras.KerasTensor:
     return keras.Input(tuple(shape)[1:])
 
 
-def _vote(
-    classifier: keras.Model, voting: RandomGridMask | Mapping[str, Any]
-) -> VotingEnsemble:
+def _front(masker: Any, filters: Any, value_range: Any) -> list[keras.layers.Layer]:
+    if masker is not None and not isinstance(masker, SparseFeatureMasker):
+        raise TypeError(
+            f"`masker` must be a SparseFeatureMasker. Received: masker={masker!r}"
+        )
+    front = [*(() if masker is None else (masker,)), *as_filters("filters", filters)]
+    if value_range is not None:
+        known = check_value_range(value_range)
+        front = [in_value_range(layer, known) for layer in front]
+    check_value_ranges(front)
+    return front
+
+
+def _arguments(voting: Any) -> Mapping[str, Any] | None:
+    """What the vote is made of, if there is one."""
     if isinstance(voting, RandomGridMask):
-        voting = {"mask": voting}
-    if not isinstance(voting, Mapping):
+        return {"mask": voting}
+    if not (voting is None or isinstance(voting, Mapping)):
         raise TypeError(
             "`voting` must be a RandomGridMask or a mapping of VotingEnsemble's "
             f"arguments. Received: voting={voting!r}"
         )
-    return VotingEnsemble(classifier, **voting)
+    return voting

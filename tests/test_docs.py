@@ -46,6 +46,10 @@ def documented():
 
 DOCUMENTED = documented()
 FENCED = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+# Pages of which every block runs by itself. One that needs a library which is not in
+# the extras says so above, where no reader sees it.
+PAGES = ("docs/attaching.md",)
+NEEDY = re.compile(r"^(?:<!-- needs: (\w+) -->\n)?```python\n(.*?)^```", re.M | re.S)
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -90,6 +94,20 @@ def examples():
     slow = {"train_on_two_workers.py": [pytest.mark.slow]}
     for path in sorted(ROOT.glob("examples/*.py")):
         yield pytest.param(path, id=path.name, marks=slow.get(path.name, ()))
+
+
+def blocks():
+    for page in PAGES:
+        found = NEEDY.finditer((ROOT / page).read_text())
+        for number, block in enumerate(found, 1):
+            yield pytest.param(page, *block.groups(), id=f"{page}-{number}")
+
+
+@pytest.mark.parametrize("page, needs, block", list(blocks()))
+def test_docs_examples(page, needs, block):
+    if needs:
+        pytest.importorskip(needs)
+    exec(compile(block, page, "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("example", examples())

@@ -74,6 +74,8 @@ def test_layer_check(layer, parameters, only_defaults, implementation):
         "implementation": implementation,
         "data_format": "channels_last",
     }
+    if layer is not MedianFilter:
+        arguments["value_range"] = (0, 255)
     if implementation == "auto":
         only_defaults = [*only_defaults, "implementation"]
     check_layer(layer, arguments, (7, 8, 3), only_defaults=only_defaults)

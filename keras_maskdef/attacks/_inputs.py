@@ -12,6 +12,7 @@ from keras_maskdef.layers._arguments import (
     check_positive,
     check_positive_int,
 )
+from keras_maskdef.layers._value_range import UNIT, ValueRange
 
 OPTION_CHECKS = {
     "steps": check_positive_int,
@@ -23,17 +24,24 @@ OPTION_CHECKS = {
 }
 
 
-def check_attack_inputs(images: Any, labels: Any, epsilons: Sequence[float]) -> tuple:
-    """Images in [0, 1], one label each, sizes above zero; as arrays."""
+def check_attack_inputs(
+    images: Any,
+    labels: Any,
+    epsilons: Sequence[float],
+    value_range: ValueRange = UNIT,
+) -> tuple:
+    """Images in their range, one label each, sizes above zero; as arrays."""
     images, labels = np.asarray(images), np.asarray(labels)
     if images.ndim != 4 or not np.issubdtype(images.dtype, np.floating):
         raise ValueError(
             "`images` must be a floating point array (n, height, width, channels). "
             f"Received: images.shape={images.shape}, images.dtype={images.dtype}"
         )
-    if len(images) and not (images.min() >= 0.0 and images.max() <= 1.0):
+    low, high = value_range
+    if len(images) and not (images.min() >= low and images.max() <= high):
         raise ValueError(
-            "`images` must lie in [0, 1], without NaN. Received: "
+            f"`images` must lie in [{low:g}, {high:g}], without NaN; `value_range` "
+            "says otherwise. Received: "
             f"images.min()={images.min()}, images.max()={images.max()}"
         )
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):

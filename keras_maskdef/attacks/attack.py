@@ -7,7 +7,8 @@ import numpy as np
 
 from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
 from keras_maskdef.attacks.attack_info import AttackInfo
-from keras_maskdef.attacks.target import Target
+from keras_maskdef.attacks.target import JUDGED, Target
+from keras_maskdef.layers._value_range import from_unit, span, to_unit
 
 # Of images, labels, size and seed; the smallest perturbations need no size.
 Run = Callable[[np.ndarray, np.ndarray, float, int], np.ndarray]
@@ -24,16 +25,16 @@ class Attack:
 
     Returns:
         A callable. `attack(images, labels, epsilons, seed)` takes one batch of
-        floating point images `(n, height, width, channels)` in [0, 1], integers
-        `(n,)`, K sizes and an integer, and returns float32
-        `(K, n, height, width, channels)` in [0, 1], each within its size of its image
-        to a millionth. It depends on its arguments and the model's own random state
-        only. TensorFlow's global seed is set by PGD, which draws from it; NumPy's and
-        Python's random states are left as they are.
+        floating point images `(n, height, width, channels)` in the `value_range` of
+        the target, integers `(n,)`, K sizes on that scale and an integer, and returns
+        float32 `(K, n, height, width, channels)` in the same range, each within its
+        size of its image to a millionth of the range. It depends on its arguments and
+        the model's own random state only. TensorFlow's global seed is set by PGD, which
+        draws from it; NumPy's and Python's random states are left as they are.
 
     Raises:
-        ValueError: In a call, for images outside [0, 1], labels that do not fit, or a
-            size that is not above 0.
+        ValueError: In a call, for images outside of the range, labels that do not
+            fit, or a size that is not above 0.
 
     Example:
 
@@ -51,10 +52,13 @@ class Attack:
     def __call__(
         self, images: Any, labels: Any, epsilons: Sequence[float], seed: int = 0
     ) -> np.ndarray:
-        images, labels = check_attack_inputs(images, labels, epsilons)
+        value_range = self.target.value_range
+        images, labels = check_attack_inputs(images, labels, epsilons, value_range)
         if not len(images):
             return np.empty((len(epsilons), *images.shape), "float32")
-        self.target.compile(images)
+        self.compile(images)
+        images = to_unit(images, value_range)
+        epsilons = [epsilon / span(value_range) for epsilon in epsilons]
         check_labels(labels, self.target.classes)
         if self.info.kind == "minimal":
             made = [self._finite_run(images, labels, max(epsilons), seed)]
@@ -62,7 +66,17 @@ class Attack:
         else:
             made = [self._finite_run(images, labels, e, seed) for e in epsilons]
         norm, sized = self.info.norm, zip(made, epsilons, strict=True)
-        return np.stack([into_ball(each, images, e, norm) for each, e in sized])
+        balls = np.stack([into_ball(each, images, e, norm) for each, e in sized])
+        return from_unit(balls, value_range)
+
+    def compile(self, images: Any) -> None:
+        """Compiles the target for images of this shape, if it is not yet.
+
+        Args:
+            images: Some real images, as in a call.
+        """
+        images = np.asarray(images[:JUDGED], "float32")
+        self.target.compile(to_unit(images, self.target.value_range))
 
     def _finite_run(
         self, images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int

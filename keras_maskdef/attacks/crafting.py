@@ -8,6 +8,7 @@ import numpy as np
 from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
 from keras_maskdef.attacks.registry import prepare
 from keras_maskdef.layers._arguments import check_positive_int
+from keras_maskdef.layers._value_range import UNIT
 
 
 def craft(
@@ -21,6 +22,7 @@ def craft(
     seed: int = 0,
     on_batch: Callable[[int], None] | None = None,
     library: str | None = None,
+    value_range: Sequence[float] = UNIT,
     **options: Any,
 ) -> np.ndarray:
     """Crafts adversarial images against a model, by an attack of a known library.
@@ -57,7 +59,7 @@ def craft(
             images, or a `Target` of either; logits and probabilities both serve. It is
             what the attacker knows: the bare classifier in the MAD paper,
             `expectation_over_masks(defended)` for an adaptive attack.
-        images: Floating point images in [0, 1], `(n, height, width, channels)`.
+        images: Floating point images in `value_range`, `(n, height, width, channels)`.
         labels: Integers `(n,)`, the true classes.
         epsilon: Largest size of the perturbation in the norm, on the scale of the
             images; or K of them.
@@ -67,19 +69,23 @@ def craft(
             with `seed + i`. PGD sets TensorFlow's global seed to it.
         on_batch: Called after each batch with the number of images done in it.
         library: Where the attack comes from; None for the first in the table.
+        value_range: The lowest and the highest value of the images that the model
+            takes, such as `(0, 255)`; of a `Target`, its own. The libraries are given
+            images in [0, 1] and a model of such.
         **options: Those in the table. `steps` is the number of iterations, of each
             search step in CW; `step_size` is on the scale of the images, in CW
-            Adam's rate. None leaves the default.
+            Adam's rate. None leaves the default. Steps of 1/255, above, are one level
+            of 256 in any range.
 
     Returns:
-        Float32 images in [0, 1] of the shape of `images`, within epsilon of them to a
-        millionth; for K sizes, `(K, n, height, width, channels)`. Whether they fool
-        anything is for the caller to judge, on fresh masks.
+        Float32 images in `value_range` of the shape of `images`, within epsilon of them
+        to a millionth of the range; for K sizes, `(K, n, height, width, channels)`.
+        Whether they fool anything is for the caller to judge, on fresh masks.
 
     Raises:
         ValueError: For an unknown attack, an option that it does not have, images
-            outside [0, 1] or NaN, labels that do not fit, or a model whose gradients
-            are not finite.
+            outside of `value_range` or NaN, labels that do not fit, or a model whose
+            gradients are not finite.
         ImportError: If the library is not installed.
 
     Example:
@@ -100,12 +106,13 @@ def craft(
         SFM-Defense, section 6.1; Croce, Hein: AutoAttack, ICML 2020.
     """
     epsilons = np.atleast_1d(epsilon).tolist()
-    attack = prepare(name, model, norm, library, **options)
-    images, labels = check_attack_inputs(images, labels, epsilons)
+    attack = prepare(name, model, norm, library, value_range, **options)
+    known = attack.target.value_range
+    images, labels = check_attack_inputs(images, labels, epsilons, known)
     check_positive_int("batch_size", batch_size)
     adversarial = np.empty((len(epsilons), *images.shape), "float32")
     if len(images):
-        attack.target.compile(images)
+        attack.compile(images)
         check_labels(labels, attack.target.classes)
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)

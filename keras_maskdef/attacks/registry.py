@@ -1,6 +1,6 @@
 """Attacks by name, norm and library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ from keras_maskdef.attacks._inputs import check_attack
 from keras_maskdef.attacks.attack import Attack, Run
 from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.attacks.target import Target, as_target
+from keras_maskdef.layers._value_range import UNIT, span
 
 Make = Callable[..., Run]
 # Where several libraries have an attack, the first one here is the default.
@@ -87,6 +88,7 @@ def prepare(
     model: Any,
     norm: str = "linf",
     library: str | None = None,
+    value_range: Sequence[float] = UNIT,
     **options: Any,
 ) -> Attack:
     """Makes an attack ready to run on batches of images.
@@ -97,6 +99,8 @@ def prepare(
             several attacks share.
         norm: `"l1"`, `"l2"` or `"linf"`.
         library: Where the attack comes from; None for its default library.
+        value_range: The lowest and the highest value of the images that the model
+            takes; of a `Target`, its own.
         **options: Those of the attack, see `craft`.
 
     Returns:
@@ -117,6 +121,8 @@ def prepare(
     """
     info = describe(name, norm, library)
     chosen = check_attack(info, options)
-    target: Target = as_target(model)
+    target: Target = as_target(model, value_range)
+    if "step_size" in chosen and info.kind != "minimal":  # not CW's rate of Adam
+        chosen["step_size"] /= span(target.value_range)
     make = REGISTRY[name, norm, info.library][1]
     return Attack(info, target, make(info, target, **chosen))

@@ -1,5 +1,6 @@
 """A model as attacks see it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,7 +8,9 @@ from keras import ops
 
 from keras_maskdef.attacks._backend import CompiledLoss, Loss
 from keras_maskdef.attacks._backends import this_backend
+from keras_maskdef.attacks._unit_range import on_unit_range
 from keras_maskdef.layers._output_kind import judge_from_logits
+from keras_maskdef.layers._value_range import UNIT, check_value_range
 
 # Images that tell logits from probabilities; a real batch of them is enough.
 JUDGED = 16
@@ -23,12 +26,14 @@ class Target:
 
     Args:
         model: Keras model, or any function of a TensorFlow tensor of images
-            `(n, height, width, channels)` in [0, 1] to outputs `(n, classes)`. It is
-            called in inference mode. Probabilities, told by the last layer or else by
-            the values for real images, are attacked by their logarithms. A model with
-            a method `view_logits(images, training=False)` to `(views, n, classes)` is
-            differentiated through the mean of its views' losses; by CW and DeepFool,
-            which have losses of their own, through its own outputs.
+            `(n, height, width, channels)` in `value_range` to outputs `(n, classes)`.
+            It is called in inference mode. Probabilities, told by the last layer or
+            else by the values for real images, are attacked by their logarithms. A
+            model with a method `view_logits(images, training=False)` to `(views, n,
+            classes)` is differentiated through the mean of its views' losses; by CW
+            and DeepFool, which have losses of their own, through its own outputs.
+        value_range: The lowest and the highest value of the images that `model` takes,
+            such as `(0, 255)`. The target itself, as all attacks, takes [0, 1].
 
     Returns:
         An object with `logits` and `loss_gradient`, for `prepare` and `craft`.
@@ -55,13 +60,14 @@ class Target:
         mean of losses over views.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, value_range: Sequence[float] = UNIT) -> None:
         if not callable(model):
             raise TypeError(
                 "`model` must be a Keras model or a function of images. "
                 f"Received: model={model!r}"
             )
-        self.model = model
+        self.value_range = check_value_range(value_range)
+        self.model = on_unit_range(model, self.value_range)
         self._backend = this_backend()
         self._image_shape: tuple[int, ...] | None = None
 
@@ -171,6 +177,14 @@ class Target:
         return self._backend.loss(values, self._sample)
 
 
-def as_target(model: Any) -> Target:
-    """The model itself if it is a target already."""
-    return model if isinstance(model, Target) else Target(model)
+def as_target(model: Any, value_range: Sequence[float] = UNIT) -> Target:
+    """The model itself if it is a target already, with a range of its own."""
+    if not isinstance(model, Target):
+        return Target(model, value_range)
+    known = check_value_range(value_range)
+    if known not in (UNIT, model.value_range):
+        raise ValueError(
+            "`value_range` must be that of the target. Received: value_range="
+            f"{known}, and {model.value_range} of the target"
+        )
+    return model

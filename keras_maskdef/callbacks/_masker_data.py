@@ -40,7 +40,7 @@ def _images(data: Any) -> np.ndarray:
         )
     if len(images) and not np.issubdtype(images.dtype, np.floating):
         raise TypeError(
-            "`data` must be floating point images in [0, 1]. "
+            "`data` must be floating point images, in the masker's `value_range`. "
             f"Received: data of dtype {images.dtype}"
         )
     return images

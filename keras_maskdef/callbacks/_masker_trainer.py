@@ -10,6 +10,7 @@ from keras_maskdef import losses
 from keras_maskdef._replicas import part_of_loss, works_with_others
 from keras_maskdef.callbacks._compiled import is_random_state
 from keras_maskdef.layers import SparseFeatureMasker
+from keras_maskdef.layers._value_range import from_unit, to_unit
 
 DEFENDED = "defended_accuracy"
 
@@ -68,9 +69,12 @@ class MaskerTrainer(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        images, mask = y_pred
+        filtered, mask = y_pred
+        value_range = self.masker.value_range
+        images = to_unit(filtered, value_range)
         masked = images * mask
-        logits, masked_logits = self.classify(images), self.classify(masked)
+        logits = self.classify(filtered)
+        masked_logits = self.classify(from_unit(masked, value_range))
         terms = (
             losses.sparsity(masked, self.norms),
             losses.semantic(logits, masked_logits, self.norms),

@@ -13,6 +13,7 @@ from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef.callbacks._masker_data import image_shape
 from keras_maskdef.callbacks.mask_warnings import IdentityOptimumWarning
 from keras_maskdef.layers import SparseFeatureMasker
+from keras_maskdef.layers._value_range import from_unit
 
 
 def check_classifier(model: keras.Model, data: Any) -> tuple:
@@ -97,7 +98,8 @@ def optimizer_on_replicas(optimizer: Any, strategy: Any) -> Any:
 def check_mask(masker: SparseFeatureMasker, shape: tuple) -> None:
     """Raises where the mask of some noise leaves [0, 1]."""
     known = tuple(32 if side is None else side for side in shape)
-    probe = np.random.default_rng(0).random((4, *known), dtype="float32")
+    noise = np.random.default_rng(0).random((4, *known), dtype="float32")
+    probe = from_unit(noise, masker.value_range)
     mask = ops.convert_to_numpy(ops.cast(masker.mask(probe), "float32"))
     if not (mask.min() >= 0.0 and mask.max() <= 1.0):
         raise ValueError(

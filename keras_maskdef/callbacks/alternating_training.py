@@ -34,6 +34,7 @@ from keras_maskdef.callbacks.mask_warnings import (
     FullMaskWarning,
 )
 from keras_maskdef.layers import SparseFeatureMasker
+from keras_maskdef.layers._agreement import check_value_ranges
 from keras_maskdef.layers._arguments import (
     check_choice,
     check_int,
@@ -83,10 +84,11 @@ class AlternatingTraining(keras.callbacks.Callback):
 
     Args:
         masker: `SparseFeatureMasker` to train.
-        data: Images for the masker's passes: `x`, `(x, y)`, a `tf.data.Dataset`,
-            `PyDataset` or `DataLoader` of batches. Arrays are shuffled by `seed`; the
-            others come in their own order. A dataset that shuffles should not be the
-            very object that `fit` has: each pass would move its order on.
+        data: Images for the masker's passes, in its `value_range`: `x`, `(x, y)`, a
+            `tf.data.Dataset`, `PyDataset` or `DataLoader` of batches. Arrays are
+            shuffled by `seed`; the others come in their own order. A dataset that
+            shuffles should not be the very object that `fit` has: each pass would move
+            its order on.
         preprocessing: Filter layer, or a sequence of them: T of Algorithm 1. What it
             returns is what the masker and the classifier are trained on. It must keep
             the shape and have no trainable weights.
@@ -181,6 +183,7 @@ class AlternatingTraining(keras.callbacks.Callback):
             )
         self.masker = masker
         self.preprocessing = as_filters("preprocessing", preprocessing)
+        check_value_ranges([masker, *self.preprocessing])
         self.sparsity_weight = check_not_negative("sparsity_weight", sparsity_weight)
         self.semantic_weight = check_not_negative("semantic_weight", semantic_weight)
         self.reconstruction_weight = (

@@ -13,6 +13,7 @@ from keras_maskdef._native import call_on_host, with_gradient
 from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._structure import (
     bare_classifier,
+    check_called_as_predicted,
     is_random,
     masked_classifier,
     split_vote,
@@ -30,9 +31,9 @@ class Defence:
     takes it as it is. This is for everything else.
 
     Args:
-        predict: Keras model, or a function from float32 images in [0, 1], `(n,
-            height, width, channels)`, to logits or probabilities `(n, classes)`, both
-            NumPy arrays.
+        predict: Keras model, or a function from float32 images, `(n, height, width,
+            channels)`, in the evaluation's `value_range`, to logits or probabilities
+            `(n, classes)`, both NumPy arrays.
         classifier: Keras model, the classifier without its defence.
         white_box: Differentiable models of the whole defence, each with another way
             through what has no gradient; each image counts by the one that harms it
@@ -67,6 +68,7 @@ class Defence:
     @classmethod
     def of_model(cls, model: keras.Model) -> "Defence":
         """Reads the parts off a Keras model."""
+        check_called_as_predicted("defences", model)
         exact = through_exact_medians(model)
         return cls(
             model,

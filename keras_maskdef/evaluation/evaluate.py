@@ -32,6 +32,7 @@ from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
 from keras_maskdef.layers._arguments import check_positive, check_positive_int
+from keras_maskdef.layers._value_range import UNIT, ValueRange, check_value_range
 
 _MODULES = {"foolbox": "foolbox", "cleverhans": "cleverhans", "art": "art"}
 
@@ -54,6 +55,7 @@ def evaluate(
     shard: tuple[int, int] = (1, 1),
     paper: Mapping[Any, Any] | None = None,
     engine: str | Engine = "local",
+    value_range: Sequence[float] = UNIT,
     start: Start = silent,
 ) -> Report:
     """Measures how much of a defence is left under attack.
@@ -71,8 +73,8 @@ def evaluate(
     Args:
         defences: A Keras model, or a `Defence` of any other make, or several of them
             by name. The bare classifier of each becomes a column of its own.
-        data: Images, floats in [0, 1] `(n, height, width, channels)`, and labels,
-            integers `(n,)`; the names of the classes may follow.
+        data: Images, floats in `value_range` `(n, height, width, channels)`, and
+            labels, integers `(n,)`; the names of the classes may follow.
         attacks: The attacks of each threat model. One attack in several sizes makes a
             curve.
         threat_models: Of `"surrogate"`, `"classifier"`, `"gray_box"`, `"white_box"`
@@ -96,14 +98,17 @@ def evaluate(
         paper: Figures to show beside the rows, see `results.with_paper`.
         engine: Where the work is done: `"local"`, in this process, or `"ray"`, on a
             cluster, or one of `keras_maskdef.engines`. The results are the same.
+        value_range: The lowest and the highest value of the images that the models
+            take, such as `(0, 255)`. Sizes and step sizes of attacks are on that
+            scale, here and in the report.
         start: Starts a progress bar, see `keras_maskdef._progress`.
 
     Returns:
         The report. It prints as a table under rich, and `save`s as JSON.
 
     Raises:
-        ValueError: For images outside [0, 1], labels that do not fit, unknown attacks
-            or threat models, or a folder of another configuration.
+        ValueError: For images outside of `value_range`, labels that do not fit, unknown
+            attacks or threat models, or a folder of another configuration.
         TypeError: For a defence that is neither a Keras model nor a `Defence`, or that
             cannot be sent to the workers of a cluster.
         FileExistsError: If the folder has a run already, and not `resume`.
@@ -129,7 +134,8 @@ def evaluate(
         AutoAttack, ICML 2020; MAD, section 3.3; SFM-Defense, section 6.1.
     """
     engine = as_engine(engine)
-    images, labels, class_names = _data(data)
+    known_range = check_value_range(value_range)
+    images, labels, class_names = _data(data, known_range)
     for name, value in (("judgements", judgements), ("batch_size", batch_size)):
         check_positive_int(name, value)
     batches = -(-len(images) // batch_size)
@@ -156,11 +162,12 @@ def evaluate(
         "batch_size": int(batch_size),
         "seed": int(seed),
         "shard": [int(number) for number in shard],
+        "value_range": list(known_range),
     }
     with _kept_in(folder) as path:
         store = RunFolder(path, config, resume)
         store.write_arrays(LABELS, {"labels": labels})
-        numbers = int(seed), int(judgements)
+        numbers = int(seed), int(judgements), known_range
         worker = Worker(defences, columns, images, surrogate, *numbers)
         run = Run(store, worker, images, labels, engine, start)
         run.work()
@@ -183,13 +190,15 @@ def _kept_in(folder: str | Path | None) -> Iterator[Path]:
         yield Path(once) / "run"
 
 
-def _data(data: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, Any]:
+def _data(
+    data: Sequence[Any], value_range: ValueRange
+) -> tuple[np.ndarray, np.ndarray, Any]:
     if len(data) not in (2, 3):
         raise ValueError(
             "`data` must be images and labels, and maybe the names of the classes. "
             f"Received: data of {len(data)} parts"
         )
-    images, labels = check_attack_inputs(data[0], data[1], [1.0])
+    images, labels = check_attack_inputs(data[0], data[1], [1.0], value_range)
     if not len(images):
         raise ValueError(
             "`data` must hold at least one image. Received: "

@@ -15,9 +15,12 @@ from keras_maskdef.evaluation.report import Report
 from keras_maskdef.evaluation.stored import Stored
 from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
 from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._value_range import to_unit
 
 GALLERY, SPEED = "gallery.npz", "speed.json"
 _TIMED, _REPEATS = 256, 3
+# Kept in [0, 1] with their channels last, to be drawn.
+_IMAGES = {"images", "adversarial", "filtered", "views"}
 
 
 def save_gallery(
@@ -51,6 +54,12 @@ def save_gallery(
             reseed([column.defence.predict], stored.seed)
             shown = _shown(column, arrays["images"], adversarial)
         arrays.update({f"{number}/{name}": array for name, array in shown.items()})
+    for name in arrays:
+        kind = name.rpartition("/")[-1]
+        if kind in _IMAGES:
+            arrays[name] = to_unit(arrays[name], stored.value_range)
+        if kind in (*_IMAGES, "mask"):
+            arrays[name] = _channels_last(arrays[name])
     stored.store.write_arrays(GALLERY, arrays)
 
 
@@ -116,6 +125,12 @@ def _shown(column: Column, images: np.ndarray, adversarial: np.ndarray) -> Array
     return shown
 
 
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    colors = (1, 3)
+    first = images.shape[-3] in colors and images.shape[-1] not in colors
+    return np.moveaxis(images, -3, -1) if first else images
+
+
 def _inner(model: keras.Model, images: np.ndarray) -> Arrays:
     """The learned mask, and what reaches the classifier."""
     graph = getattr(model, "_functional", model)
@@ -125,7 +140,7 @@ def _inner(model: keras.Model, images: np.ndarray) -> Arrays:
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(layer, SparseFeatureMasker):
-            taken["mask"] = layer.network(arguments[0])
+            taken["mask"] = layer.mask(arguments[0])
         result = layer(*arguments, **options)
         if isinstance(layer, (SparseFeatureMasker, ImageFilter)):
             taken["filtered"] = result

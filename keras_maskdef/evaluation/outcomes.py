@@ -12,14 +12,20 @@ from keras_maskdef.attacks import Target, prepare
 from keras_maskdef.attacks.attack import ORDERS
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.scenario import Scenario
+from keras_maskdef.layers._value_range import UNIT
 
 EXAMPLES = 8
 
 
 class Attacker:
-    """Crafts images, with what is compiled for it kept from batch to batch."""
+    """Crafts images, with what is compiled for it kept from batch to batch.
 
-    def __init__(self) -> None:
+    Args:
+        value_range: The lowest and the highest value of the images.
+    """
+
+    def __init__(self, value_range: Sequence[float] = UNIT) -> None:
+        self._value_range = value_range
         self._targets: dict[int, tuple[Any, Target]] = {}
         self._attacks: dict[tuple[int, str], Any] = {}
         self._crafted: dict[tuple[int, str, int], np.ndarray] = {}
@@ -36,7 +42,7 @@ class Attacker:
         key = (id(model), scenario.key, seed)
         if key not in self._crafted:
             attack = self._attack(scenario, model)
-            attack.target.compile(images)  # draws masks at its first use
+            attack.compile(images)  # draws masks at its first use
             reseed([model], seed)
             self._crafted = {  # those of the batches before are not needed again
                 k: made for k, made in self._crafted.items() if k[2] == seed
@@ -48,7 +54,7 @@ class Attacker:
         key = (id(model), scenario.key)
         if key not in self._attacks:
             if id(model) not in self._targets:  # the model is kept, so is its id
-                self._targets[id(model)] = (model, Target(model))
+                self._targets[id(model)] = (model, Target(model, self._value_range))
             self._attacks[key] = prepare(
                 scenario.attack,
                 self._targets[id(model)][1],

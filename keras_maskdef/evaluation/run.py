@@ -20,7 +20,7 @@ class Run:
     Args:
         store: Where outcomes are kept.
         worker: Who does a piece of work.
-        images: `(n, height, width, channels)`, float32 in [0, 1].
+        images: `(n, height, width, channels)`, float32 in the run's `value_range`.
         labels: `(n,)`.
         engine: Where pieces are done.
         start: Starts a progress bar.

@@ -8,6 +8,7 @@ import numpy as np
 from keras_maskdef._run_folder import Arrays, RunFolder
 from keras_maskdef.evaluation.results import Outcomes
 from keras_maskdef.evaluation.scenario import Scenario
+from keras_maskdef.layers._value_range import UNIT, check_value_range
 
 LABELS = "labels.npz"
 
@@ -28,6 +29,7 @@ class Stored:
         self.is_random = {c["name"]: c["is_random"] for c in config["columns"]}
         self.seed: int = config["seed"]
         self.judgements: int = config["judgements"]
+        self.value_range = check_value_range(config.get("value_range", UNIT))
         self._shard, self._shards = config["shard"]
 
     @property

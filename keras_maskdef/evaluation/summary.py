@@ -8,6 +8,7 @@ from keras_maskdef.evaluation.checks import failures
 from keras_maskdef.evaluation.report import Report, Row
 from keras_maskdef.evaluation.results import rows_of, settled, with_paper
 from keras_maskdef.evaluation.stored import Stored
+from keras_maskdef.layers._value_range import UNIT
 
 
 def summary(store: RunFolder) -> Report:
@@ -28,7 +29,7 @@ def summary(store: RunFolder) -> Report:
     rows = rows_of(plan, outcomes, stored.bare, labels)
     shown = [row for row in rows if row.threat_model != "frozen"]
     frozen = [row for row in rows if row.threat_model == "frozen"]
-    config = stored.config
+    config = {"value_range": list(UNIT), **stored.config}
     figures = {tuple(key): value for key, value in config["paper"]}
     return Report(
         with_paper(shown, figures),
@@ -56,12 +57,14 @@ def _settings(config: dict[str, Any], images: int) -> dict[str, Any]:
         "samples": sorted({*samples}),
         "batch_size": config["batch_size"],
         "checks": any(s["threat_model"] == "noise" for s in config["plan"]),
+        "value_range": config["value_range"],
     }
 
 
 def _notes(config: dict[str, Any], images: int, frozen: Sequence[Row]) -> list[str]:
     return [
         f"{images} test images, all of them, not only those first classified right.",
+        *_scale(config),
         "Attackers know the bare classifier of each column, unless the row says more.",
         "Adaptive ones know the defence: each step follows the gradient averaged over",
         "as many fresh masks; of a median filter's two gradients the worse one counts.",
@@ -73,6 +76,14 @@ def _notes(config: dict[str, Any], images: int, frozen: Sequence[Row]) -> list[s
         *_unfrozen(config, frozen),
         *_options(config),
     ]
+
+
+def _scale(config: dict[str, Any]) -> list[str]:
+    """In which units sizes are, where those are not the usual ones."""
+    low, high = config["value_range"]
+    if (low, high) == UNIT:
+        return []
+    return [f"Images, and sizes of attacks, are on a scale from {low:g} to {high:g}."]
 
 
 def _unfrozen(config: dict[str, Any], frozen: Sequence[Row]) -> list[str]:

@@ -15,6 +15,7 @@ from keras_maskdef.evaluation.frozen import frozen_masks
 from keras_maskdef.evaluation.outcomes import Attacker, outcome
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
+from keras_maskdef.layers._value_range import UNIT, ValueRange
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Worker:
         surrogate: Model of the attacker who has one.
         seed: Integer, that of the run.
         judgements: Integer, of each image where the defence is random.
+        value_range: The lowest and the highest value of the images.
     """
 
     def __init__(
@@ -56,20 +58,22 @@ class Worker:
         surrogate: Any,
         seed: int,
         judgements: int,
+        value_range: ValueRange = UNIT,
     ) -> None:
         self._defences, self._few = defences, images[:FEW]
         self._columns = {column.name: column for column in columns}
         self._surrogate = surrogate
         self._seed, self._judgements = seed, judgements
-        self._attacker = Attacker()
+        self._value_range = value_range
+        self._attacker = Attacker(value_range)
         self._models: dict[tuple[str, str], tuple[Any, ...]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without what is derived from the models, which would be sent many times."""
         columns = list(self._columns.values())
         known = [(*_head(column), _answers(column, self._few)) for column in columns]
-        rest = (self._few, self._surrogate, self._seed, self._judgements)
-        return _elsewhere, (known, self._defences, *rest)
+        rest = (self._surrogate, self._seed, self._judgements, self._value_range)
+        return _elsewhere, (known, self._defences, self._few, *rest)
 
     @property
     def models(self) -> list[Any]:

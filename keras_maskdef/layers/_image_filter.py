@@ -98,14 +98,14 @@ class ImageFilter(keras.layers.Layer):
         return filtered if len(images.shape) == 4 else filtered[0]
 
     def _filter(self, images: Any) -> Any:
-        def function(x: Any) -> Any:
-            if self._is_native(x):
-                return _native.call_kernel(self.kernel, self.ops_path, x)
-            return self.ops_path(x)
-
         exact = self.gradient == "exact"
         gradient = self.exact_gradient if exact else _straight_through
-        return _native.with_gradient(function, gradient, images)
+        return _native.with_gradient(self._filtered, gradient, images)
+
+    def _filtered(self, images: Any) -> Any:
+        if self._is_native(images):
+            return _native.call_kernel(self.kernel, self.ops_path, images)
+        return self.ops_path(images)
 
     def _is_native(self, images: Any) -> bool:
         if self.implementation == "auto":

@@ -5,6 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 
+_PASSING = (
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.Identity,
+    keras.layers.Reshape,
+)
+
 
 def infer_from_logits(classifier: Any) -> bool:
     """Reads it off the classifier's last layer.
@@ -16,7 +23,9 @@ def infer_from_logits(classifier: Any) -> bool:
     if known is None:
         raise ValueError(
             "`from_logits` must be given: whether the classifier returns logits (True) "
-            "or probabilities (False) cannot be read off its last layer. "
+            "or probabilities (False) cannot be read off its last layer. Give it to "
+            'VotingEnsemble, or to `defend` as `voting={"mask": mask, "from_logits": '
+            "...}`, or set it on the classifier: `classifier.from_logits = True`. "
             f"Received: from_logits=None, classifier={classifier!r}"
         )
     return known
@@ -44,6 +53,36 @@ def judge_from_logits(classifier: Any, outputs: Any) -> bool:
     return True
 
 
+def check_scores(classifier: Any, output: Any, fewest: int = 1) -> tuple:
+    """Returns the shape `(batch, classes)` of what a classifier returns.
+
+    Raises:
+        ValueError: For anything else, or for fewer classes than `fewest`.
+    """
+    shape = getattr(output, "shape", None)
+    if shape is None:
+        raise ValueError(
+            "`classifier` must return one tensor of the shape (batch, classes). Take "
+            "one out of several, `keras.Model(classifier.inputs, "
+            "classifier.outputs[0])`; those of a dict are in the order of its keys. "
+            f"Received: classifier={classifier!r}, which returns {output}"
+        )
+    if len(shape) != 2 or shape[-1] is None:
+        raise ValueError(
+            "`classifier` must return one tensor of the shape (batch, classes). "
+            f"Received: classifier={classifier!r}, which returns {output}"
+        )
+    if shape[-1] < fewest:
+        raise ValueError(
+            f"`classifier` must return scores of {fewest} classes or more for a vote. "
+            "Of a single probability p make two, `keras.Model(classifier.inputs, "
+            "keras.ops.concatenate([1 - p, p], axis=-1))` with "
+            "`p = classifier.outputs[0]`, and give `from_logits=False`. "
+            f"Received: classifier={classifier!r}, which returns {output}"
+        )
+    return tuple(shape)
+
+
 def _are_probabilities(outputs: np.ndarray) -> bool:
     sums = outputs.sum(-1)
     return bool(outputs.size and (outputs >= 0).all() and np.allclose(sums, 1, 0, 1e-3))
@@ -59,9 +98,10 @@ def _activation(classifier: Any) -> Any:
 
 def _told_by_last_layer(classifier: Any) -> bool | None:
     layer = _last_layer(classifier)
-    known = getattr(layer, "from_logits", None)
-    if isinstance(known, bool):
-        return known
+    for each in (classifier, layer):
+        known = getattr(each, "from_logits", None)
+        if isinstance(known, bool):
+            return known
     if isinstance(layer, keras.layers.Softmax):
         return False
     activation = getattr(layer, "activation", None)
@@ -73,12 +113,29 @@ def _told_by_last_layer(classifier: Any) -> bool | None:
 
 
 def _last_layer(model: Any) -> Any:
-    """The layer behind a model's output, looked up through nested models."""
-    if isinstance(model, keras.Sequential) and model.layers:
+    """The layer behind a model's output, looked up through nested models.
+
+    And through layers that pass scores on, such as the linear activation in float32 at
+    the end of a model in mixed precision.
+    """
+    graph = getattr(model, "_functional", model)  # a Sequential model's own
+    if graph is None and model.layers:  # one that is not built
         return _last_layer(model.layers[-1])
-    history = getattr(getattr(model, "output", None), "_keras_history", None)
-    layer = getattr(history, "operation", model)
+    output: Any = getattr(graph, "output", None)
+    layer: Any = model
+    if hasattr(output, "_keras_history"):
+        layer, node, _ = output._keras_history
+        while _passes_on(layer):
+            (before,) = layer._inbound_nodes[node].input_tensors
+            layer, node, _ = before._keras_history
     # A subclassed model that was called on a symbolic image is its own layer.
     if isinstance(model, keras.Model) and layer is not model:
         return _last_layer(layer)
     return model
+
+
+def _passes_on(layer: Any) -> bool:
+    linear = getattr(layer, "activation", None) is keras.activations.linear
+    return isinstance(layer, _PASSING) or (
+        isinstance(layer, keras.layers.Activation) and linear
+    )

@@ -28,6 +28,20 @@ def as_filters(name: str, value: Any) -> tuple[keras.layers.Layer, ...]:
     return tuple(layers)
 
 
+def check_called_as_predicted(name: str, model: Any) -> None:
+    """Raises for a task of KerasHub that preprocesses in `fit` and `predict` alone."""
+    preprocessor = getattr(model, "preprocessor", None)
+    # Other models with an attribute of this name use it where they are called.
+    if preprocessor is not None and hasattr(model, "preprocess_samples"):
+        raise ValueError(
+            f"`{name}` must preprocess images where it is called: a task of KerasHub "
+            "does so in `fit` and `predict` alone. Build it in, `keras.Model(images, "
+            "task(task.preprocessor(images)))`, or set `task.preprocessor = None` and "
+            "preprocess the images yourself. "
+            f"Received: {name}={model!r}, preprocessor={preprocessor!r}"
+        )
+
+
 def is_random(model: Any) -> bool:
     """Whether a mask that is active in inference is anywhere inside."""
     if isinstance(model, RandomGridMask):

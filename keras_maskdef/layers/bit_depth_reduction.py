@@ -1,5 +1,6 @@
 """Color bit depth squeezing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,16 +9,18 @@ from keras import ops
 from keras_maskdef import _native
 from keras_maskdef.layers._arguments import check_int
 from keras_maskdef.layers._bit_depth_ops import bit_depth
-from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._ranged_filter import RangedFilter
+from keras_maskdef.layers._value_range import UNIT
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
-class BitDepthReduction(ImageFilter):
+class BitDepthReduction(RangedFilter):
     """Rounds every value to one of `2**bits` evenly spaced levels.
 
     A value becomes `round(x * L) / L` with `L = 2**bits - 1`, rounded half to even
     (0.5 is 0 at one bit), computed in float32 whatever the layer's dtype. It is the
     same in training and in prediction. (SFM-Defense prints `2**(i-1)` for `2**i - 1`.)
+    Images in [0, 255] get `round(x / 255 * L) / L * 255` with `value_range=(0, 255)`.
 
     Note: Rounding hides the gradient and little else. Attacks that go around it, by
     the straight-through gradient here (BPDA: Athalye, Carlini and Wagner, ICML 2018)
@@ -35,13 +38,16 @@ class BitDepthReduction(ImageFilter):
             All give the same bits.
         data_format: `"channels_last"` or `"channels_first"`; the default is
             `keras.config.image_data_format()`. It makes no difference to the result.
+        value_range: The lowest and the highest value of images; `(0, 255)`, for
+            example. `defend` sets it with its own `value_range`.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
 
     Call arguments:
-        images: Floating point images in [0, 1], `(batch, height, width, channels)`,
-            or one image without the batch axis (or both with the channels first).
-            The batch, height and width may be unknown. Values outside of [0, 1] go
-            to the levels beyond, neither clipped nor refused; NaN stays NaN.
+        images: Floating point images in `value_range`, `(batch, height, width,
+            channels)`, or one image without the batch axis (or both with the
+            channels first). The batch, height and width may be unknown. Values
+            outside of the range go to the levels beyond, neither clipped nor refused;
+            NaN stays NaN.
 
     Returns:
         Images of the shape and dtype of `images`.
@@ -71,9 +77,10 @@ class BitDepthReduction(ImageFilter):
         gradient: str = "straight_through",
         implementation: str = "auto",
         data_format: str | None = None,
+        value_range: Sequence[float] = UNIT,
         **kwargs: Any,
     ) -> None:
-        super().__init__(gradient, implementation, data_format, **kwargs)
+        super().__init__(gradient, implementation, data_format, value_range, **kwargs)
         self.bits = check_int("bits", bits, 1, 8)
 
     @property

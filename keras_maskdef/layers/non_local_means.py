@@ -1,5 +1,6 @@
 """Non-local smoothing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,11 +8,12 @@ import keras
 from keras_maskdef import _native
 from keras_maskdef.layers._arguments import check_odd_int, check_positive
 from keras_maskdef.layers._grid_mask_ops import channels
-from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._ranged_filter import RangedFilter
+from keras_maskdef.layers._value_range import UNIT
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
-class NonLocalMeans(ImageFilter):
+class NonLocalMeans(RangedFilter):
     """Replaces every pixel by a mean over its search window, weighted by likeness.
 
     The pixels are those of OpenCV's `fastNlMeansDenoising` (one channel) and
@@ -29,7 +31,8 @@ class NonLocalMeans(ImageFilter):
     (BPDA: Athalye, Carlini and Wagner, ICML 2018), break it where it is used alone.
 
     Args:
-        strength: Number above 0, on the scale of 0 to 255: OpenCV's `h`.
+        strength: Number above 0, on the scale of 0 to 255 whatever `value_range` is:
+            OpenCV's `h`.
         patch_size: Odd integer from 1 to 127, the side of the patches compared.
         search_size: Odd integer from 1 to 2901, the side of the search window. Both
             sizes may exceed the image.
@@ -43,13 +46,16 @@ class NonLocalMeans(ImageFilter):
             `"native"` keeps XLA off for the whole model.
         data_format: `"channels_last"` or `"channels_first"`; the default is
             `keras.config.image_data_format()`.
+        value_range: The lowest and the highest value of images. With `(0, 255)`
+            integers come out, OpenCV's to the last bit. `defend` sets it with its own
+            `value_range`.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
 
     Call arguments:
-        images: Floating point images in [0, 1] with one or three channels, `(batch,
-            height, width, channels)`, or one image without the batch axis (or both
-            with the channels first). The batch, height and width may be unknown.
-            Values outside of [0, 1] are clipped and NaN becomes 0.
+        images: Floating point images in `value_range` with one or three channels,
+            `(batch, height, width, channels)`, or one image without the batch axis (or
+            both with the channels first). The batch, height and width may be unknown.
+            Values outside of the range are clipped and NaN becomes its lowest.
 
     Returns:
         Images of the shape and dtype of `images`.
@@ -83,6 +89,7 @@ class NonLocalMeans(ImageFilter):
         gradient: str = "straight_through",
         implementation: str = "auto",
         data_format: str | None = None,
+        value_range: Sequence[float] = UNIT,
         **kwargs: Any,
     ) -> None:
         if gradient == "exact":
@@ -91,7 +98,7 @@ class NonLocalMeans(ImageFilter):
                 "as OpenCV computes them, have no exact gradient but zero. "
                 "Received: gradient='exact'"
             )
-        super().__init__(gradient, implementation, data_format, **kwargs)
+        super().__init__(gradient, implementation, data_format, value_range, **kwargs)
         self.strength = check_positive("strength", strength)
         self.patch_size = check_odd_int("patch_size", patch_size, 127)
         self.search_size = check_odd_int("search_size", search_size, 2901)

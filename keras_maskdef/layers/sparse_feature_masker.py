@@ -1,6 +1,6 @@
 """The sparse feature masker of SFM-Defense."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,12 @@ from keras import ops
 from keras_maskdef.architectures import attention_unet
 from keras_maskdef.layers._arguments import check_choice, check_images
 from keras_maskdef.layers._grid_mask_ops import spatial
+from keras_maskdef.layers._value_range import (
+    UNIT,
+    ValueRange,
+    check_value_range,
+    to_unit,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
@@ -18,7 +24,8 @@ class SparseFeatureMasker(keras.layers.Layer):
 
     `call(x)` is `x * mask(x)`. The mask has one channel, which all channels of the
     image share, and values in [0, 1]. `AlternatingTraining` trains it; before, the
-    mask is about 1/2 everywhere.
+    mask is about 1/2 everywhere. Where images do not begin at 0, what is hidden gets
+    the lowest value: `low + (x - low) * mask(x)`.
 
     Note: The masker helps against attacks on the classifier behind it. An attacker
     who differentiates through the masker meets no resistance: the README has figures.
@@ -26,26 +33,29 @@ class SparseFeatureMasker(keras.layers.Layer):
     Args:
         network: Keras model or layer from images to a map of one channel, of their
             height and width, with values in [0, 1] (the last activation should be a
-            sigmoid). `None` stands for `architectures.attention_unet` of the size of
-            the first images.
+            sigmoid). It is given images in [0, 1], whatever `value_range` is. `None`
+            stands for `architectures.attention_unet` of the size of the first images.
         data_format: `"channels_last"` or `"channels_first"`, of images and mask; the
             default is `keras.config.image_data_format()`.
+        value_range: The lowest and the highest value of images; `(0, 255)`, for
+            example.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
 
     Call arguments:
-        images: Floating point images in [0, 1], `(batch, height, width, channels)`,
-            or with the channels first.
+        images: Floating point images in `value_range`, `(batch, height, width,
+            channels)`, or with the channels first.
         training: Boolean, given to the network (batch normalization, dropout).
 
     Returns:
         The masked images, of the shape and dtype of `images`.
 
     Gradient:
-        Through both factors: `mask + images * d mask / d images`.
+        Through both factors: `mask + (images - low) * d mask / d images`.
 
     Raises:
-        ValueError: For images without four axes, or a network whose output is not one
-            channel of their size.
+        ValueError: For images without four axes or, with the default network, of an
+            unknown size; a network whose output is not one channel of their size; or
+            a `value_range` that is none.
         TypeError: For a `network` that is no Keras layer, or images that are not
             floating point.
 
@@ -66,6 +76,7 @@ class SparseFeatureMasker(keras.layers.Layer):
         self,
         network: Any = None,
         data_format: str | None = None,
+        value_range: Sequence[float] = UNIT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,25 +86,23 @@ class SparseFeatureMasker(keras.layers.Layer):
                 f"Received: network={network!r}"
             )
         self.network: Any = network
-        default = keras.config.image_data_format()
         self.data_format = check_choice(
-            "data_format", data_format or default, ("channels_last", "channels_first")
+            "data_format",
+            data_format or keras.config.image_data_format(),
+            ("channels_last", "channels_first"),
         )
-        if network is None and self.data_format != default:
-            raise ValueError(
-                "`network` must be given where `data_format` is not that of Keras, "
-                f"{default!r}. Received: network=None, data_format={data_format!r}"
-            )
+        self.value_range: ValueRange = check_value_range(value_range)
 
     def build(self, input_shape: tuple) -> None:
         if self.network is None:
-            with _as_global(self.dtype_policy):
-                self.network = attention_unet(tuple(input_shape[1:]))
+            self.network = self._default_network(tuple(input_shape))
         self._check_output(input_shape)
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        return images * ops.cast(self.mask(images, training), images.dtype)
+        mask = ops.cast(self.mask(images, training), images.dtype)
+        low = self.value_range[0]
+        return low + (images - low) * mask if low else images * mask
 
     def mask(self, images: Any, training: bool | None = None) -> Any:
         """The mask for a batch of images.
@@ -110,7 +119,7 @@ class SparseFeatureMasker(keras.layers.Layer):
         check_images(images)
         if not self.built:
             self.build(tuple(images.shape))
-        return self.network(images, training=training)
+        return self.network(to_unit(images, self.value_range), training=training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
@@ -126,6 +135,7 @@ class SparseFeatureMasker(keras.layers.Layer):
             **super().get_config(),
             "network": keras.saving.serialize_keras_object(self.network),
             "data_format": self.data_format,
+            "value_range": self.value_range,
         }
 
     @classmethod
@@ -134,6 +144,15 @@ class SparseFeatureMasker(keras.layers.Layer):
             config["network"], custom_objects=custom_objects
         )
         return cls(**{**config, "network": network})
+
+    def _default_network(self, input_shape: tuple) -> keras.Model:
+        if len(input_shape) == 4 and None in input_shape[1:]:
+            raise ValueError(
+                "`network` must be given for images of an unknown size: the default "
+                f"one is made for one size. Received: images.shape={input_shape}"
+            )
+        with _as_global(self.dtype_policy, self.data_format):
+            return attention_unet(input_shape[1:])
 
     def _check_output(self, input_shape: tuple) -> None:
         images = keras.KerasTensor(input_shape, dtype=self.compute_dtype)
@@ -162,11 +181,13 @@ class SparseFeatureMasker(keras.layers.Layer):
 
 
 @contextmanager
-def _as_global(policy: Any) -> Iterator[None]:
-    """Functional models take the dtype policy of all their layers from there."""
-    before = keras.config.dtype_policy()
+def _as_global(policy: Any, data_format: str) -> Iterator[None]:
+    """Functional models take both for all their layers from there."""
+    before = keras.config.dtype_policy(), keras.config.image_data_format()
     keras.config.set_dtype_policy(policy)
+    keras.config.set_image_data_format(data_format)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(before[0])
+        keras.config.set_image_data_format(before[1])

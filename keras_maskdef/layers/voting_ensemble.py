@@ -10,7 +10,7 @@ from keras_maskdef.layers._arguments import (
     check_images,
     check_positive_int,
 )
-from keras_maskdef.layers._output_kind import infer_from_logits
+from keras_maskdef.layers._output_kind import check_scores, infer_from_logits
 from keras_maskdef.layers._pooling import POOLINGS, pool
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 
@@ -35,8 +35,8 @@ class VotingEnsemble(keras.Model):
     Report that figure with any other.
 
     Args:
-        classifier: Keras model or layer from images to `(batch, classes)`, of any
-            kind: sequential, functional or subclassed.
+        classifier: Keras model or layer from images to `(batch, classes)`, two
+            classes or more, of any kind: sequential, functional or subclassed.
         mask: `RandomGridMask` for inference, and for training if `train_mask` is
             `None`. It must be active in inference; where it is active only
             there, training sees whole images.
@@ -72,7 +72,8 @@ class VotingEnsemble(keras.Model):
     Raises:
         ValueError: For `votes` below 1, a mask that is inactive in inference, an
             unknown pooling, a `from_logits` that is not given and cannot be read
-            off, or a classifier whose output is not `(batch, classes)`.
+            off, or a classifier whose output is not `(batch, classes)`, or of a
+            single class, as of one sigmoid.
         TypeError: For a `mask` that is no `RandomGridMask`, a `classifier` that is
             no Keras layer, or images that are not floating point.
 
@@ -175,13 +176,7 @@ class VotingEnsemble(keras.Model):
             self.classifier(images)
         # A subclassed model has no output shape of its own, but can be traced.
         output = self.classifier.compute_output_spec(images)
-        shape: tuple = getattr(output, "shape", ())
-        if len(shape) != 2 or shape[-1] is None:
-            raise ValueError(
-                "`classifier` must return one tensor of the shape (batch, classes). "
-                f"Received: classifier={self.classifier!r}, which returns {output}"
-            )
-        return tuple(shape)
+        return check_scores(self.classifier, output, fewest=2)
 
     def compute_output_spec(self, images: Any, training: bool | None = None) -> Any:
         check_images(images)

@@ -1,0 +1,41 @@
+"""A model of images in any range as one of images in [0, 1], which attacks know."""
+
+import contextlib
+from typing import Any
+
+import keras
+
+from keras_maskdef.layers._output_kind import infer_from_logits
+from keras_maskdef.layers._value_range import UNIT, ValueRange, from_unit
+
+
+def on_unit_range(model: Any, value_range: ValueRange) -> Any:
+    """The model behind the way from [0, 1]; itself where it takes [0, 1]."""
+    if value_range == UNIT:
+        return model
+    if not isinstance(model, keras.layers.Layer):
+        return lambda images: model(from_unit(images, value_range))
+    with_views = hasattr(model, "view_logits")
+    return (_ViewsOnUnitRange if with_views else _OnUnitRange)(model, value_range)
+
+
+class _OnUnitRange(keras.Model):
+    """Shares all variables of the model, its random states, too."""
+
+    def __init__(self, model: Any, value_range: ValueRange) -> None:
+        # In half precision the levels of images in [0, 255] would be off.
+        super().__init__(name="on_unit_range", dtype="float32")
+        self.model, self.value_range = model, value_range
+        with contextlib.suppress(ValueError):  # else judged by its outputs
+            self.from_logits = infer_from_logits(model)
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        return self.model(from_unit(images, self.value_range), training=training)
+
+
+class _ViewsOnUnitRange(_OnUnitRange):
+    """Of a model with views, see `expectation_over_masks`."""
+
+    def view_logits(self, images: Any, training: bool | None = None) -> Any:
+        images = from_unit(images, self.value_range)
+        return self.model.view_logits(images, training=training)

@@ -1,0 +1,32 @@
+"""A filter that is defined on images in [0, 1]."""
+
+from typing import Any
+
+from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._value_range import check_value_range, from_unit, to_unit
+
+
+class RangedFilter(ImageFilter):
+    """Takes images of any range to its kernel in [0, 1], and back.
+
+    Both ways are inside of the function that has its gradient replaced, so that a
+    straight-through gradient is that of the identity, to the last bit.
+    """
+
+    def __init__(
+        self,
+        gradient: str,
+        implementation: str,
+        data_format: str | None,
+        value_range: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(gradient, implementation, data_format, **kwargs)
+        self.value_range = check_value_range(value_range)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "value_range": self.value_range}
+
+    def _filtered(self, images: Any) -> Any:
+        filtered = super()._filtered(to_unit(images, self.value_range))
+        return from_unit(filtered, self.value_range)

@@ -1,0 +1,60 @@
+"""The range of images, and the way to [0, 1] and back.
+
+Filters, maskers and attacks are defined on [0, 1]. Where a model takes another range,
+what depends on it is told by `value_range`, as in Keras' own preprocessing layers.
+"""
+
+import math
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+import keras
+
+from keras_maskdef.layers._exact_quotient import exact_quotient
+
+ValueRange = tuple[float, float]
+UNIT: ValueRange = (0.0, 1.0)
+
+
+def check_value_range(value: Any) -> ValueRange:
+    """Two finite numbers, the lower first."""
+    pair = tuple(value) if isinstance(value, Iterable) else ()
+    numeric = all(isinstance(n, Real) and math.isfinite(n) for n in pair)
+    if len(pair) != 2 or not numeric or not pair[0] < pair[1]:
+        raise ValueError(
+            "`value_range` must be the lowest and the highest value of the images, "
+            f"such as (0, 255). Received: value_range={value!r}"
+        )
+    return float(pair[0]), float(pair[1])
+
+
+def span(value_range: ValueRange) -> float:
+    """How many of the images' units 1 is, for sizes and steps of attacks."""
+    return value_range[1] - value_range[0]
+
+
+def to_unit(images: Any, value_range: ValueRange) -> Any:
+    """Images in [0, 1], by a true division: 255ths come back as the same integers.
+
+    Args:
+        images: Tensor or NumPy array, floating point.
+        value_range: Their lowest and highest value.
+
+    Returns:
+        A tensor or an array, as `images` is; `images` itself where they are in [0, 1].
+    """
+    if value_range == UNIT:
+        return images
+    shifted = images - value_range[0] if value_range[0] else images
+    if keras.ops.is_tensor(shifted):
+        return exact_quotient(shifted, span(value_range))
+    return shifted / span(value_range)
+
+
+def from_unit(images: Any, value_range: ValueRange) -> Any:
+    """The inverse of `to_unit`."""
+    if value_range == UNIT:
+        return images
+    scaled = images * span(value_range)
+    return scaled + value_range[0] if value_range[0] else scaled
