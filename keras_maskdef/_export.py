@@ -5,6 +5,7 @@ else. What the traced layers can go by is who called them.
 """
 
 import sys
+from types import FrameType
 
 # The modules that export, the innermost first where one calls another.
 _FORMATS = {
@@ -24,7 +25,7 @@ def export_format() -> str | None:
     user's own that was traced before it is saved cannot be told from any other.
     """
     found: set[str] = set()
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         found.add(frame.f_globals.get("__name__", ""))
         frame = frame.f_back

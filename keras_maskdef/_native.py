@@ -42,8 +42,8 @@ def call_kernel(kernel: Kernel, twin: Callable[[Any], Any], images: Any) -> Any:
 
     Args:
         kernel: What to run.
-        twin: The same function in `keras.ops`. A graph of TensorFlow holds both, and
-            runs the twin in any process but this one, which cannot call back here.
+        twin: The same function in `keras.ops`, for exported models, whose process
+            cannot call back here. A graph of TensorFlow holds both.
         images: float32 tensor of shape (B, H, W, C).
 
     Returns:
@@ -54,6 +54,8 @@ def call_kernel(kernel: Kernel, twin: Callable[[Any], Any], images: Any) -> Any:
     """
     if keras.backend.backend() == "tensorflow":
         return _call_from_tensorflow(kernel, twin, images)
+    if export_format() is not None:
+        return twin(images)
     if keras.backend.backend() == "jax":
         return _call_from_jax(kernel, images)
     return _torch_operator()(images, kernel.name, [float(p) for p in kernel.parameters])

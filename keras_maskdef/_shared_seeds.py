@@ -29,6 +29,8 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
     a lock serves for it: only calls that are not compiled share it.
     """
 
+    state: Any
+
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(seed)
         self._home = _home()
@@ -101,7 +103,7 @@ def as_state(first: Any, second: Any) -> np.ndarray:
     return np.array([int(second) * _STEP, 0, int(first)], "int64")
 
 
-def _home() -> tuple[int, int | None]:
+def _home() -> tuple[int, Any]:
     """The process, and the seed of the worker of a `DataLoader` that it may be."""
     data = sys.modules.get("torch.utils.data")
     worker = data and data.get_worker_info()
