@@ -48,8 +48,12 @@ DOCUMENTED = documented()
 FENCED = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 # Pages of which every block runs by itself. One that needs a library which is not in
 # the extras says so above, where no reader sees it.
-PAGES = ("docs/attaching.md",)
+PAGES = ("docs/attaching.md", "docs/pipelines.md", "docs/serving.md")
 NEEDY = re.compile(r"^(?:<!-- needs: (\w+) -->\n)?```python\n(.*?)^```", re.M | re.S)
+# Pages that are read, and run, from the top to the end.
+TOLD = ("README.md", "docs/index.md", "docs/defences.md", "docs/extending.md")
+# That of two workers, and the server with its clients, have tests of their own.
+TESTED_ELSEWHERE = {"train_on_two_workers.py", "serve.py", "serve_load.py"}
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -80,20 +84,14 @@ def test_public_names_are_documented(name):
         assert {section for section in sections if section not in text} == set()
 
 
-def test_readme_examples():
+@pytest.mark.parametrize("page", TOLD)
+def test_told_examples(page):
     """In order and in one namespace, as a reader would try them."""
-    blocks = FENCED.findall((ROOT / "README.md").read_text())
-    assert len(blocks) == 5
-    namespace = {}
+    blocks = FENCED.findall((ROOT / page).read_text())
+    assert len(blocks) > 1
+    namespace = {"__name__": "told"}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
-
-
-def examples():
-    # That of two workers has a test of its own, which is slow as well.
-    slow = {"train_on_two_workers.py": [pytest.mark.slow]}
-    for path in sorted(ROOT.glob("examples/*.py")):
-        yield pytest.param(path, id=path.name, marks=slow.get(path.name, ()))
+        exec(compile(block, page, "exec"), namespace)
 
 
 def blocks():
@@ -104,13 +102,20 @@ def blocks():
 
 
 @pytest.mark.parametrize("page, needs, block", list(blocks()))
-def test_docs_examples(page, needs, block):
+def test_docs_examples(page, needs, block, tmp_path, monkeypatch):
     if needs:
         pytest.importorskip(needs)
+    monkeypatch.chdir(tmp_path)
     exec(compile(block, page, "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("example", examples())
+@pytest.mark.parametrize(
+    "example",
+    sorted(
+        path for path in ROOT.glob("examples/*.py") if path.name not in TESTED_ELSEWHERE
+    ),
+    ids=lambda path: path.name,
+)
 def test_examples_run(example):
     finished = subprocess.run(
         [sys.executable, str(example), *"--epochs 1 --images 10 --train 256".split()],

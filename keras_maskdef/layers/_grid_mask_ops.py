@@ -42,16 +42,11 @@ def _channels_last(images: Any, keep: Any, cell_size: int, fill: Any) -> Any:
     *batch, height, width, depth = ops.shape(images)
     if _divides(cell_size, height) and _divides(cell_size, width):
         visible = ops.expand_dims(ops.expand_dims(keep, -2), -1)
-        rows: tuple = (
-            height // cell_size,
-            cell_size,
-            width // cell_size,
-            cell_size * depth,
-        )
+        rows = [height // cell_size, cell_size, width // cell_size, cell_size * depth]
         fill = ops.tile(fill, (cell_size,))
     else:
         visible = _cells_to_pixels(keep, cell_size, height, width, depth)
-        rows = (height, width * depth)
+        rows = [height, width * depth]
         fill = ops.tile(fill, (width,))
     masked = ops.where(visible, ops.reshape(images, (*batch, *rows)), fill)
     return ops.reshape(masked, (*ops.shape(keep)[:-2], height, width, depth))

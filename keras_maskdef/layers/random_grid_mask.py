@@ -67,9 +67,11 @@ class RandomGridMask(keras.layers.Layer):
         seed: Integer that makes the masks repeatable. With `None` they come from
             fresh entropy, also after a saved model is loaded: a defence that
             replays its masks can be learned. (`keras.utils.set_random_seed`
-            makes that entropy repeatable, as for every Keras layer.) The replicas of a
-            `tf.distribute` strategy draw masks of their own, as do the processes of
-            PyTorch's `DistributedDataParallel`.
+            makes that entropy repeatable, as for every Keras layer; that of an
+            exported model is always its server's.) Threads never draw the same
+            mask, nor do the workers of a data loader, the replicas of a
+            `tf.distribute` strategy, or the processes of PyTorch's
+            `DistributedDataParallel` (docs/pipelines.md, docs/distribution.md).
         data_format: `"channels_last"` or `"channels_first"`; the default is
             `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.

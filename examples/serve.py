@@ -1,0 +1,171 @@
+"""Exported models behind HTTP, in the form of TensorFlow Serving's REST interface.
+
+The models are folders that `model.export` wrote; serving them takes TensorFlow,
+FastAPI and uvicorn, and nothing of this library.
+
+    python examples/serve.py digits=exported/digits --port 8501
+    curl localhost:8501/v1/models/digits
+    curl localhost:8501/v1/models/digits:predict -d '{"instances": [...]}'
+
+Requests that wait together go through a model together, in one thread for each model.
+"""
+
+import argparse
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+import numpy as np
+import tensorflow as tf
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+# Images that go through a model at once, and that one request may have.
+MOST = 256
+
+
+class Instances(BaseModel):
+    """The body of a prediction request."""
+
+    instances: list
+
+
+class Served:
+    """A SavedModel, and the thread that runs it."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._loaded = tf.saved_model.load(str(folder))
+        self._function = self._loaded.signatures["serving_default"]
+        _, inputs = self._function.structured_input_signature
+        ((self._input, self._spec),) = inputs.items()
+        self._waiting: SimpleQueue = SimpleQueue()
+        Thread(target=self._run, daemon=True).start()
+
+    def check(self, instances: list) -> np.ndarray:
+        """The instances as an array, or a ValueError that says what is wrong."""
+        expected = ("n", *self._spec.shape[1:])
+        try:
+            images = np.array(instances, self._spec.dtype.as_numpy_dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`instances` must be numbers of the shape {expected}: {error}"
+            ) from None
+        if not self._spec.shape.is_compatible_with(images.shape):
+            raise ValueError(
+                f"`instances` must be of the shape {expected}. "
+                f"Received: instances of the shape {images.shape}"
+            )
+        if not 0 < len(images) <= MOST:
+            raise ValueError(
+                f"`instances` must be 1 to {MOST} of them. Received: {len(images)}"
+            )
+        if not np.isfinite(images).all():
+            raise ValueError("`instances` must be finite. Received: NaN or infinity")
+        return images
+
+    def predict(self, images: np.ndarray) -> list:
+        """A row for each image: one output, or a mapping of them all by their names."""
+        answer: Future = Future()
+        self._waiting.put((images, answer))
+        outputs = answer.result()
+        if len(outputs) == 1:
+            return next(iter(outputs.values())).tolist()
+        columns = {name: output.tolist() for name, output in outputs.items()}
+        return [
+            dict(zip(columns, row, strict=True))
+            for row in zip(*columns.values(), strict=True)
+        ]
+
+    def _run(self) -> None:
+        while True:
+            requests = self._next_batch()
+            try:
+                images = np.concatenate([images for images, _ in requests])
+                outputs = self._function(**{self._input: tf.constant(images)})
+                arrays = {name: output.numpy() for name, output in outputs.items()}
+            except Exception as error:
+                for _, answer in requests:
+                    answer.set_exception(error)
+                continue
+            start = 0
+            for images, answer in requests:
+                rows = slice(start, start + len(images))
+                answer.set_result({name: array[rows] for name, array in arrays.items()})
+                start = rows.stop
+
+    def _next_batch(self) -> list:
+        """The oldest request, and all that wait behind it, up to about MOST images."""
+        requests = [self._waiting.get()]
+        while sum(len(images) for images, _ in requests) < MOST:
+            try:
+                requests.append(self._waiting.get_nowait())
+            except Empty:
+                break
+        return requests
+
+
+def create_app(models: Mapping[str, Served]) -> FastAPI:
+    """The application that serves models under their names."""
+    app = FastAPI()
+
+    def find(name: str) -> Served:
+        if name not in models:
+            known = ", ".join(models)
+            raise HTTPException(404, f"There is no model {name!r}, but: {known}")
+        return models[name]
+
+    @app.get("/v1/models/{name}")
+    def status(name: str) -> dict:
+        find(name)
+        available = {"error_code": "OK", "error_message": ""}
+        return {
+            "model_version_status": [
+                {"version": "1", "state": "AVAILABLE", "status": available}
+            ]
+        }
+
+    @app.post("/v1/models/{name}:predict")
+    def predict(name: str, body: Instances) -> JSONResponse:
+        served = find(name)
+        try:
+            images = served.check(body.instances)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        return JSONResponse({"predictions": served.predict(images)})
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        why = "; ".join(f"{e['msg']} at {e['loc']}" for e in error.errors())
+        return JSONResponse(
+            {"error": f'The body must be JSON, {{"instances": [...]}}: {why}'}, 400
+        )
+
+    return app
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "models", nargs="+", metavar="NAME=FOLDER", help="what `model.export` wrote"
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8501)
+    options = parser.parse_args()
+    if not all("=" in model for model in options.models):
+        parser.error(f"models must be NAME=FOLDER. Received: {options.models}")
+    pairs = [model.split("=", 1) for model in options.models]
+    app = create_app({name: Served(folder) for name, folder in pairs})
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

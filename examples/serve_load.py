@@ -1,0 +1,201 @@
+"""A load test of `serve.py`, and what a vote costs a server.
+
+Trains a LeNet under masks, exports it bare, behind a vote, and behind the same vote
+with its masks among the outputs, serves the three, and lets clients ask them in turn,
+in slices, so that what else the machine does falls on all.
+
+    python examples/serve_load.py --clients 16 --seconds 30 --output serving.json
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import keras
+import numpy as np
+
+import keras_maskdef as kmd
+
+MODELS = ("bare", "vote", "vote with its masks")
+SLICES = 10
+
+
+class ShowsMasks(keras.Model):
+    """What a vote does when it is called, with the masks it drew among the outputs."""
+
+    def __init__(self, vote: kmd.VotingEnsemble) -> None:
+        super().__init__()
+        self.vote = vote
+
+    def call(self, images: Any) -> dict:
+        keep = self.vote.mask.sample(images, views=self.vote.votes)
+        outputs = self.vote.view_outputs(images, keep)
+        visible = keras.ops.cast(keras.ops.transpose(keep, (1, 0, 2, 3)), "int32")
+        return {"outputs": self.vote.pool(outputs), "visible": visible}
+
+
+def export_models(folder: Path, epochs: int, train: int) -> dict[str, Path]:
+    images, labels, _ = kmd.datasets.sample(f"train[:{train}]")
+    classifier = kmd.architectures.lenet()
+    mask = kmd.RandomGridMask(cell_size=7, mask_rate=0.75, sampling="partition")
+    vote = kmd.VotingEnsemble(classifier, mask, votes=4, pooling="geometric")
+    vote.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    vote.fit(images, labels, batch_size=64, epochs=epochs, verbose=0)
+    shows = ShowsMasks(vote)
+    folders = {}
+    for name, model in zip(MODELS, (classifier, vote, shows), strict=True):
+        model(images[:1])
+        folders[name] = folder / name.replace(" ", "_")
+        model.export(folders[name], format="tf_saved_model", verbose=False)
+    return folders
+
+
+def start_server(folders: dict[str, Path]) -> tuple[subprocess.Popen, str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    served = [f"{folder.name}={folder}" for folder in folders.values()]
+    script = Path(__file__).with_name("serve.py")
+    command = [sys.executable, str(script), *served, "--port", str(port)]
+    server = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    url = f"http://127.0.0.1:{port}/v1/models/"
+    for _ in range(600):
+        try:
+            httpx.get(url + next(iter(folders.values())).name).raise_for_status()
+            return server, url
+        except httpx.TransportError:
+            if server.poll() is not None:
+                break
+            time.sleep(0.2)
+    server.kill()
+    raise RuntimeError("The server did not start: its messages are above")
+
+
+async def ask(url: str, bodies: list[bytes], seconds: float) -> list[list]:
+    """Every client's answers in `seconds`: status, latency and predictions."""
+    headers = {"content-type": "application/json"}
+
+    async def client(body: bytes) -> list:
+        answers = []
+        async with httpx.AsyncClient(headers=headers, timeout=60) as session:
+            end = time.perf_counter() + seconds
+            while (begun := time.perf_counter()) < end:
+                answer = await session.post(url, content=body)
+                took = time.perf_counter() - begun
+                answers.append((answer.status_code, took, answer.content))
+        return answers
+
+    return await asyncio.gather(*(client(body) for body in bodies))
+
+
+def masks_of(clients: list[list]) -> dict:
+    """Whether masks repeat: whole requests, clients' streams, and single images."""
+    streams = []
+    for answers in clients:
+        rows = [json.loads(content)["predictions"] for _, _, content in answers]
+        streams.append([[str(row["visible"]) for row in images] for images in rows])
+    requests = Counter(str(request) for stream in streams for request in stream)
+    images = Counter(i for stream in streams for request in stream for i in request)
+    count = images.total()
+    # The 16 cells of a digit, dealt to four views of four cells each.
+    ways = math.factorial(16) // math.factorial(4) ** 4
+    return {
+        "requests": requests.total(),
+        "requests with the same masks": requests.total() - len(requests),
+        "equal streams of two clients": len(streams) - len({str(s) for s in streams}),
+        "images": count,
+        "pairs of images with the same masks": sum(
+            n * (n - 1) // 2 for n in images.values()
+        ),
+        "pairs expected by chance": round(count * (count - 1) / 2 / ways, 1),
+    }
+
+
+def quartiles(values: list[float], digits: int = 1) -> list[float]:
+    return [round(float(q), digits) for q in np.percentile(values, [25, 50, 75])]
+
+
+def measure(url: str, options: argparse.Namespace, folders: dict[str, Path]) -> dict:
+    test, _, _ = kmd.datasets.sample(f"test[:{options.clients * options.images}]")
+    groups = np.array_split(test, options.clients)
+    bodies = [json.dumps({"instances": g.tolist()}).encode() for g in groups]
+    asked = {name: f"{url}{folder.name}:predict" for name, folder in folders.items()}
+    for name in MODELS:  # traced and warm
+        asyncio.run(ask(asked[name], bodies, 0.5))
+    slices: dict[str, list] = {name: [] for name in MODELS}
+    for _ in range(SLICES):
+        for name in MODELS:
+            begun = time.perf_counter()
+            clients = asyncio.run(ask(asked[name], bodies, options.seconds / SLICES))
+            slices[name].append((time.perf_counter() - begun, clients))
+    result: dict[str, Any] = {"models": {}}
+    rates = {}
+    for name in MODELS:
+        answers = [a for _, clients in slices[name] for c in clients for a in c]
+        rates[name] = [sum(map(len, clients)) / took for took, clients in slices[name]]
+        result["models"][name] = {
+            "requests": len(answers),
+            "errors": sum(status != 200 for status, _, _ in answers),
+            "requests per second": quartiles(rates[name]),
+            "latency in ms": quartiles([1000 * took for _, took, _ in answers]),
+        }
+    for name in MODELS[1:]:
+        paired = zip(rates[name], rates["bare"], strict=True)
+        ratios = quartiles([defended / bare for defended, bare in paired], 2)
+        result["models"][name]["throughput against bare"] = ratios
+    by_client = zip(*(clients for _, clients in slices[MODELS[2]]), strict=True)
+    result["masks"] = masks_of([sum(parts, []) for parts in by_client])
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=30, help="for each model")
+    parser.add_argument("--images", type=int, default=4, help="in a request")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--train", type=int, default=4000, help="training images")
+    parser.add_argument("--output", type=Path, help="JSON file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        folders = export_models(Path(folder), options.epochs, options.train)
+        server, url = start_server(folders)
+        try:
+            result = measure(url, options, folders)
+        finally:
+            server.terminate()
+            server.wait()
+    libraries = ("keras-maskdef", "keras", "tensorflow", "fastapi", "uvicorn", "httpx")
+    report = {
+        "datetime": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "load before": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in libraries},
+        "clients": options.clients,
+        "seconds for each model": options.seconds,
+        "images in a request": options.images,
+        "quartiles": "25 %, 50 %, 75 %, over slices, or over requests for latencies",
+        **result,
+    }
+    print(json.dumps(report, indent=1))
+    if options.output:
+        options.output.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Masks in data pipelines: other ones for every element, thread and worker."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_maskdef as kmd
+from keras_maskdef import kernels
+
+# 128 cells, so that chance repeats no mask.
+IMAGES = np.ones((200, 8, 16, 1), "float32")
+
+
+def masks_of(dataset):
+    return [image.tobytes() for image in dataset.as_numpy_iterator()]
+
+
+def test_a_layer_in_a_parallel_map_repeats_no_mask():
+    mask = kmd.RandomGridMask(1, 0.5)
+    data = tf.data.Dataset.from_tensor_slices(np.tile(IMAGES, (5, 1, 1, 1)))
+    data = data.map(mask, num_parallel_calls=8, deterministic=False)
+    masks = masks_of(data)
+    assert len(set(masks)) == len(masks)
+
+
+def test_a_layer_in_a_sequential_map_is_repeatable():
+    def masks():
+        keras.utils.set_random_seed(1)
+        data = tf.data.Dataset.from_tensor_slices(IMAGES[:20])
+        return masks_of(data.map(kmd.RandomGridMask(1, 0.5)))
+
+    assert masks() == masks()
+
+
+@pytest.mark.parametrize(
+    "sampling, rate",
+    [("bernoulli", (0.3, 0.7)), ("fixed_count", 0.5), ("partition", 0.5)],
+)
+def test_a_seed_for_each_element_is_repeatable_in_any_order(sampling, rate):
+    mask = kmd.RandomGridMask(1, rate, sampling=sampling)
+
+    def masked(image, seed):
+        return mask.apply(image, mask.sample(image, seed=seed))
+
+    def epochs():
+        seeds = tf.data.Dataset.random(seed=1, rerandomize_each_iteration=True)
+        data = tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(IMAGES), seeds)
+        data = data.map(masked, num_parallel_calls=8)
+        return masks_of(data) + masks_of(data)
+
+    first, second = epochs(), epochs()
+    assert first == second
+    assert len(set(first)) == len(first)
+
+
+@pytest.mark.parametrize("seed", [5, np.int64(5), np.uint32(5), tf.constant(5)])
+def test_a_given_seed_stands_for_a_generator_of_it(seed):
+    mask = kmd.RandomGridMask(1, 0.5, sampling="partition")
+    generator = keras.random.SeedGenerator(5)
+    expected = mask.sample(IMAGES[:3], views=3, seed=generator)
+    np.testing.assert_array_equal(mask.sample(IMAGES[:3], views=3, seed=seed), expected)
+
+
+def run(code, *arguments, **environment):
+    finished = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+# Kernels run here first, in threads of which a forked worker has none.
+LOADERS = """
+import sys
+import keras, numpy as np, torch
+from torch.utils.data import DataLoader
+import keras_maskdef as kmd
+from keras_maskdef import kernels
+
+class Images:
+    def __init__(self, masked):
+        self.masked = masked
+    def __len__(self):
+        return 64
+    def __getitem__(self, index):
+        if index >= 64:
+            raise IndexError
+        return np.asarray(self.masked(np.ones((8, 16, 1), "float32")))
+
+class ByLayer:
+    def __init__(self, seed=None):
+        self.layer = kmd.RandomGridMask(1, 0.5, seed=seed)
+    def __call__(self, image):
+        return keras.ops.convert_to_numpy(self.layer(image))
+
+class BySeed(ByLayer):
+    def __call__(self, image):
+        keep = self.layer.sample(image, seed=torch.randint(2**31, ()))
+        return keras.ops.convert_to_numpy(self.layer.apply(image, keep))
+
+def by_kernels(image):
+    kernels.median(BATCH, 3)
+    keep = torch.rand(1, 8, 16).numpy() >= 0.5
+    return kernels.grid_mask(image[None], keep, 1)[0]
+
+BATCH = np.zeros((64, 32, 32, 3), "float32")
+WAYS = {
+    "layer": ByLayer,
+    "seeded": lambda: ByLayer(seed=5),
+    "seed": BySeed,
+    "kernels": lambda: by_kernels,
+}
+
+def masks(make, context):
+    keras.utils.set_random_seed(1)
+    torch.manual_seed(1)
+    loader = DataLoader(
+        Images(make()), batch_size=None, num_workers=2, timeout=120,
+        multiprocessing_context=context,
+    )
+    return [image.numpy().tobytes() for image in loader]
+
+if __name__ == "__main__":
+    kernels.median(BATCH, 3)
+    context, *names = sys.argv[1:]
+    for name in names:
+        first, second = masks(WAYS[name], context), masks(WAYS[name], context)
+        assert len(set(first)) == len(first) == 64, name
+        assert first == second, name
+"""
+
+
+@pytest.fixture
+def pytorch():
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+
+
+def test_forked_workers_of_pytorch(pytorch):
+    """Whose generators all are copies of one, and whose kernels have no threads."""
+    ways = ["layer", "seeded", "seed", "kernels"]
+    run(LOADERS, "fork", *ways, KERAS_BACKEND="torch")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_spawned_workers_of_pytorch(pytorch, tmp_path, backend):
+    path = tmp_path / "loaders.py"
+    path.write_text(LOADERS)
+    finished = subprocess.run(
+        [sys.executable, str(path), "spawn", "layer", "seeded", "seed", "kernels"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def grain_masks(random_map, workers):
+    grain = pytest.importorskip("grain.python")
+    data = grain.MapDataset.source(list(IMAGES)).seed(7).random_map(random_map)
+    data = data.to_iter_dataset(grain.ReadOptions(num_threads=8))
+    if workers:
+        data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    return [np.asarray(image).tobytes() for image in data]
+
+
+class ByLayer:
+    def __init__(self):
+        self.mask = kmd.RandomGridMask(1, 0.5)
+
+    def __call__(self, image, rng):
+        keep = self.mask.sample(image, seed=rng.integers(2**31))
+        return keras.ops.convert_to_numpy(self.mask.apply(image, keep))
+
+
+def by_kernels(image, rng):
+    keep = rng.random((1, 8, 16)) >= 0.5
+    return kernels.grid_mask(image[None], keep, 1)[0]
+
+
+@pytest.mark.parametrize(
+    "workers", [0, pytest.param(2, marks=pytest.mark.slow)], ids=["threads", "workers"]
+)
+@pytest.mark.parametrize(
+    "make", [ByLayer, lambda: by_kernels], ids=["layer", "kernels"]
+)
+def test_grain(make, workers):
+    first, second = grain_masks(make(), workers), grain_masks(make(), workers)
+    assert first == second
+    assert len(set(first)) == len(first)
