@@ -7,7 +7,7 @@ Each section is one recipe: an experiment of a paper as data, run by one command
 `maskdef recipes` lists them, `maskdef recipes NAME` says what one trains and what
 `--scale cpu` cuts; `--scale paper` is the paper's setting, as far as the paper gives
 it. This page is written by `python benchmarks/results_page.py` from the runs in
-[benchmarks/results/recipes](../benchmarks/results/recipes).
+`benchmarks/results/recipes`.
 
 How to read the tables:
 

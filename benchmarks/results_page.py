@@ -86,8 +86,7 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
     if picture.exists():
         where = picture.relative_to(PAGE.parent).as_posix()
         yield f"\n![{recipe.title}: each figure of the table]({where})"
-    where = os.path.relpath(path, PAGE.parent)
-    yield f"\nThe numbers: [{path.name}]({where})."
+    yield f"\nThe numbers: `{path.relative_to(ROOT).as_posix()}`."
 
 
 def training(trained: dict[str, Any]) -> str:
