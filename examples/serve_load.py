@@ -1,6 +1,6 @@
 """A load test of `serve.py`, and what a vote costs a server.
 
-Trains a LeNet under masks, exports it bare, behind a vote, and behind the same vote
+Trains a network under masks, exports it bare, behind a vote, and behind the same vote
 with its masks among the outputs, serves the three, and lets clients ask them in turn,
 in slices, so that what else the machine does falls on all.
 
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -48,13 +49,19 @@ class ShowsMasks(keras.Model):
         return {"outputs": self.vote.pool(outputs), "visible": visible}
 
 
-def export_models(folder: Path, epochs: int, train: int) -> dict[str, Path]:
-    images, labels, _ = kmd.datasets.sample(f"train[:{train}]")
-    classifier = kmd.architectures.lenet()
+def network(name: str) -> keras.Model:
+    if name == "lenet":
+        return kmd.architectures.lenet()
+    return kmd.architectures.resnet18((28, 28, 1), width=16)
+
+
+def export_models(folder: Path, options: argparse.Namespace) -> dict[str, Path]:
+    images, labels, _ = kmd.datasets.sample(f"train[:{options.train}]")
+    classifier = network(options.network)
     mask = kmd.RandomGridMask(cell_size=7, mask_rate=0.75, sampling="partition")
     vote = kmd.VotingEnsemble(classifier, mask, votes=4, pooling="geometric")
     vote.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    vote.fit(images, labels, batch_size=64, epochs=epochs, verbose=0)
+    vote.fit(images, labels, batch_size=64, epochs=options.epochs, verbose=0)
     shows = ShowsMasks(vote)
     folders = {}
     for name, model in zip(MODELS, (classifier, vote, shows), strict=True):
@@ -85,21 +92,37 @@ def start_server(folders: dict[str, Path]) -> tuple[subprocess.Popen, str]:
     raise RuntimeError("The server did not start: its messages are above")
 
 
-async def ask(url: str, bodies: list[bytes], seconds: float) -> list[list]:
-    """Every client's answers in `seconds`: status, latency and predictions."""
-    headers = {"content-type": "application/json"}
+async def ask(sessions: list, url: str, bodies: list[bytes], seconds: float) -> list:
+    """Every client's answers in `seconds`: status, latency and content."""
 
-    async def client(body: bytes) -> list:
+    async def client(session: httpx.AsyncClient, body: bytes) -> list:
         answers = []
-        async with httpx.AsyncClient(headers=headers, timeout=60) as session:
-            end = time.perf_counter() + seconds
-            while (begun := time.perf_counter()) < end:
-                answer = await session.post(url, content=body)
-                took = time.perf_counter() - begun
-                answers.append((answer.status_code, took, answer.content))
+        end = time.perf_counter() + seconds
+        while (begun := time.perf_counter()) < end:
+            answer = await session.post(url, content=body)
+            took = time.perf_counter() - begun
+            answers.append((answer.status_code, took, answer.content))
         return answers
 
-    return await asyncio.gather(*(client(body) for body in bodies))
+    return await asyncio.gather(*map(client, sessions, bodies))
+
+
+async def ask_in_turn(urls: dict, bodies: list[bytes], seconds: float) -> dict:
+    """For each model, what `ask` returns and how long it took, slice by slice."""
+    slices: dict[str, list] = {name: [] for name in urls}
+    async with AsyncExitStack() as stack:
+        # A client takes 50 ms to make, so each is kept.
+        options = {"headers": {"content-type": "application/json"}, "timeout": 60}
+        made = [httpx.AsyncClient(**options) for _ in bodies]
+        sessions = [await stack.enter_async_context(session) for session in made]
+        for url in urls.values():
+            await ask(sessions, url, bodies, 0.5)  # traced and warm
+        for _ in range(SLICES):
+            for name, url in urls.items():
+                begun = time.perf_counter()
+                clients = await ask(sessions, url, bodies, seconds / SLICES)
+                slices[name].append((time.perf_counter() - begun, clients))
+    return slices
 
 
 def masks_of(clients: list[list]) -> dict:
@@ -134,14 +157,7 @@ def measure(url: str, options: argparse.Namespace, folders: dict[str, Path]) -> 
     groups = np.array_split(test, options.clients)
     bodies = [json.dumps({"instances": g.tolist()}).encode() for g in groups]
     asked = {name: f"{url}{folder.name}:predict" for name, folder in folders.items()}
-    for name in MODELS:  # traced and warm
-        asyncio.run(ask(asked[name], bodies, 0.5))
-    slices: dict[str, list] = {name: [] for name in MODELS}
-    for _ in range(SLICES):
-        for name in MODELS:
-            begun = time.perf_counter()
-            clients = asyncio.run(ask(asked[name], bodies, options.seconds / SLICES))
-            slices[name].append((time.perf_counter() - begun, clients))
+    slices = asyncio.run(ask_in_turn(asked, bodies, options.seconds))
     result: dict[str, Any] = {"models": {}}
     rates = {}
     for name in MODELS:
@@ -167,12 +183,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=30, help="for each model")
     parser.add_argument("--images", type=int, default=4, help="in a request")
+    parser.add_argument("--network", choices=("lenet", "resnet18"), default="lenet")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--train", type=int, default=4000, help="training images")
-    parser.add_argument("--output", type=Path, help="JSON file")
+    parser.add_argument("--output", type=Path, help="JSON file, a run a network")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        folders = export_models(Path(folder), options.epochs, options.train)
+        folders = export_models(Path(folder), options)
         server, url = start_server(folders)
         try:
             result = measure(url, options, folders)
@@ -186,6 +203,7 @@ def main() -> None:
         "load before": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in libraries},
+        "network": options.network,
         "clients": options.clients,
         "seconds for each model": options.seconds,
         "images in a request": options.images,
@@ -194,7 +212,9 @@ def main() -> None:
     }
     print(json.dumps(report, indent=1))
     if options.output:
-        options.output.write_text(json.dumps(report, indent=1) + "\n")
+        runs = json.loads(options.output.read_text()) if options.output.exists() else {}
+        runs[options.network] = report
+        options.output.write_text(json.dumps(runs, indent=1) + "\n")
 
 
 if __name__ == "__main__":

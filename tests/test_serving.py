@@ -119,7 +119,7 @@ def test_load(tmp_path):
         [sys.executable, str(EXAMPLES / "serve_load.py"), *options, str(output)],
         check=True,
     )
-    result = json.loads(output.read_text())
+    result = json.loads(output.read_text())["lenet"]
     assert all(model["errors"] == 0 for model in result["models"].values())
     assert result["masks"]["requests"] > 0
     assert result["masks"]["requests with the same masks"] == 0
