@@ -40,8 +40,8 @@ numbers of its own, and so has XLA on TensorFlow.
 
 # What there is to say of a cell, by a part of what it says itself.
 REASONS = {
-    "other masks than eagerly": "From the same seed other masks than eagerly: XLA draws "
-    "other numbers than TensorFlow. As many are hidden, and every call draws anew.",
+    "other masks than eagerly": "From the same seed other masks than eagerly: XLA "
+    "draws other numbers than TensorFlow. Every call draws anew all the same.",
     "in float32": "In float32: JAX has float64 only where `JAX_ENABLE_X64` is set.",
     "Keras leaves the compiler out": "A kernel that was forced cannot be part of what "
     'XLA compiles: the model runs without XLA, and Keras warns of it. `"auto"` takes '
