@@ -42,7 +42,13 @@ numbers of its own, and so has XLA on TensorFlow.
 REASONS = {
     "other masks than eagerly": "From the same seed other masks than eagerly: XLA "
     "draws other numbers than TensorFlow. Every call draws anew all the same.",
-    "in float32": "In float32: JAX has float64 only where `JAX_ENABLE_X64` is set.",
+    "in float32": "In float32: JAX has float64 only where `JAX_ENABLE_X64` is set, and "
+    "on PyTorch Keras 3.15 takes float32 for what float64 and float32 make together.",
+    "operator Sort, Out parameter": "With all three samplings in one model: PyTorch's "
+    'ONNX exporter lacks the stable sort of `"fixed_count"` and `"partition"`. '
+    '`"bernoulli"` is exported, as the vote\'s here.',
+    "Argument passed to at()": "PyTorch 2.13's ONNX exporter fails on it with an "
+    "`IndexError`.",
     "Keras leaves the compiler out": "A kernel that was forced cannot be part of what "
     'XLA compiles: the model runs without XLA, and Keras warns of it. `"auto"` takes '
     "the operations there.",

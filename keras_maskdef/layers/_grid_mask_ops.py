@@ -8,8 +8,10 @@ from keras import ops
 def grid_shape(shape: tuple, cell_size: int, data_format: str) -> tuple:
     """Rows and columns of cells; the last ones may be cut."""
     height, width = spatial(shape, data_format)
+    # Of positive numbers: ONNX rounds quotients towards zero.
     return tuple(
-        None if side is None else -(-side // cell_size) for side in (height, width)
+        None if side is None else (side + cell_size - 1) // cell_size
+        for side in (height, width)
     )
 
 
