@@ -133,7 +133,7 @@ def work(options):
             weights = on_each(strategy, lambda: flat(masker.trainable_weights))
             say("the same masker on both:", np.array_equal(*weights))
         except tf.errors.OpError as error:
-            say(f"{type(error).__name__}: {error.message.splitlines()[0]}")
+            say(f"{type(error).__name__}: {' '.join(error.message.split())}")
             say("Another worker is gone. Start all of them again, to go on.")
             return ALONE
     return 0

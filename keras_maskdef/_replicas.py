@@ -96,7 +96,7 @@ def sharing(strategy: Any) -> int:
     if strategy is not None:
         return strategy.num_replicas_in_sync
     distribution = keras.distribution.distribution()
-    if distribution is None:
+    if distribution is None or keras.backend.backend() != "jax":
         return 1
     import jax
 

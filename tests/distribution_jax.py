@@ -55,8 +55,9 @@ def training():
     options = {"batch_size": 8, "shuffle": False, "verbose": 0}
     history = vote.fit(X, Y, epochs=2, callbacks=[callback], **options).history
     weights = [ops.convert_to_numpy(w) for w in [*vote.weights, *masker.weights]]
-    outputs = vote.predict(X, batch_size=8, verbose=0)
-    return {**history, "outputs": outputs}, weights, classifier
+    if ALL:
+        history["outputs"] = vote.predict(X, batch_size=8, verbose=0)
+    return history, weights, classifier
 
 
 def check():

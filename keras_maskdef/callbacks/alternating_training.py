@@ -11,7 +11,7 @@ import keras
 from keras_maskdef import _replicas
 from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef.callbacks import _backup
-from keras_maskdef.callbacks._compiled import compiled_call, is_random_state
+from keras_maskdef.callbacks._compiled import compiled_call
 from keras_maskdef.callbacks._masker_data import (
     batch_size_of,
     check_labelled,
@@ -329,7 +329,11 @@ class AlternatingTraining(keras.callbacks.Callback):
         )
         self._trainer.optimizer.build(self._trainer.trainable_variables)
         self._share_statistics = _replicas.share(
-            [v for v in self.masker.non_trainable_variables if not is_random_state(v)],
+            [
+                variable
+                for variable in self.masker.non_trainable_variables
+                if keras.backend.is_float_dtype(variable.dtype)
+            ],
             self._strategy,
         )
         self._views = {}
