@@ -28,8 +28,8 @@ class Attack:
         `(n,)`, K sizes and an integer, and returns float32
         `(K, n, height, width, channels)` in [0, 1], each within its size of its image
         to a millionth. It depends on its arguments and the model's own random state
-        only. TensorFlow's global seed is set by PGD, which draws from it; NumPy's and
-        Python's random states are left as they are.
+        only. On TensorFlow PGD sets the global seed, from which it draws; the random
+        states of NumPy, Python and PyTorch are left as they are.
 
     Raises:
         ValueError: In a call, for images outside [0, 1], labels that do not fit, or a

@@ -98,7 +98,8 @@ def evaluate(
 
     Raises:
         ValueError: For images outside [0, 1], labels that do not fit, unknown attacks
-            or threat models, or a folder of another configuration.
+            or threat models, attacks that do not run on Keras' backend, or a folder of
+            another configuration (the backend is a part of it).
         TypeError: For a defence that is neither a Keras model nor a `Defence`.
         FileExistsError: If the folder has a run already, and not `resume`.
         OSError: If a file of the folder is damaged or cannot be written.
