@@ -322,7 +322,9 @@ def check_early_exit():
 def check_the_command(folder):
     layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
     digits = keras.Sequential([keras.Input((28, 28, 1)), *layers])
-    kmd.VotingEnsemble(digits, kmd.RandomGridMask(7), votes=3).save(folder / "v.keras")
+    vote = kmd.VotingEnsemble(digits, kmd.RandomGridMask(7), votes=3)
+    vote.build((None, 28, 28, 1))
+    vote.save(folder / "v.keras")
     command = f"evaluate {folder}/v.keras --images 8 --attacks fgsm --samples 1 2"
     main([*command.split(), "--judgements", "2", "--output", f"{folder}/run"])
     assert (folder / "run" / "results.json").exists()

@@ -44,6 +44,10 @@ def craft(
     `describe` has the rest: all options and the kind of an attack. "Ours" is
     `library="keras_maskdef"`; `diverse` is cleverhans' MIM on varied images.
 
+    They run on TensorFlow, JAX and PyTorch, whichever Keras runs on, but for
+    cleverhans: nothing of it runs on JAX, and its MIM, with `diverse`, on TensorFlow
+    only. `available()` lists what runs here.
+
     Foolbox runs with its own defaults, as in the MAD paper: BIM takes 10 steps of
     epsilon / 5, PGD 40 of epsilon / 30 (50 of epsilon / 40 in L1 and L2) from a random
     start. Cleverhans takes SFM-Defense's 30 steps of 1/255, at most epsilon each, its
@@ -66,7 +70,7 @@ def craft(
         norm: `"l1"`, `"l2"` or `"linf"`.
         batch_size: Integer, images attacked at once.
         seed: Integer for the attack's random draws: the batch from image i on is seeded
-            with `seed + i`. PGD sets TensorFlow's global seed to it.
+            with `seed + i`. On TensorFlow PGD sets the global seed to it.
         on_batch: Called after each batch with the number of images done in it.
         library: Where the attack comes from; None for the first in the table.
         value_range: The lowest and the highest value of the images that the model
@@ -83,9 +87,9 @@ def craft(
         Whether they fool anything is for the caller to judge, on fresh masks.
 
     Raises:
-        ValueError: For an unknown attack, an option that it does not have, images
-            outside of `value_range` or NaN, labels that do not fit, or a model whose
-            gradients are not finite.
+        ValueError: For an unknown attack, an option that it does not have, one that its
+            library does not have for Keras' backend, images outside of `value_range`
+            or NaN, labels that do not fit, or a model whose gradients are not finite.
         ImportError: If the library is not installed.
 
     Example:

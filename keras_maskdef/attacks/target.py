@@ -19,13 +19,15 @@ JUDGED = 16
 class Target:
     """A model under attack, compiled once for all attacks on it.
 
-    The forward pass and the gradient of the loss by the images are each one
-    function of TensorFlow for all batch sizes, compiled at the first use. The
-    gradients by the weights, which a bare `GradientTape` computes too, are left out:
-    an attack has no use for them.
+    On TensorFlow the forward pass and the gradient of the loss by the images are each
+    one function for all batch sizes, compiled at the first use; on JAX, one for each
+    batch size. PyTorch calls the model as it is. Weights are taken as they are at each
+    call, and random masks are fresh in each. The gradients by the weights, which a
+    bare `GradientTape` or `backward` computes too, are left out: an attack has no use
+    for them.
 
     Args:
-        model: Keras model, or any function of a TensorFlow tensor of images
+        model: Keras model, or any function of a tensor of images, the backend's own,
             `(n, height, width, channels)` in `value_range` to outputs `(n, classes)`.
             It is called in inference mode. Probabilities, told by the last layer or
             else by the values for real images, are attacked by their logarithms. A
@@ -36,11 +38,13 @@ class Target:
             such as `(0, 255)`. The target itself, as all attacks, takes [0, 1].
 
     Returns:
-        An object with `logits` and `loss_gradient`, for `prepare` and `craft`.
+        An object with `logits` and `loss_gradient`, for `prepare` and `craft`. Both
+        return float32 tensors of the backend, also where the model calculates with
+        fewer bits. A model without a gradient has one of zeros.
 
     Raises:
-        ValueError: On another backend than TensorFlow, or at the first use, for outputs
-            that are not `(n, classes)`.
+        ValueError: On another backend than TensorFlow, JAX and PyTorch, or at the first
+            use, for outputs that are not `(n, classes)`.
         TypeError: For a model that cannot be called.
 
     Example:

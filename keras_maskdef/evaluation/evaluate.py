@@ -108,7 +108,8 @@ def evaluate(
 
     Raises:
         ValueError: For images outside of `value_range`, labels that do not fit, unknown
-            attacks or threat models, or a folder of another configuration.
+            attacks or threat models, attacks that do not run on Keras' backend, or a
+            folder of another configuration (the backend is a part of it).
         TypeError: For a defence that is neither a Keras model nor a `Defence`, or that
             cannot be sent to the workers of a cluster.
         FileExistsError: If the folder has a run already, and not `resume`.
