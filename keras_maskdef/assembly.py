@@ -41,10 +41,10 @@ def defend(
             for its default vote. `None` for no vote. The mask's `fill_value` is on
             the images' own scale.
         value_range: The lowest and the highest value of the images, such as `(0,
-            255)`. Filters of this library that depend on it are put in for that range;
-            a masker must have been made for it, as it learns from such images; other
-            layers see the images as they are. By default each part keeps its own,
-            which is [0, 1] if nothing was said.
+            255)`. Of this library's filters those that depend on it are put in as
+            copies for that range; a masker must have been made for it, as it learns
+            from such images; other layers see the images as they are. By default each
+            part keeps its own, which is [0, 1] if nothing was said.
 
     Returns:
         A functional `keras.Model` of the classifier's input and output shapes, which
