@@ -4,6 +4,7 @@ import importlib.util
 import os
 import select
 import signal
+import socket
 import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -517,6 +518,16 @@ def test_ray_is_stopped_by_control_c(ray_here, tmp_path):
             finally:
                 worker = os.pidfd_open(int(pid_of.read_text()))
     assert select.select([worker], [], [], 60)[0]
+
+
+@needs_ray
+def test_an_address_where_nobody_answers():
+    with socket.socket() as taken:  # and does not listen
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with RayEngine(address=address).started(print) as do:
+            with pytest.raises(ConnectionError, match="nobody answers"):
+                list(do([0]))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Work on a Ray cluster."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -81,9 +82,21 @@ class RayEngine:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    ray.init(
-        address or os.environ.get("RAY_ADDRESS") or "local",
-        # Workers' output would break the progress bars.
-        log_to_driver=False,
-        logging_level="error",
-    )
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _check_reachable(address)
+    # Workers' output would break the progress bars.
+    ray.init(address, log_to_driver=False, logging_level="error")
+
+
+def _check_reachable(address: str) -> None:
+    """Where nobody answers, Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise ConnectionError(
+            "`address` must be HOST:PORT of a running Ray cluster, or auto. "
+            f"Received: address={address!r}, where nobody answers ({error})"
+        ) from error
