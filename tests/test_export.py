@@ -28,9 +28,9 @@ SAMPLINGS = ("bernoulli", "fixed_count", "partition")
 LOADERS = {
     "saved_model": """
 import tensorflow as tf
-serve = tf.saved_model.load(path).serve
+loaded = tf.saved_model.load(path)
 def call(x):
-    return {name: y.numpy() for name, y in serve(x).items()}
+    return {name: y.numpy() for name, y in loaded.serve(x).items()}
 """,
     "onnx": """
 import onnxruntime
@@ -100,9 +100,10 @@ def defence(pooling):
     )
     filters = [kmd.BitDepthReduction(5), kmd.MedianFilter(2)]
     mask = kmd.RandomGridMask(4, 0.5, sampling="partition")
-    return kmd.defend(
-        classifier, masker, filters, {"mask": mask, "votes": 2, "pooling": pooling}
-    )
+    voting = {"mask": mask, "votes": 2, "pooling": pooling}
+    defended = kmd.defend(classifier, masker, filters, voting)
+    defended.name = pooling
+    return defended
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +152,8 @@ def run_twice(kind, path):
         subprocess.Popen([sys.executable, "-c", code, target], stderr=subprocess.PIPE)
         for target in targets
     ]
-    for process in running:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()
+    errors = [process.communicate()[1].decode() for process in running]
+    assert [process.returncode for process in running] == [0, 0], errors
     loaded = [np.load(target) for target in targets]
     names = {key.partition("/")[0] for key in loaded[0]}
     return {
