@@ -34,8 +34,8 @@ numbers of its own, and so has XLA on TensorFlow.
   `jit_compile=True`, which is XLA on TensorFlow and JAX and `torch.compile` on PyTorch.
   `"auto"` compiles wherever Keras would without our layers.
 - **.keras**: saved, loaded in safe mode, and weights alone; the same outputs.
-- **export**: a SavedModel, or ONNX on PyTorch, run without Keras; fresh masks on
-  every call. [Export and serving](serving.md) has more.
+- **export**: a SavedModel, or ONNX on PyTorch, run without Keras; masks without a
+  seed, fresh on every call. [Export and serving](serving.md) has more.
 """
 
 # What there is to say of a cell, by a part of what it says itself.
@@ -44,6 +44,9 @@ REASONS = {
     "draws other numbers than TensorFlow. Every call draws anew all the same.",
     "in float32": "In float32: JAX has float64 only where `JAX_ENABLE_X64` is set, and "
     "on PyTorch Keras 3.15 takes float32 for what float64 and float32 make together.",
+    "has no random numbers there": "What a JAX model is exported to has no random numbers "
+    "that are fresh after every load: refused, with what to do. A mask with a seed is "
+    "exported.",
     "operator Sort, Out parameter": "With all three samplings in one model: PyTorch's "
     'ONNX exporter lacks the stable sort of `"fixed_count"` and `"partition"`. '
     '`"bernoulli"` is exported, as the vote\'s here.',
