@@ -486,7 +486,7 @@ def test_attacks_on_views_and_functions_in_another_range():
         np.testing.assert_allclose(made, 2 * expected - 1, atol=1e-5)
     views = kmd.attacks.expectation_over_masks(toy.vote(model), samples=4)
     target = Target(views, (-1, 1))
-    assert target.view_logits(images).shape == (4, 6, 3)
+    assert target.view_logits(images).shape == (4 * 6, 3)
     made = prepare("fgsm", target)(2 * images - 1, labels, [0.2])
     assert np.abs(made - (2 * images - 1)).max() == pytest.approx(0.2, abs=1e-6)
     with pytest.raises(ValueError, match=r"`value_range` must be that of the target"):

@@ -29,6 +29,7 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_killed_ten_times_at_random_moments(undisturbed, tmp_path):
     """The same results, byte for byte, and nothing done twice that was done."""
     folder = tmp_path / "killed"
