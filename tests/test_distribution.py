@@ -27,7 +27,7 @@ def run(backend, *command, **variables):
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
     )
 
 
