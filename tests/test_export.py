@@ -8,6 +8,7 @@ import itertools
 import os
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -28,9 +29,9 @@ SAMPLINGS = ("bernoulli", "fixed_count", "partition")
 LOADERS = {
     "saved_model": """
 import tensorflow as tf
-serve = tf.saved_model.load(path).serve
+loaded = tf.saved_model.load(path)
 def call(x):
-    return {name: y.numpy() for name, y in serve(x).items()}
+    return {name: y.numpy() for name, y in loaded.serve(x).items()}
 """,
     "onnx": """
 import onnxruntime
@@ -57,7 +58,6 @@ REPORT = """
 calls = [call(x) for _ in range({calls})]
 named = ((f"{{n}}/{{i}}", y) for i, c in enumerate(calls) for n, y in c.items())
 np.savez(target, **dict(named))
-assert not {{"keras", "keras_maskdef", "numba"}} & set(sys.modules)
 """
 
 
@@ -76,15 +76,15 @@ def layers():
         "mask_cut": kmd.RandomGridMask(3, 0.5, 0.05),
         "mask_seeded": kmd.RandomGridMask(1, 0.5, 0.05, seed=5),
         "bits": kmd.BitDepthReduction(3),
-        "median": kmd.MedianFilter(3),
-        "means": kmd.NonLocalMeans(4, 1, 5),
+        "median": kmd.MedianFilter(2),
+        "means": kmd.NonLocalMeans(4, 1, 3),
         "masker": kmd.SparseFeatureMasker(network),
         **{f"vote_{pooling}": defence(pooling) for pooling in POOLINGS},
     }
 
 
 def defence(pooling):
-    """Masker, filters and vote; on four cells, so that all votes can be listed."""
+    """A vote on four cells, of which all results can be listed; one behind a front."""
     classifier = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -93,16 +93,22 @@ def defence(pooling):
             keras.layers.Dense(4, kernel_initializer="random_normal"),
         ]
     )
-    masker = kmd.SparseFeatureMasker(
-        keras.Sequential(
-            [keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 1, activation="sigmoid")]
+    masker, filters = None, []
+    if pooling == "geometric":
+        masker = kmd.SparseFeatureMasker(
+            keras.Sequential(
+                [
+                    keras.Input((8, 8, 1)),
+                    keras.layers.Conv2D(1, 1, activation="sigmoid"),
+                ]
+            )
         )
-    )
-    filters = [kmd.BitDepthReduction(5), kmd.MedianFilter(2)]
+        filters = [kmd.BitDepthReduction(5), kmd.MedianFilter(2)]
     mask = kmd.RandomGridMask(4, 0.5, sampling="partition")
-    return kmd.defend(
-        classifier, masker, filters, {"mask": mask, "votes": 2, "pooling": pooling}
-    )
+    voting = {"mask": mask, "votes": 2, "pooling": pooling}
+    defended = kmd.defend(classifier, masker, filters, voting)
+    defended.name = pooling
+    return defended
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +138,10 @@ def exported(model, tmp_path_factory):
         if kind not in answers:
             path = folder / f"{kind}{SUFFIXES[kind]}"
             name = "tf_saved_model" if kind == "saved_model" else kind
-            model.export(path, format=name, verbose=False)
+            with warnings.catch_warnings():
+                # Keras 3.15 looks whether NumPy has an `object`, for tf2onnx.
+                warnings.filterwarnings("ignore", "In the future", FutureWarning)
+                model.export(path, format=name, verbose=False)
             answers[kind] = run_twice(kind, path)
         return answers[kind]
 
@@ -142,7 +151,10 @@ def exported(model, tmp_path_factory):
 def run_twice(kind, path):
     folder, targets = path.parent, [f"{path}-{i}.npz" for i in range(2)]
     code = (
-        "import sys\nimport numpy as np\n"
+        # TensorFlow imports Keras where it can.
+        "import sys\nfor module in ('keras', 'keras_maskdef', 'numba'):\n"
+        "    sys.modules[module] = None\n"
+        "import numpy as np\n"
         f"path, target = {str(path)!r}, sys.argv[1]\n"
         f"x = np.load({str(folder / 'x.npy')!r})\n"
         f"{LOADERS[kind]}{REPORT.format(calls=CALLS)}"
@@ -151,9 +163,8 @@ def run_twice(kind, path):
         subprocess.Popen([sys.executable, "-c", code, target], stderr=subprocess.PIPE)
         for target in targets
     ]
-    for process in running:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()
+    errors = [process.communicate()[1].decode() for process in running]
+    assert [process.returncode for process in running] == [0, 0], errors
     loaded = [np.load(target) for target in targets]
     names = {key.partition("/")[0] for key in loaded[0]}
     return {
@@ -230,7 +241,7 @@ def test_masks_with_a_seed_go_on_as_in_keras(exported, model):
 def test_votes_are_votes_of_masked_views(exported, parts, kind, pooling):
     """Four cells have six partitions: every answer is that of one of them."""
     front, vote = split_vote(parts[f"vote_{pooling}"])
-    seen = front(IMAGES)
+    seen = IMAGES if front is None else front(IMAGES)
     possible = []
     for pair in itertools.combinations(range(4), 2):
         keep = np.isin(np.arange(4), pair)
@@ -243,7 +254,7 @@ def test_votes_are_votes_of_masked_views(exported, parts, kind, pooling):
     assert len({answer.round(3).tobytes() for answer in answers}) > 1
 
 
-def in_threads(call, threads=8, calls=100):
+def in_threads(call, threads=8, calls=50):
     """The results of many threads that call the same at once."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda _: call(), range(threads * calls)))
@@ -277,7 +288,7 @@ def test_no_two_threads_get_the_same_mask_from_a_saved_model(tmp_path, seed):
     model = keras.Sequential([keras.Input((8, 16, 1)), mask])
     model.export(tmp_path / "mask", verbose=False)
     loaded, images = tf.saved_model.load(tmp_path / "mask"), tf.ones((1, 8, 16, 1))
-    results = in_threads(lambda: loaded.serve(images).numpy().tobytes(), calls=300)
+    results = in_threads(lambda: loaded.serve(images).numpy().tobytes(), calls=100)
     assert len(set(results)) == len(results)
 
 
@@ -324,6 +335,7 @@ for kind in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend, kinds", [("jax", ["tf_saved_model"]), ("torch", ["torch"])]
 )
