@@ -42,6 +42,10 @@ class ShowsMasks(keras.Model):
         super().__init__()
         self.vote = vote
 
+    def build(self, input_shape: tuple) -> None:
+        self.vote.build(input_shape)
+        self.built = True
+
     def call(self, images: Any) -> dict:
         keep = self.vote.mask.sample(images, views=self.vote.votes)
         outputs = self.vote.view_outputs(images, keep)
