@@ -275,6 +275,16 @@ def check_past_a_function():
     np.testing.assert_allclose(array(gradient), array(known[1]), atol=1e-5)
 
 
+def check_past_a_function_of_the_same_backend():
+    """JAX must not wait for its own callback: this would hang."""
+    rounding = kmd.BitDepthReduction(3)
+    defence = Defence.behind(lambda images: array(rounding(images)), toy.classifier())
+    target = Target(defence.white_box[0])
+    for name in ("bim", "deepfool", "apgd"):
+        made = craft(name, target, X, Y, 0.1, steps=2)
+        assert (made != X).any()
+
+
 def check_a_run(folder):
     """Resumed, a run has the bytes of one that never stopped; it makes a page."""
     plan = {
@@ -354,6 +364,7 @@ def check(path):
     check_seeds()
     check_matched_strength()
     check_early_exit()
+    check_past_a_function_of_the_same_backend()
     with tempfile.TemporaryDirectory() as folder:
         check_a_run(Path(folder))
         check_the_command(Path(folder))

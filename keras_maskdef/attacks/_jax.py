@@ -28,12 +28,31 @@ class Jax:
         return self._jax.numpy.asarray(labels)
 
     def forward(self, function: Callable[[Any], Any], images: Any) -> Any:
+        jax = self._jax
         pure = _Pure(function, images)
-        return pure.with_state(self._jax.jit(pure))
+        compiled = jax.jit(pure)
+
+        @jax.jit
+        def gradient(values: Any, images: Any, upstream: Any) -> Any:
+            _, pull_back = jax.vjp(lambda x: pure(values, x)[0], images)
+            return pull_back(upstream)
+
+        def forwards(images: Any) -> tuple[Any, Any]:
+            values = pure.values()
+            return pure.called(compiled, images), (values, images)
+
+        def backwards(kept: Any, upstream: Any) -> Any:
+            return jax.block_until_ready(gradient(*kept, upstream))
+
+        # A library's `jax.grad` then sees neither callbacks nor the states of seeds.
+        call = jax.custom_vjp(lambda images: forwards(images)[0])
+        call.defvjp(forwards, backwards)
+        return call
 
     def loss(self, function: Callable[[Any, Any], Any], images: Any) -> CompiledLoss:
         jax = self._jax
         pure = _Pure(function, images, jax.numpy.zeros(len(images), "int32"))
+        compiled = jax.jit(pure)
 
         def total(images: Any, values: Any, labels: Any) -> Any:
             losses, after = pure(values, images, labels)
@@ -46,7 +65,10 @@ class Jax:
             )
             return (losses, by_images), after
 
-        return CompiledLoss(pure.with_state(jax.jit(pure)), pure.with_state(gradient))
+        return CompiledLoss(
+            lambda *arguments: pure.called(compiled, *arguments),
+            lambda *arguments: pure.called(gradient, *arguments),
+        )
 
     def rows(self, count: int) -> int:
         # A few sizes to compile for, the same ones whatever was compiled before.
@@ -95,7 +117,7 @@ class _Pure:
     def __init__(self, function: Callable, *arguments: Any) -> None:
         import jax
 
-        self._function = function
+        self._jax, self._function = jax, function
         with _Noticed() as noticed:
             jax.eval_shape(function, *arguments)
         self._read = list({**noticed.read, **noticed.written}.values())
@@ -107,13 +129,17 @@ class _Pure:
             outputs = self._function(*arguments)
         return outputs, [scope.get_current_value(each) for each in self._written]
 
-    def with_state(self, compiled: Callable) -> Callable:
-        """The compiled function with the variables' live values, which it updates."""
+    def values(self) -> list[Any]:
+        """The variables' live values."""
+        return [each.value for each in self._read]
 
-        def call(*arguments: Any) -> Any:
-            outputs, after = compiled([each.value for each in self._read], *arguments)
-            for variable, value in zip(self._written, after, strict=True):
-                variable.assign(value)
-            return outputs
-
-        return call
+    def called(self, compiled: Callable, *arguments: Any) -> Any:
+        """What the function, compiled, makes of the live values, which it updates."""
+        # Where a function of the host is called back that calls JAX, it would else wait
+        # for ever for what was started since (JAX 0.10 on a CPU).
+        outputs, after = self._jax.block_until_ready(
+            compiled(self.values(), *arguments)
+        )
+        for variable, value in zip(self._written, after, strict=True):
+            variable.assign(value)
+        return outputs
