@@ -43,6 +43,7 @@ def addresses(count):
 
 @pytest.mark.parametrize("backend", SCRIPTS)
 def test_two_devices_train_as_one_does(backend):
+    pytest.importorskip(backend)
     result = run(backend, HERE / SCRIPTS[backend], **TWO_DEVICES[backend])
     assert result.returncode == 0, result.stderr
 
@@ -50,6 +51,7 @@ def test_two_devices_train_as_one_does(backend):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", SCRIPTS)
 def test_all_of_two_devices(backend):
+    pytest.importorskip(backend)
     result = run(backend, HERE / SCRIPTS[backend], "all", **TWO_DEVICES[backend])
     assert result.returncode == 0, result.stderr
 
@@ -64,6 +66,7 @@ def test_two_processes_of_torch():
 
 @pytest.mark.slow
 def test_two_processes_of_jax(tmp_path):
+    pytest.importorskip("jax")
     script = HERE / "distribution_jax_processes.py"
     # Folders of their own: that of the second must stay empty, as the first writes.
     folders = [tmp_path / "first", tmp_path / "second"]
