@@ -8,6 +8,7 @@ from rich.console import Console
 
 from keras_maskdef._argument_types import count, rate
 from keras_maskdef._engine_options import add_engine, engine_of
+from keras_maskdef._value_range_options import add_value_range, as_taken
 from keras_maskdef.certification._methods import METHODS
 from keras_maskdef.certification.threats import THREATS
 
@@ -23,7 +24,7 @@ def certify(options: argparse.Namespace, console: Console, test: Any) -> None:
     from keras_maskdef.certification.certify import RESULTS, certify
 
     _check(options)
-    engine = engine_of(options)
+    engine, test = engine_of(options), as_taken(options, test)
     if options.plot:  # fails now, not after the work
         require("matplotlib", "plots")
     model = keras.saving.load_model(options.model)
@@ -61,6 +62,7 @@ def add_certify(parser: argparse.ArgumentParser) -> None:
     """The options of `certify`, besides those of every command on data."""
     parser.add_argument("model", type=Path, help="a .keras file")
     parser.add_argument("--images", type=count, default=200, help="to certify")
+    add_value_range(parser)
     text = "exact and double_masking leave nothing to chance"
     parser.add_argument("--method", choices=METHODS, default="exact", help=text)
     text = "fraction of cells hidden, where not the model's"

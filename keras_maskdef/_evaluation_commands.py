@@ -11,7 +11,9 @@ from rich.console import Console
 
 from keras_maskdef._argument_types import count, option, positive, shard
 from keras_maskdef._engine_options import add_engine, engine_of
+from keras_maskdef._value_range_options import add_value_range, as_taken
 from keras_maskdef.evaluation.threat_models import SAMPLES, THREAT_MODELS
+from keras_maskdef.layers._value_range import UNIT
 
 THREATS = tuple(name for name in THREAT_MODELS if name != "adaptive")
 ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
@@ -19,6 +21,7 @@ _NOT_WITH_TABLE = {
     "attacks": ATTACKS,
     "epsilon": [0.15],
     "threat_models": ["classifier"],
+    "value_range": list(UNIT),
 }
 
 
@@ -30,7 +33,7 @@ def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
     from keras_maskdef.evaluation.evaluate import evaluate
 
     _check_options(options)
-    engine = engine_of(options)
+    engine, test = engine_of(options), as_taken(options, test)
     keras.utils.set_random_seed(options.seed)
     defences = {path.stem: keras.saving.load_model(path) for path in options.models}
     if len(defences) < len(options.models):
@@ -54,6 +57,7 @@ def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
             resume=options.resume,
             shard=options.shard,
             engine=engine,
+            value_range=options.value_range,
             start=start,
         )
     console.print(report)
@@ -91,6 +95,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of `evaluate`, besides those of every command on data."""
     parser.add_argument("models", type=Path, nargs="*", default=[], help=".keras files")
     parser.add_argument("--images", type=count, default=200, help="to attack")
+    add_value_range(parser)
     what = parser.add_argument_group("which attacks")
     what.add_argument(
         "--attacks", nargs="+", default=ATTACKS, metavar="NAME[:NORM[:LIBRARY]]"
@@ -100,7 +105,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=positive,
         default=[0.15],
-        help="several make a curve",
+        help="on the scale of the images; several make a curve",
     )
     text = "an option of an attack where not the library's, such as cw:steps=300"
     what.add_argument(
@@ -224,6 +229,12 @@ def _check_options(options: argparse.Namespace) -> None:
                 "`--output` holds a run already: `--resume` it, or choose another. "
                 f"Received: output={str(options.output)!r}"
             )
+    other_range = options.value_range != list(UNIT) and options.table is None
+    if other_range and "--epsilon" not in options.typed:
+        raise ValueError(
+            "`--epsilon` must be given with `--value-range`: sizes are on its scale. "
+            f"Received: value_range={options.value_range}, no --epsilon"
+        )
     if options.no_match and options.table is None:
         raise ValueError("`--no-match` needs `--table`. Received: table=None")
     for name, default in _NOT_WITH_TABLE.items():

@@ -19,6 +19,9 @@ from keras import ops
 import keras_maskdef as kmd
 from keras_maskdef import kernels
 from keras_maskdef._seeding import reseed
+from keras_maskdef.attacks import craft
+from keras_maskdef.evaluation import AttackSetting
+from keras_maskdef.evaluation import evaluate as run_evaluation
 
 OTHER_MASKS = "other masks than eagerly from the same seed"
 SINGLE = "in float32"
@@ -349,11 +352,53 @@ def certify():
     same(proven["cells", 1].predicted, expected)
 
 
+def attacked(labels, epsilon=0.1):
+    """FGSM on the linear classifier, by hand, and the slopes that it follows."""
+    kernel, bias = classifier().get_weights()
+    logits = IMAGES.reshape(len(IMAGES), -1).astype("float64") @ kernel + bias
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    slopes = ((shares - np.eye(3)[labels]) @ kernel.T).reshape(IMAGES.shape)
+    return np.clip(IMAGES + epsilon * np.sign(slopes), 0, 1), np.abs(slopes)
+
+
+def attacks():
+    """Where a slope is not lost in float32, the attack goes its way."""
+    wrong = (LABELS + 1) % 3  # where the losses are far from 0
+    expected, slopes = attacked(wrong)
+    made = craft("fgsm", classifier(), IMAGES, wrong, 0.1)
+    clear = slopes > 1e-4 * slopes.max((1, 2, 3), keepdims=True)
+    assert clear.mean() > 0.95
+    np.testing.assert_allclose(made[clear], expected[clear], atol=1e-6)
+
+
+def evaluate():
+    """What the same attack leaves, in every row that it has."""
+    kernel, bias = classifier().get_weights()
+
+    def labels_of(images):
+        return (images.reshape(len(images), -1) @ kernel + bias).argmax(-1)
+
+    labels = labels_of(IMAGES)
+    left = np.mean(labels_of(attacked(labels, 0.03)[0]) == labels)
+    attack = [AttackSetting("fgsm", "linf", 0.03)]
+    data = IMAGES, labels
+    report = run_evaluation(classifier(), data, attack, adaptive=attack, checks=False)
+    found = [
+        score.accuracy
+        for row in report.rows
+        if row.attack == "fgsm"
+        for score in row.scores.values()
+    ]
+    assert 0 < left < 1 and found == [left] * 2, (left, found)
+
+
 FUNCTIONS = {
     "losses": losses,
     "AlternatingTraining": alternating,
     "predict": predict,
     "certify": certify,
+    "attacks": attacks,
+    "evaluate": evaluate,
 }
 
 

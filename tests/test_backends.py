@@ -7,7 +7,7 @@ import backends_page
 import pytest
 
 # The rest takes minutes: pytest -m slow tests/test_backends.py
-QUICK = ("eager", ".keras", "losses", "Alternating", "predict")
+QUICK = ("eager", ".keras", "losses", "Alternating", "predict", "attacks")
 STORED = json.loads(backends_page.STORED.read_text())
 
 

@@ -3,6 +3,7 @@ import json
 import keras
 import pytest
 
+import keras_maskdef as kmd
 from keras_maskdef import datasets
 from keras_maskdef.cli import main
 
@@ -90,6 +91,36 @@ def test_train_without_masks_then_evaluate_in_parts(tmp_path, capsys):
     assert "parts 1/2" in capsys.readouterr().err
     assert run("evaluate", model, model, *QUICK) == 2
     assert "different names" in capsys.readouterr().err
+
+
+def test_evaluate_and_certify_in_another_range(tmp_path):
+    """The same model behind a `Rescaling` is as strong as it is on [0, 1]."""
+    plain, scaled = tmp_path / "plain.keras", tmp_path / "scaled.keras"
+    keras.utils.set_random_seed(0)
+    images, labels, _ = datasets.sample("train[:300]")
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    classifier = keras.Sequential([keras.Input(images.shape[1:]), *layers])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile("adam", loss)
+    classifier.fit(images, labels, epochs=5, verbose=0)
+    rescaling = keras.layers.Rescaling(1 / 255)
+    behind = keras.Sequential([keras.Input(images.shape[1:]), rescaling, classifier])
+    for path, model in ((plain, classifier), (scaled, behind)):
+        kmd.VotingEnsemble(model, kmd.RandomGridMask(14, 0.5, seed=0)).save(path)
+    scores, certificates = [], []
+    for path, scale, option in ((plain, 1, ()), (scaled, 255, (0, 255))):
+        given = ("--images", 20, *(("--value-range", *option) if option else ()))
+        one = ("--attacks", "fgsm", "--epsilon", 0.1 * scale, "--samples", 1)
+        folder = tmp_path / path.stem
+        assert run("evaluate", path, *given, *one, "--output", folder) == 0
+        rows = json.loads((folder / "results.json").read_text())["rows"]
+        scores.append([row["scores"][0]["accuracy"] for row in rows])
+        proof = ("--sizes", 1, "--threats", "cells", "--output", folder / "proof")
+        assert run("certify", path, *given, *proof) == 0
+        found = json.loads((folder / "proof/certificates.json").read_text())
+        certificates.append(found["certificates"])
+    assert scores[0] == scores[1] and len(set(scores[0])) > 1
+    assert certificates[0] == certificates[1]
 
 
 def test_train_a_masker(tmp_path, capsys):
@@ -192,6 +223,14 @@ def test_arguments_are_checked(arguments, message, capsys):
         (
             "evaluate --recipe mad/mnist-lenet --images=200".split(),  # the default
             "`--images` must be left out with `--recipe`",
+        ),
+        (
+            "evaluate x.keras --value-range 0 255".split(),
+            "`--epsilon` must be given with `--value-range`",
+        ),
+        (
+            "evaluate x.keras --value-range 9 0 --epsilon 3".split(),
+            "`value_range` must be the lowest and the highest",
         ),
         (["certify", "nowhere.keras"], "nowhere.keras"),
         (["certify", "nowhere.keras", "--resume"], "`--output` folder"),

@@ -40,6 +40,12 @@ def test_varied_images_are_smaller_and_padded_with_zeros(shape):
     assert len(corners) > 5
 
 
+def test_tiny_images_lose_a_pixel():
+    vary = varied(tf.random.Generator.from_seed(0), 1.0)
+    for _ in range(5):
+        assert tf.reduce_sum(vary(tf.ones((1, 8, 8, 1)))) == 49
+
+
 def test_varied_at_its_probability():
     vary = varied(tf.random.Generator.from_seed(0), 0.5)
     images = tf.random.uniform((1, 20, 20, 1))

@@ -36,11 +36,11 @@ def make(
     """Cleverhans' momentum iterative method on randomly resized and padded images.
 
     Each step's gradient is taken, with the probability, through the images shrunk to
-    a random side of at least 0.9 times their own and padded with zeros at random to the
-    old one. The paper enlarges images for networks that take any size (299 to at
-    most 330); small images for a network of one size are shrunk instead, as in later
-    libraries. Decay 1.0, steps as for MIM; the SFM paper gives neither probability
-    nor sides.
+    a random side of at least 0.9 times their own (of fewer than 10 pixels, one less)
+    and padded with zeros at random to the old one. The paper enlarges images for
+    networks that take any size (299 to at most 330); small images for a network of one
+    size are shrunk instead, as in later libraries. Decay 1.0, steps as for MIM; the SFM
+    paper gives neither probability nor sides.
 
     Args:
         info: The registry's entry.
@@ -119,7 +119,7 @@ def varied(generator: Any, probability: float) -> Callable[[Any], Any]:
 
     def resize_and_pad(images: Any) -> Any:
         height, width = images.shape[1:3]
-        new_height = draw(math.ceil(SMALLEST * height), height - 1)
+        new_height = draw(min(math.ceil(SMALLEST * height), height - 1), height - 1)
         new_width = tf.cast(tf.math.ceil(new_height * width / height), "int32")
         small = tf.image.resize(images, (new_height, new_width), "nearest")
         top, left = draw(0, height - new_height), draw(0, width - new_width)
