@@ -7,6 +7,8 @@ else. What the traced layers can go by is who called them.
 import sys
 from types import FrameType
 
+import keras
+
 # The modules that export, the innermost first where one calls another.
 _FORMATS = {
     "keras.src.export.litert": "litert",
@@ -24,6 +26,8 @@ def export_format() -> str | None:
     It is `"litert"`, `"onnx"`, `"torch"` or `"saved_model"`. A `tf.function` of the
     user's own that was traced before it is saved cannot be told from any other.
     """
+    if _only_compiled():
+        return None
     found: set[str] = set()
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -33,3 +37,12 @@ def export_format() -> str | None:
         if any(f"{caller}.".startswith(f"{module}.") for caller in found):
             return name
     return None
+
+
+def _only_compiled() -> bool:
+    """Whether `torch.compile` traces, which cannot look at frames, and exports nothing."""
+    torch = sys.modules.get("torch")
+    if torch is None or keras.backend.backend() != "torch":
+        return False
+    compiler = torch.compiler
+    return compiler.is_dynamo_compiling() and not compiler.is_exporting()

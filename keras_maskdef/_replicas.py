@@ -13,8 +13,7 @@ import keras
 
 from keras_maskdef._shared_seeds import SharedSeedGenerator
 
-# Prime to 2^32 and to 2^31 - 2, by which PyTorch and TensorFlow reduce seeds. Far
-# apart, because Keras on PyTorch adds a state's counter to its seed.
+# Prime to 2^32 and to 2^31 - 2, by which PyTorch and TensorFlow reduce seeds.
 STRIDE = 1_327_217_909
 
 
@@ -25,12 +24,12 @@ class ReplicaSeedGenerator(SharedSeedGenerator):
     numbers on all of them. The first replica draws what a single process would.
     """
 
-    def next(self, ordered: bool = True) -> Any:
-        state, number = super().next(ordered), replica()
+    def _pair(self, ordered: bool) -> Any:
+        pair, number = super()._pair(ordered), replica()
         if number is None:
-            return state
+            return pair
         apart = keras.ops.stack([number, keras.ops.zeros_like(number)])
-        return state + keras.ops.cast(apart, state.dtype) * STRIDE
+        return pair + keras.ops.cast(apart, pair.dtype) * STRIDE
 
 
 def replica() -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._shared_seeds import as_state
+from keras_maskdef._shared_seeds import as_state, settle
 
 _STATE = "seed_generator_state"
 
@@ -22,7 +22,9 @@ def seed_of(seed: int, *names: Any) -> int:
 def reseed(models: Sequence[Any], seed: int) -> None:
     """Sets the random state of all layers of the models."""
     generator = np.random.default_rng(seed)
-    for variable in _states(models):
+    states = _states(models)
+    settle(states)
+    for variable in states:
         pair = generator.integers(2**31, size=2)
         fresh = pair if tuple(variable.shape) == (2,) else as_state(*pair)
         variable.assign(fresh.astype(variable.dtype))

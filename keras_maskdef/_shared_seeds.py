@@ -8,8 +8,10 @@ the forked workers of a data loader all go on from the state of their parent.
 import os
 import random
 import sys
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 import keras
 import numpy as np
@@ -19,6 +21,7 @@ from keras import ops
 _STEP = 256
 
 _lock = Lock()
+_generators: WeakSet = WeakSet()
 
 
 class SharedSeedGenerator(keras.random.SeedGenerator):
@@ -26,14 +29,16 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
 
     On TensorFlow the state is `(256 * count, 0, seed)`, what an atomic operation of its
     own counts up, eagerly, in graphs and under XLA. Elsewhere it is that of Keras, and
-    a lock serves for it: only calls that are not compiled share it.
+    a lock serves for it: only calls that are not compiled share it. On PyTorch the seeds
+    are others than Keras', see `_far_apart`.
     """
 
     state: Any
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(seed)
-        self._home = _home()
+        self._home, self._salt = _home(), 0
+        _generators.add(self)
         if keras.backend.backend() == "tensorflow":
             first, second = ops.convert_to_numpy(self.state.value)
             self.state = keras.Variable(
@@ -45,12 +50,16 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
             )
 
     def next(self, ordered: bool = True) -> Any:
+        return _far_apart(self._pair(ordered))
+
+    def _pair(self, ordered: bool) -> Any:
+        """The seed and its number in turn."""
         with _lock:
             self._settle_in()
             if keras.backend.backend() != "tensorflow":
-                return super().next(ordered)
+                return _added(super().next(ordered), self._salt)
         state = self._read_and_skip()
-        return ops.stack([state[2], state[0] // _STEP])
+        return _added(ops.stack([state[2], state[0] // _STEP]), self._salt)
 
     def _read_and_skip(self) -> Any:
         import tensorflow as tf
@@ -67,25 +76,19 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
         return before
 
     def _settle_in(self) -> None:
-        """Takes new seeds in another process than the one that made the generator.
+        """Takes other seeds in another process than the one that made the generator.
 
-        They come from Python's generator, which is fresh in a forked child, and which
-        PyTorch's `DataLoader` has seeded for each of its workers.
+        What makes them other comes from Python's generator, which is fresh in a forked
+        child, and which PyTorch's `DataLoader` has seeded for each of its workers. It
+        is not written into the state: the first call may be one that is compiled, and
+        would write the same into it ever after.
         """
-        if self._home == _home():
-            return
-        self._home = _home()
-        seed = random.getrandbits(31)
-        if self._initial_seed is not None:
-            seed = (seed + self._initial_seed) % 2**31
-        if keras.backend.backend() == "tensorflow":
-            self.state.assign(as_state(seed, 0))
-        else:
-            self.state.assign(np.array([seed, 0], self.state.dtype))
+        if self._home != _home():
+            self._home, self._salt = _home(), random.getrandbits(31)
 
 
 class GivenSeed(keras.random.SeedGenerator):
-    """The seeds of `SeedGenerator(seed)` for a seed that may be a tensor."""
+    """The seeds of `SharedSeedGenerator(seed)` for a seed that may be a tensor."""
 
     def __init__(self, seed: Any) -> None:
         self._seed = seed
@@ -95,7 +98,31 @@ class GivenSeed(keras.random.SeedGenerator):
         dtype = "uint32" if keras.backend.backend() == "jax" else "int64"
         pair = [ops.cast(number, dtype) for number in (self._seed, self._count)]
         self._count += 1
-        return ops.stack(pair)
+        return _far_apart(ops.stack(pair))
+
+
+def settle(states: Sequence[Any]) -> None:
+    """Makes this process the home of generators whose states were set on purpose."""
+    chosen = {id(state) for state in states}
+    for generator in list(_generators):
+        if id(generator.state) in chosen:
+            generator._home, generator._salt = _home(), 0
+
+
+def _added(pair: Any, salt: int) -> Any:
+    return pair + ops.convert_to_tensor([salt, 0], pair.dtype) if salt else pair
+
+
+def _far_apart(pair: Any) -> Any:
+    """On PyTorch, seeds that do not become others' when they are counted up.
+
+    There, Keras adds the number to the seed, modulo 2^32: the second draw of seed 5
+    would be the first of seed 6. Multiples of an odd number near the golden ratio of
+    2^32 lie apart.
+    """
+    if keras.backend.backend() != "torch":
+        return pair
+    return ops.cast(pair, "int64") * ops.convert_to_tensor([0x9E3779B1, 1], "int64")
 
 
 def as_state(first: Any, second: Any) -> np.ndarray:

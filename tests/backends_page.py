@@ -44,7 +44,7 @@ REASONS = {
     "draws other numbers than TensorFlow. Every call draws anew all the same.",
     "in float32": "In float32: JAX has float64 only where `JAX_ENABLE_X64` is set, and "
     "on PyTorch Keras 3.15 takes float32 for what float64 and float32 make together.",
-    "has no random numbers there": "What JAX exports has no random numbers that are "
+    "random numbers, fresh after every load": "What JAX exports has no random numbers that are "
     "fresh after every load: refused, with what to do instead. A mask with a seed is "
     "exported.",
     "operator Sort, Out parameter": "With all three samplings in one model: PyTorch's "

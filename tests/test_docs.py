@@ -67,7 +67,7 @@ def test_docstring_examples(name):
     for block in FENCED.findall(text):
         exec(compile(block, name, "exec"), {})
     source = importlib.import_module(value.__module__)
-    finder = doctest.DocTestFinder(recurse=False)
+    finder = doctest.DocTestFinder(recurse=inspect.isclass(value))
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in finder.find(value, name, globs=dict(vars(source))):
         assert runner.run(test).failed == 0

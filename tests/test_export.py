@@ -306,6 +306,16 @@ def test_a_model_saved_by_tensorflow_draws_fresh_masks_as_well(tmp_path):
     assert len(masks) == 2
 
 
+def test_xla_refuses_masks_without_a_seed(tmp_path):
+    """It would else begin with the same numbers after every load."""
+    mask = kmd.RandomGridMask(1, 0.5)
+    model = keras.Sequential([keras.Input((8, 16, 1)), mask])
+    model.export(tmp_path / "mask", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "mask")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="NonDeterministicInts"):
+        tf.function(loaded.serve, jit_compile=True)(tf.ones((1, 8, 16, 1)))
+
+
 def test_an_export_leaves_the_models_own_masks_alone(tmp_path):
     mask = kmd.RandomGridMask(1, 0.5, seed=4)
     model = keras.Sequential([keras.Input((8, 8, 1)), mask])

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import keras_maskdef as kmd
 from keras_maskdef import kernels
+from keras_maskdef._seeding import reseed
 
 # 128 cells, so that chance repeats no mask.
 IMAGES = np.ones((200, 8, 16, 1), "float32")
@@ -67,6 +68,55 @@ def test_a_given_seed_stands_for_a_generator_of_it(seed):
     np.testing.assert_array_equal(mask.sample(IMAGES[:3], views=3, seed=seed), expected)
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_compiled_call_in_another_process_repeats_no_mask(seed):
+    mask = kmd.RandomGridMask(1, 0.5, seed=seed)
+    model = keras.Sequential([keras.Input(IMAGES.shape[1:]), mask])
+
+    def masks():
+        return [model.predict_on_batch(IMAGES[:1]).tobytes() for _ in range(3)]
+
+    at_home = masks()
+    mask.seed_generator._home = ("another", None)
+    model.predict_function = None  # it is traced there
+    assert len({*at_home, *masks()}) == 6
+
+
+def test_what_is_seeded_anew_is_the_same_in_every_process():
+    def masks(home):
+        mask = kmd.RandomGridMask(1, 0.5)
+        mask.seed_generator._home = home
+        reseed([mask], 5)
+        return np.asarray(mask(IMAGES))
+
+    np.testing.assert_array_equal(masks(("one", None)), masks(("another", None)))
+
+
+NEIGHBOURS = """
+import keras, numpy as np
+import keras_maskdef as kmd
+
+images = np.ones((1, 8, 16, 1), "float32")
+masks = [
+    keras.ops.convert_to_numpy(layer(images)).tobytes()
+    for layer in (kmd.RandomGridMask(1, 0.5, seed=seed) for seed in range(5))
+    for _ in range(4)
+]
+assert len(set(masks)) == 20
+mask = kmd.RandomGridMask(1, 0.5, sampling="partition", seed=2)
+other = kmd.RandomGridMask(1, 0.5, sampling="partition")
+same = [np.asarray(x) for x in (mask.sample(images), other.sample(images, seed=2))]
+np.testing.assert_array_equal(*same)
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_neighbouring_seeds_share_no_mask(backend):
+    """As PyTorch's would by Keras' arithmetic, where the number is added to a seed."""
+    pytest.importorskip(backend)
+    run(NEIGHBOURS, KERAS_BACKEND=backend)
+
+
 def run(code, *arguments, **environment):
     finished = subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -102,6 +152,13 @@ class ByLayer:
     def __call__(self, image):
         return keras.ops.convert_to_numpy(self.layer(image))
 
+class ByModel(ByLayer):
+    def __init__(self):
+        super().__init__()
+        self.model = keras.Sequential([keras.Input((8, 16, 1)), self.layer])
+    def __call__(self, image):
+        return self.model.predict_on_batch(image[None])[0]
+
 class BySeed(ByLayer):
     def __call__(self, image):
         keep = self.layer.sample(image, seed=torch.randint(2**31, ()))
@@ -115,6 +172,7 @@ def by_kernels(image):
 BATCH = np.zeros((64, 32, 32, 3), "float32")
 WAYS = {
     "layer": ByLayer,
+    "model": ByModel,
     "seeded": lambda: ByLayer(seed=5),
     "seed": BySeed,
     "kernels": lambda: by_kernels,
@@ -147,7 +205,7 @@ def pytorch():
 
 def test_forked_workers_of_pytorch(pytorch):
     """Whose generators all are copies of one, and whose kernels have no threads."""
-    ways = ["layer", "seeded", "seed", "kernels"]
+    ways = ["layer", "model", "seeded", "seed", "kernels"]
     run(LOADERS, "fork", *ways, KERAS_BACKEND="torch")
 
 
@@ -157,7 +215,16 @@ def test_spawned_workers_of_pytorch(pytorch, tmp_path, backend):
     path = tmp_path / "loaders.py"
     path.write_text(LOADERS)
     finished = subprocess.run(
-        [sys.executable, str(path), "spawn", "layer", "seeded", "seed", "kernels"],
+        [
+            sys.executable,
+            str(path),
+            "spawn",
+            "layer",
+            "model",
+            "seeded",
+            "seed",
+            "kernels",
+        ],
         env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,

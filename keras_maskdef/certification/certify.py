@@ -102,7 +102,8 @@ def certify(
         resume: Whether to go on with the run in `folder`.
         engine: Where the work is done: `"local"`, in this process, or `"ray"`, on a
             cluster, or one of `keras_maskdef.engines`. The results are the same.
-        start: Starts a progress bar, see `keras_maskdef._progress`.
+        start: Starts a progress bar: a function of a description and a total that
+            returns a function of how much more of it is done. None by default.
 
     Returns:
         The certificates: predictions, what is proven of each, the method, `alpha` and

@@ -101,7 +101,8 @@ def evaluate(
         value_range: The lowest and the highest value of the images that the models
             take, such as `(0, 255)`. Sizes and step sizes of attacks are on that
             scale, here and in the report.
-        start: Starts a progress bar, see `keras_maskdef._progress`.
+        start: Starts a progress bar: a function of a description and a total that
+            returns a function of how much more of it is done. None by default.
 
     Returns:
         The report. It prints as a table under rich, and `save`s as JSON.

@@ -36,22 +36,29 @@ def exported_uniform(shape: tuple, seed: int | None, draw: int, kind: str) -> An
 
         return torch.rand(shape)
     raise ValueError(
-        f'A mask with seed={seed} cannot be exported as "{kind}" from the {backend} '
-        "backend, which has no random numbers there that are fresh after every load. "
-        "Save the model as .keras; load and export it with KERAS_BACKEND=tensorflow"
+        f"`format` must be one that has random numbers, fresh after every load, on the "
+        f"{backend} backend, or the mask must have a seed and the format be a "
+        "SavedModel. Save the model as .keras; load and export it with "
+        f'KERAS_BACKEND=tensorflow. Received: format="{kind}", a mask with seed={seed}'
     )
 
 
 def _of_tensorflow(shape: tuple, seed: int | None, draw: int, kind: str) -> Any:
     import tensorflow as tf
 
+    sizes = tf.stack([tf.cast(size, tf.int32) for size in shape])
+    if kind == "saved_model":
+        # Not the operation below: XLA compiles it, but to the same numbers after every
+        # load. This one it refuses.
+        fresh = tf.raw_ops.NonDeterministicInts(shape=tf.constant([2]), dtype=tf.int64)
+        return tf.random.stateless_uniform(sizes, seed=fresh)
     if kind == "onnx":
         _teach_tf2onnx()
     # Both seeds 0 stand for entropy. `tf.random.uniform` would take that of
     # `keras.utils.set_random_seed`, and save it.
     seeds = (0, 0) if seed is None else (seed, 1 + (4 * seed + draw) % (_EXACT - 1))
     return tf.raw_ops.RandomUniform(
-        shape=tf.stack([tf.cast(size, tf.int32) for size in shape]),
+        shape=sizes,
         dtype=tf.float32,
         seed=seeds[0],
         seed2=seeds[1],

@@ -69,7 +69,7 @@ class RandomGridMask(keras.layers.Layer):
             replays its masks can be learned. (`keras.utils.set_random_seed`
             makes that entropy repeatable, as for every Keras layer; that of an
             exported model is always its server's.) Threads never draw the same
-            mask, nor do the workers of a data loader, the replicas of a
+            mask, nor do the workers of a PyTorch `DataLoader`, the replicas of a
             `tf.distribute` strategy, or the processes of PyTorch's
             `DistributedDataParallel` (docs/pipelines.md, docs/distribution.md).
         data_format: `"channels_last"` or `"channels_first"`; the default is
@@ -162,7 +162,7 @@ class RandomGridMask(keras.layers.Layer):
                 axis for it.
             seed: Where the randomness comes from, by default the layer's own
                 generator: a `keras.random.SeedGenerator`, or an integer from 0 to
-                2**31 - 1, also as a tensor of any integer dtype, that alone decides
+                2**32 - 1, also as a tensor of any integer dtype, that alone decides
                 the draw. Give the latter in data pipelines, one for each element.
 
         Returns:
