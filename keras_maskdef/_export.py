@@ -40,7 +40,7 @@ def export_format() -> str | None:
 
 
 def _only_compiled() -> bool:
-    """Whether `torch.compile` traces, which cannot look at frames, and exports nothing."""
+    """Whether `torch.compile`, which cannot look at frames, traces for no export."""
     torch = sys.modules.get("torch")
     if torch is None or keras.backend.backend() != "torch":
         return False

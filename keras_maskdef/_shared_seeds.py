@@ -29,8 +29,8 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
 
     On TensorFlow the state is `(256 * count, 0, seed)`, what an atomic operation of its
     own counts up, eagerly, in graphs and under XLA. Elsewhere it is that of Keras, and
-    a lock serves for it: only calls that are not compiled share it. On PyTorch the seeds
-    are others than Keras', see `_far_apart`.
+    a lock serves for it: only calls that are not compiled share it. On PyTorch the
+    seeds are others than Keras', see `_far_apart`.
     """
 
     state: Any

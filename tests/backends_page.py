@@ -44,9 +44,9 @@ REASONS = {
     "draws other numbers than TensorFlow. Every call draws anew all the same.",
     "in float32": "In float32: JAX has float64 only where `JAX_ENABLE_X64` is set, and "
     "on PyTorch Keras 3.15 takes float32 for what float64 and float32 make together.",
-    "random numbers, fresh after every load": "What JAX exports has no random numbers that are "
-    "fresh after every load: refused, with what to do instead. A mask with a seed is "
-    "exported.",
+    "random numbers, fresh after every load": "What JAX exports has no random numbers "
+    "that are fresh after every load: refused, with what to do instead. A mask with a "
+    "seed is exported.",
     "operator Sort, Out parameter": "With all three samplings in one model: PyTorch's "
     'ONNX exporter lacks the stable sort of `"fixed_count"` and `"partition"`. '
     '`"bernoulli"` is exported, as the vote\'s here.',
