@@ -214,17 +214,9 @@ def test_forked_workers_of_pytorch(pytorch):
 def test_spawned_workers_of_pytorch(pytorch, tmp_path, backend):
     path = tmp_path / "loaders.py"
     path.write_text(LOADERS)
+    ways = ["layer", "model", "seeded", "seed", "kernels"]
     finished = subprocess.run(
-        [
-            sys.executable,
-            str(path),
-            "spawn",
-            "layer",
-            "model",
-            "seeded",
-            "seed",
-            "kernels",
-        ],
+        [sys.executable, str(path), "spawn", *ways],
         env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
