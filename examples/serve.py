@@ -44,11 +44,13 @@ class Served:
         _, inputs = self._function.structured_input_signature
         ((self._input, self._spec),) = inputs.items()
         self._waiting: SimpleQueue = SimpleQueue()
+        self._held: tuple[np.ndarray, Future] | None = None
         Thread(target=self._run, daemon=True).start()
 
     def check(self, instances: list) -> np.ndarray:
         """The instances as an array, or a ValueError that says what is wrong."""
-        expected = ("n", *self._spec.shape[1:])
+        batch, *image = self._spec.shape
+        expected = (batch or "n", *image)
         try:
             images = np.array(instances, self._spec.dtype.as_numpy_dtype)
         except (TypeError, ValueError) as error:
@@ -60,7 +62,7 @@ class Served:
                 f"`instances` must be of the shape {expected}. "
                 f"Received: instances of the shape {images.shape}"
             )
-        if not 0 < len(images) <= MOST:
+        if batch is None and not 0 < len(images) <= MOST:
             raise ValueError(
                 f"`instances` must be 1 to {MOST} of them. Received: {len(images)}"
             )
@@ -68,11 +70,15 @@ class Served:
             raise ValueError("`instances` must be finite. Received: NaN or infinity")
         return images
 
+    def submit(self, images: np.ndarray) -> Future:
+        """What will be the outputs, by their names, for images that were checked."""
+        outputs: Future = Future()
+        self._waiting.put((images, outputs))
+        return outputs
+
     def predict(self, images: np.ndarray) -> list:
         """A row for each image: one output, or a mapping of them all by their names."""
-        answer: Future = Future()
-        self._waiting.put((images, answer))
-        outputs = answer.result()
+        outputs = self.submit(images).result()
         if len(outputs) == 1:
             return next(iter(outputs.values())).tolist()
         columns = {name: output.tolist() for name, output in outputs.items()}
@@ -83,29 +89,54 @@ class Served:
 
     def _run(self) -> None:
         while True:
-            requests = self._next_batch()
-            try:
-                images = np.concatenate([images for images, _ in requests])
-                outputs = self._function(**{self._input: tf.constant(images)})
-                arrays = {name: output.numpy() for name, output in outputs.items()}
-            except Exception as error:
-                for _, answer in requests:
-                    answer.set_exception(error)
-                continue
-            start = 0
-            for images, answer in requests:
-                rows = slice(start, start + len(images))
-                answer.set_result({name: array[rows] for name, array in arrays.items()})
-                start = rows.stop
+            self._answer(self._next_batch())
+
+    def _answer(self, requests: list) -> None:
+        try:
+            arrays = self._outputs(np.concatenate([images for images, _ in requests]))
+        except Exception as error:
+            if len(requests) == 1:
+                requests[0][1].set_exception(error)
+                return
+            # Only the request that is to blame shall fail.
+            for request in requests:
+                self._answer([request])
+            return
+        start = 0
+        for images, answer in requests:
+            rows = slice(start, start + len(images))
+            answer.set_result({name: array[rows] for name, array in arrays.items()})
+            start = rows.stop
+
+    def _outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = self._function(**{self._input: tf.constant(images)})
+        arrays = {name: output.numpy() for name, output in outputs.items()}
+        for name, array in arrays.items():
+            if array.shape[:1] != (len(images),):
+                raise ValueError(
+                    "Every output must have a row for each of the instances. "
+                    f"Received: {name}.shape={array.shape}, "
+                    f"instances.shape={images.shape}"
+                )
+        return arrays
 
     def _next_batch(self) -> list:
-        """The oldest request, and all that wait behind it, up to about MOST images."""
-        requests = [self._waiting.get()]
-        while sum(len(images) for images, _ in requests) < MOST:
+        """The oldest request, and those behind it that can go along, in their order."""
+        requests = [self._held or self._waiting.get()]
+        self._held = None
+        size, room = requests[0][0].shape[1:], MOST - len(requests[0][0])
+        # An export with a fixed batch takes the images of one request.
+        while self._spec.shape[0] is None:
             try:
-                requests.append(self._waiting.get_nowait())
+                request = self._waiting.get_nowait()
             except Empty:
                 break
+            images, _ = request
+            if images.shape[1:] != size or len(images) > room:
+                self._held = request
+                break
+            requests.append(request)
+            room -= len(images)
         return requests
 
 

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_maskdef as kmd
 
@@ -21,11 +23,20 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 IMAGES = np.random.default_rng(0).random((3, 8, 16, 1)).astype("float32")
 
 
+def load_example(name):
+    specification = importlib.util.spec_from_file_location(name, EXAMPLES / name)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    specification = importlib.util.spec_from_file_location("s", EXAMPLES / "serve.py")
-    serve = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(serve)
+def serve():
+    return load_example("serve.py")
+
+
+@pytest.fixture(scope="module")
+def client(serve, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     inputs = keras.Input((8, 16, 1))
     bits, mask = kmd.BitDepthReduction(3)(inputs), kmd.RandomGridMask(1, 0.5)(inputs)
@@ -38,6 +49,50 @@ def client(tmp_path_factory):
     return testclient.TestClient(
         serve.create_app({name: serve.Served(folder / name) for name in models})
     )
+
+
+@pytest.fixture
+def served(serve, tmp_path):
+    """What serves a function of tensors of the shapes."""
+
+    def make(function, *shapes):
+        save(tmp_path, function, *shapes)
+        return serve.Served(tmp_path)
+
+    return make
+
+
+def save(folder, function, *shapes):
+    module = tf.Module()
+    specs = [tf.TensorSpec(shape, name=f"x{i}") for i, shape in enumerate(shapes)]
+    module.function = tf.function(function, input_signature=specs)
+    tf.saved_model.save(module, folder, signatures=module.function)
+
+
+def run_together(served, arrays):
+    """Outputs or errors of arrays that wait at once, and the shapes in which they ran.
+
+    The first runs alone, and the others wait until it has.
+    """
+    function, shapes = served._function, []
+    running, go = Event(), Event()
+
+    def held_up(**inputs):
+        shapes.append(tuple(inputs["x0"].shape))
+        running.set()
+        go.wait(60)
+        return function(**inputs)
+
+    served._function = held_up
+    answers = [served.submit(arrays[0])]
+    running.wait(60)
+    answers += [served.submit(array) for array in arrays[1:]]
+    go.set()
+    errors = [answer.exception(60) for answer in answers]
+    return [
+        error or next(iter(answer.result().values()))
+        for answer, error in zip(answers, errors, strict=True)
+    ], shapes
 
 
 def predict(client, name="bits", images=IMAGES):
@@ -108,6 +163,47 @@ def test_requests_at_once_get_answers_and_masks_of_their_own(client):
             np.testing.assert_allclose([row["bits"] for row in rows], images, rtol=1e-6)
             masks += [str(np.array(row["mask"]) > 0) for row in rows]
     assert len(set(masks)) == len(masks)
+
+
+@pytest.mark.parametrize(
+    "shape, sizes, ran",
+    [
+        # No more than four at once, in the order of the requests.
+        (
+            [None, 2],
+            [(1, 2), (2, 2), (2, 2), (3, 2), (1, 2), (4, 2)],
+            [(1, 2), (4, 2), (4, 2), (4, 2)],
+        ),
+        # Images of another size wait.
+        ([None, None], [(1, 2), (1, 8), (1, 4), (2, 4)], [(1, 2), (1, 8), (3, 4)]),
+        # A fixed batch has no room for others.
+        ([2, 2], [(2, 2)] * 3, [(2, 2)] * 3),
+    ],
+)
+def test_requests_that_wait_together(serve, served, monkeypatch, shape, sizes, ran):
+    monkeypatch.setattr(serve, "MOST", 4)
+    arrays = [np.full(size, i, "float32") for i, size in enumerate(sizes)]
+    outputs, shapes = run_together(served(lambda x: x + 1, shape), arrays)
+    for array, output in zip(arrays, outputs, strict=True):
+        np.testing.assert_array_equal(output, array + 1)
+    assert shapes == ran
+
+
+def test_a_request_that_fails_fails_alone(served):
+    def small(x):
+        with tf.control_dependencies([tf.debugging.assert_less(x, 5.0)]):
+            return tf.identity(x)
+
+    arrays = [np.full((1,), value, "float32") for value in (0, 1, 9, 2)]
+    outputs, shapes = run_together(served(small, [None]), arrays)
+    assert shapes == [(1,), (3,), (1,), (1,), (1,)]
+    assert isinstance(outputs.pop(2), tf.errors.InvalidArgumentError)
+    assert np.array(outputs).tolist() == [[0], [1], [2]]
+
+
+def test_a_fixed_batch_is_asked_for(served):
+    with pytest.raises(ValueError, match=r"of the shape \(2, 4\)\. Received"):
+        served(tf.identity, [2, 4]).check([[0, 0, 0, 0]])
 
 
 @pytest.mark.slow
