@@ -1,7 +1,8 @@
 """Exported models behind HTTP, in the form of TensorFlow Serving's REST interface.
 
-The models are folders that `model.export` wrote; serving them takes TensorFlow,
-FastAPI and uvicorn, and nothing of this library.
+The models are what `model.export("exported/digits/1")` wrote: the newest numbered
+version in a folder, or a folder by itself. Serving them takes TensorFlow, FastAPI and
+uvicorn, and nothing of this library.
 
     python examples/serve.py digits=exported/digits --port 8501
     curl localhost:8501/v1/models/digits
@@ -35,11 +36,28 @@ class Instances(BaseModel):
     instances: list
 
 
+def newest_version(folder: Path) -> Path:
+    """A folder that is a SavedModel, or the one with the highest number within it."""
+    is_model = tf.saved_model.contains_saved_model
+    if is_model(folder):
+        return folder
+    numbered = [path for path in folder.glob("*") if path.name.isdecimal()]
+    versions = [path for path in numbered if is_model(path)]
+    if not versions:
+        raise ValueError(
+            "`folder` must be a SavedModel, or have numbered versions of one in it, "
+            f"as {folder / '1'}. Received: folder={str(folder)!r}"
+        )
+    return max(versions, key=lambda path: int(path.name))
+
+
 class Served:
     """A SavedModel, and the thread that runs it."""
 
     def __init__(self, folder: str | Path) -> None:
-        self._loaded = tf.saved_model.load(str(folder))
+        path = newest_version(Path(folder))
+        self.version = str(int(path.name)) if path.name.isdecimal() else "1"
+        self._loaded = tf.saved_model.load(str(path))
         self._function = self._loaded.signatures["serving_default"]
         _, inputs = self._function.structured_input_signature
         ((self._input, self._spec),) = inputs.items()
@@ -152,11 +170,11 @@ def create_app(models: Mapping[str, Served]) -> FastAPI:
 
     @app.get("/v1/models/{name}")
     def status(name: str) -> dict:
-        find(name)
+        version = find(name).version
         available = {"error_code": "OK", "error_message": ""}
         return {
             "model_version_status": [
-                {"version": "1", "state": "AVAILABLE", "status": available}
+                {"version": version, "state": "AVAILABLE", "status": available}
             ]
         }
 
@@ -186,7 +204,10 @@ def create_app(models: Mapping[str, Served]) -> FastAPI:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "models", nargs="+", metavar="NAME=FOLDER", help="what `model.export` wrote"
+        "models",
+        nargs="+",
+        metavar="NAME=FOLDER",
+        help="what `model.export` wrote, or a folder of numbered versions of it",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
@@ -194,8 +215,15 @@ def main() -> None:
     if not all("=" in model for model in options.models):
         parser.error(f"models must be NAME=FOLDER. Received: {options.models}")
     pairs = [model.split("=", 1) for model in options.models]
-    app = create_app({name: Served(folder) for name, folder in pairs})
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
+    if len(dict(pairs)) < len(pairs):
+        parser.error(f"models must have different names. Received: {options.models}")
+    try:
+        models = {name: Served(folder) for name, folder in pairs}
+    except ValueError as error:
+        parser.error(str(error))
+    uvicorn.run(
+        create_app(models), host=options.host, port=options.port, log_level="warning"
+    )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def export_models(folder: Path, options: argparse.Namespace) -> dict[str, Path]:
     for name, model in zip(MODELS, (classifier, vote, shows), strict=True):
         model(images[:1])
         folders[name] = folder / name.replace(" ", "_")
-        model.export(folders[name], format="tf_saved_model", verbose=False)
+        model.export(folders[name] / "1", format="tf_saved_model", verbose=False)
     return folders
 
 

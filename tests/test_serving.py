@@ -45,7 +45,7 @@ def client(serve, tmp_path_factory):
         "both": keras.Model(inputs, {"bits": bits, "mask": mask}),
     }
     for name, model in models.items():
-        model.export(folder / name, verbose=False)
+        model.export(folder / name / "1", verbose=False)
     return testclient.TestClient(
         serve.create_app({name: serve.Served(folder / name) for name in models})
     )
@@ -116,6 +116,19 @@ def test_several_outputs_have_their_names(client):
 def test_the_status_is_that_of_tensorflow_serving(client):
     (status,) = client.get("/v1/models/bits").json()["model_version_status"]
     assert status["state"] == "AVAILABLE" and status["status"]["error_code"] == "OK"
+    assert status["version"] == "1"
+
+
+def test_the_newest_version_is_served(serve, tmp_path):
+    for version in (2, 10):
+        save(tmp_path / str(version), lambda x, version=version: x + version, [None])
+    (tmp_path / "11").mkdir()
+    (tmp_path / "best").mkdir()
+    served = serve.Served(tmp_path)
+    assert served.version == "10" and served.predict(np.zeros(1, "float32")) == [10]
+    assert serve.Served(tmp_path / "2").version == "2"
+    with pytest.raises(ValueError, match="numbered versions.* Received: folder="):
+        serve.Served(tmp_path / "11")
 
 
 @pytest.mark.parametrize("way", ["get", "post"])
