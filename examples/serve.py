@@ -12,28 +12,54 @@ Requests that wait together go through a model together, in one thread for each 
 """
 
 import argparse
+import logging
+import reprlib
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import Annotated, Literal
 
 import numpy as np
 import tensorflow as tf
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException as AnyHTTPException
 
 # Images that go through a model at once, and that one request may have.
 MOST = 256
+
+LOG = logging.getLogger("serve")
 
 
 class Instances(BaseModel):
     """The body of a prediction request."""
 
+    model_config = ConfigDict(extra="forbid")
+
     instances: list
+    signature_name: Literal["serving_default"] = "serving_default"
+
+
+async def read(request: Request) -> Instances:
+    """The body, of whatever content type: curl and many clients do not say JSON."""
+    body = await request.body()
+    try:
+        return Instances.model_validate_json(body)
+    except ValidationError as error:
+        why = "; ".join(
+            ": ".join([*map(str, wrong["loc"]), wrong["msg"]])
+            for wrong in error.errors(include_input=False, include_url=False)
+        )
+        received = body[:80].decode(errors="replace")
+        raise HTTPException(
+            400,
+            f'The body must be JSON, {{"instances": [...]}}: {why}. '
+            f"Received: body={received!r}",
+        ) from None
 
 
 def newest_version(folder: Path) -> Path:
@@ -51,6 +77,15 @@ def newest_version(folder: Path) -> Path:
     return max(versions, key=lambda path: int(path.name))
 
 
+def check_finite(name: str, array: np.ndarray) -> None:
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        place = wrong[0].tolist()
+        raise ValueError(
+            f"`{name}` must be finite. Received: {name}{place}={array[tuple(place)]}"
+        )
+
+
 class Served:
     """A SavedModel, and the thread that runs it."""
 
@@ -58,8 +93,19 @@ class Served:
         path = newest_version(Path(folder))
         self.version = str(int(path.name)) if path.name.isdecimal() else "1"
         self._loaded = tf.saved_model.load(str(path))
-        self._function = self._loaded.signatures["serving_default"]
+        signatures = self._loaded.signatures
+        if "serving_default" not in signatures:
+            raise ValueError(
+                "A model must have the signature 'serving_default'. "
+                f"Received: folder={str(path)!r}, signatures={sorted(signatures)}"
+            )
+        self._function = signatures["serving_default"]
         _, inputs = self._function.structured_input_signature
+        if len(inputs) != 1:
+            raise ValueError(
+                "A model must have one input. "
+                f"Received: folder={str(path)!r}, inputs={sorted(inputs)}"
+            )
         ((self._input, self._spec),) = inputs.items()
         self._waiting: SimpleQueue = SimpleQueue()
         self._held: tuple[np.ndarray, Future] | None = None
@@ -71,21 +117,23 @@ class Served:
         expected = (batch or "n", *image)
         try:
             images = np.array(instances, self._spec.dtype.as_numpy_dtype)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise ValueError(
-                f"`instances` must be numbers of the shape {expected}: {error}"
+                f"`instances` must be {self._spec.dtype.name} numbers of the shape "
+                f"{expected}: {error}. Received: instances="
+                f"{reprlib.repr(instances)[:80]}"
             ) from None
         if not self._spec.shape.is_compatible_with(images.shape):
             raise ValueError(
                 f"`instances` must be of the shape {expected}. "
-                f"Received: instances of the shape {images.shape}"
+                f"Received: instances.shape={images.shape}"
             )
         if batch is None and not 0 < len(images) <= MOST:
             raise ValueError(
-                f"`instances` must be 1 to {MOST} of them. Received: {len(images)}"
+                f"`instances` must be 1 to {MOST} of them. "
+                f"Received: len(instances)={len(images)}"
             )
-        if not np.isfinite(images).all():
-            raise ValueError("`instances` must be finite. Received: NaN or infinity")
+        check_finite("instances", images)
         return images
 
     def submit(self, images: np.ndarray) -> Future:
@@ -97,6 +145,8 @@ class Served:
     def predict(self, images: np.ndarray) -> list:
         """A row for each image: one output, or a mapping of them all by their names."""
         outputs = self.submit(images).result()
+        for name, output in outputs.items():
+            check_finite(name, output)
         if len(outputs) == 1:
             return next(iter(outputs.values())).tolist()
         columns = {name: output.tolist() for name, output in outputs.items()}
@@ -179,24 +229,22 @@ def create_app(models: Mapping[str, Served]) -> FastAPI:
         }
 
     @app.post("/v1/models/{name}:predict")
-    def predict(name: str, body: Instances) -> JSONResponse:
+    def predict(name: str, body: Annotated[Instances, Depends(read)]) -> JSONResponse:
         served = find(name)
         try:
             images = served.check(body.instances)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
-        return JSONResponse({"predictions": served.predict(images)})
+        try:
+            return JSONResponse({"predictions": served.predict(images)})
+        except Exception as error:
+            LOG.exception("The model %r failed", name)
+            raise HTTPException(500, f"The model failed: {error}") from error
 
-    @app.exception_handler(HTTPException)
-    def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code)
-
-    @app.exception_handler(RequestValidationError)
-    def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
-        why = "; ".join(f"{e['msg']} at {e['loc']}" for e in error.errors())
-        return JSONResponse(
-            {"error": f'The body must be JSON, {{"instances": [...]}}: {why}'}, 400
-        )
+    # Starlette's: those of unknown routes are none of FastAPI's.
+    @app.exception_handler(AnyHTTPException)
+    def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     return app
 

@@ -131,6 +131,14 @@ def test_the_newest_version_is_served(serve, tmp_path):
         serve.Served(tmp_path / "11")
 
 
+def test_a_model_that_cannot_be_served(serve, served, tmp_path):
+    with pytest.raises(ValueError, match=r"one input.* inputs=\['x0', 'x1'\]"):
+        served(lambda x, y: x + y, [None], [None])
+    tf.saved_model.save(tf.Module(), tmp_path / "bare")
+    with pytest.raises(ValueError, match=r"'serving_default'.* signatures=\[\]"):
+        serve.Served(tmp_path / "bare")
+
+
 @pytest.mark.parametrize("way", ["get", "post"])
 def test_a_model_that_is_not_there(client, way):
     answer = client.get("/v1/models/x") if way == "get" else predict(client, "x")
@@ -138,23 +146,45 @@ def test_a_model_that_is_not_there(client, way):
     assert answer.json() == {"error": "There is no model 'x', but: bits, both"}
 
 
+@pytest.mark.parametrize("url", ["/v1/models", "/v1/models/bits:predict"])
+def test_a_route_that_is_not_there(client, url):
+    answer = client.get(url)
+    assert answer.status_code >= 400
+    assert list(answer.json()) == ["error"]
+
+
+def test_a_body_of_any_content_type(client):
+    body = json.dumps(
+        {"signature_name": "serving_default", "instances": [IMAGES[0]]},
+        default=np.ndarray.tolist,
+    )
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for headers in ({}, form):
+        answer = client.post("/v1/models/bits:predict", content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize(
     "body, message",
     [
         ("{", "The body must be JSON"),
-        ('{"inputs": []}', "The body must be JSON"),
-        ('{"instances": 3}', "The body must be JSON"),
+        ('{"inputs": []}', "instances: Field required; inputs: Extra inputs"),
+        ('{"instances": 3}', "Received: body='{\"instances\": 3}'"),
+        ('{"instances": [], "signature_name": "other"}', "should be 'serving_default'"),
         ('{"instances": []}', "of the shape ('n', 8, 16, 1). Received"),
         (
             '{"instances": [[1], [2, 3]]}',
-            "must be numbers of the shape ('n', 8, 16, 1)",
+            "must be float32 numbers of the shape ('n', 8, 16, 1)",
         ),
-        ('{"instances": [["a"]]}', "must be numbers of the shape ('n', 8, 16, 1)"),
-        ('{"instances": [[[0.5]]]}', "Received: instances of the shape (1, 1, 1)"),
-        (json.dumps({"instances": np.full((1, 8, 16, 1), np.nan).tolist()}), "finite"),
+        ('{"instances": [["a"]]}', "Received: instances=[['a']]"),
+        ('{"instances": [[[0.5]]]}', "Received: instances.shape=(1, 1, 1)"),
+        (
+            json.dumps({"instances": np.full((1, 8, 16, 1), np.nan).tolist()}),
+            "Received: instances[0, 0, 0, 0]=nan",
+        ),
         (
             json.dumps({"instances": np.zeros((257, 8, 16, 1), int).tolist()}),
-            "must be 1 to 256 of them. Received: 257",
+            "must be 1 to 256 of them. Received: len(instances)=257",
         ),
     ],
 )
@@ -212,6 +242,20 @@ def test_a_request_that_fails_fails_alone(served):
     assert shapes == [(1,), (3,), (1,), (1,), (1,)]
     assert isinstance(outputs.pop(2), tf.errors.InvalidArgumentError)
     assert np.array(outputs).tolist() == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        (tf.math.log, "`output_0` must be finite. Received: output_0[1]=-inf"),
+        (tf.reduce_mean, "Received: output_0.shape=(), instances.shape=(2,)"),
+    ],
+)
+def test_a_model_that_fails(serve, served, function, message):
+    client = testclient.TestClient(serve.create_app({"x": served(function, [None])}))
+    answer = predict(client, "x", np.array([1, 0]))
+    assert answer.status_code == 500
+    assert message in answer.json()["error"]
 
 
 def test_a_fixed_batch_is_asked_for(served):
