@@ -17,6 +17,7 @@ import keras_maskdef as kmd
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
+httpx = pytest.importorskip("httpx")
 testclient = pytest.importorskip("fastapi.testclient")
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -261,6 +262,30 @@ def test_a_model_that_fails(serve, served, function, message):
 def test_a_fixed_batch_is_asked_for(served):
     with pytest.raises(ValueError, match=r"of the shape \(2, 4\)\. Received"):
         served(tf.identity, [2, 4]).check([[0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(500), httpx.ReadError("reset")])
+def test_no_server_is_left_behind(answer, tmp_path, monkeypatch):
+    load, started = load_example("serve_load.py"), []
+
+    class Sleeper(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__([sys.executable, "-c", "import time; time.sleep(60)"])
+            started.append(self)
+
+    def get(url):
+        answer.request = httpx.Request("GET", url)
+        if isinstance(answer, httpx.Response):
+            return answer
+        started[0].kill()
+        raise answer
+
+    monkeypatch.setattr(load.subprocess, "Popen", Sleeper)
+    monkeypatch.setattr(load.httpx, "get", get)
+    expected = (httpx.HTTPStatusError, RuntimeError)
+    with pytest.raises(expected), load.serving({"x": tmp_path}):
+        pass
+    assert started[0].returncode is not None
 
 
 @pytest.mark.slow
