@@ -163,7 +163,7 @@ def masks_of(clients: list[list]) -> dict:
         "pairs of images with the same masks": sum(
             n * (n - 1) // 2 for n in images.values()
         ),
-        "pairs expected by chance": round(count * (count - 1) / 2 / ways, 1),
+        "pairs expected by chance": round(count * (count - 1) / 2 / ways, 2),
     }
 
 
@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=4000, help="training images")
     parser.add_argument("--output", type=Path, help="JSON file, a run a network")
     options = parser.parse_args()
+    load = round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as folder:
         folders = export_models(Path(folder), options)
         with serving(folders) as url:
@@ -215,7 +216,7 @@ def main() -> None:
     report = {
         "datetime": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
-        "load before": round(os.getloadavg()[0], 1),
+        "load before": load,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in libraries},
         "network": options.network,
