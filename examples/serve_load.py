@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -71,11 +72,13 @@ def export_models(folder: Path, options: argparse.Namespace) -> dict[str, Path]:
     for name, model in zip(MODELS, (classifier, vote, shows), strict=True):
         model(images[:1])
         folders[name] = folder / name.replace(" ", "_")
-        model.export(folders[name], format="tf_saved_model", verbose=False)
+        model.export(folders[name] / "1", format="tf_saved_model", verbose=False)
     return folders
 
 
-def start_server(folders: dict[str, Path]) -> tuple[subprocess.Popen, str]:
+@contextmanager
+def serving(folders: dict[str, Path]) -> Iterator[str]:
+    """The URL of a server of the folders, which runs until the context is left."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -84,15 +87,23 @@ def start_server(folders: dict[str, Path]) -> tuple[subprocess.Popen, str]:
     command = [sys.executable, str(script), *served, "--port", str(port)]
     server = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
     url = f"http://127.0.0.1:{port}/v1/models/"
+    try:
+        wait_for(server, url + next(iter(folders.values())).name)
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_for(server: subprocess.Popen, url: str) -> None:
     for _ in range(600):
+        if server.poll() is not None:
+            break
         try:
-            httpx.get(url + next(iter(folders.values())).name).raise_for_status()
-            return server, url
+            httpx.get(url).raise_for_status()
+            return
         except httpx.TransportError:
-            if server.poll() is not None:
-                break
             time.sleep(0.2)
-    server.kill()
     raise RuntimeError("The server did not start: its messages are above")
 
 
@@ -133,7 +144,11 @@ def masks_of(clients: list[list]) -> dict:
     """Whether masks repeat: whole requests, clients' streams, and single images."""
     streams = []
     for answers in clients:
-        rows = [json.loads(content)["predictions"] for _, _, content in answers]
+        rows = [
+            json.loads(content)["predictions"]
+            for status, _, content in answers
+            if status == 200
+        ]
         streams.append([[str(row["visible"]) for row in images] for images in rows])
     requests = Counter(str(request) for stream in streams for request in stream)
     images = Counter(i for stream in streams for request in stream for i in request)
@@ -148,7 +163,7 @@ def masks_of(clients: list[list]) -> dict:
         "pairs of images with the same masks": sum(
             n * (n - 1) // 2 for n in images.values()
         ),
-        "pairs expected by chance": round(count * (count - 1) / 2 / ways, 1),
+        "pairs expected by chance": round(count * (count - 1) / 2 / ways, 2),
     }
 
 
@@ -192,19 +207,16 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=4000, help="training images")
     parser.add_argument("--output", type=Path, help="JSON file, a run a network")
     options = parser.parse_args()
+    load = round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as folder:
         folders = export_models(Path(folder), options)
-        server, url = start_server(folders)
-        try:
+        with serving(folders) as url:
             result = measure(url, options, folders)
-        finally:
-            server.terminate()
-            server.wait()
     libraries = ("keras-maskdef", "keras", "tensorflow", "fastapi", "uvicorn", "httpx")
     report = {
         "datetime": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
-        "load before": round(os.getloadavg()[0], 1),
+        "load before": load,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in libraries},
         "network": options.network,

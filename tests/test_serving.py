@@ -6,26 +6,38 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_maskdef as kmd
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
+httpx = pytest.importorskip("httpx")
 testclient = pytest.importorskip("fastapi.testclient")
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 IMAGES = np.random.default_rng(0).random((3, 8, 16, 1)).astype("float32")
 
 
+def load_example(name):
+    specification = importlib.util.spec_from_file_location(name, EXAMPLES / name)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    specification = importlib.util.spec_from_file_location("s", EXAMPLES / "serve.py")
-    serve = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(serve)
+def serve():
+    return load_example("serve.py")
+
+
+@pytest.fixture(scope="module")
+def client(serve, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     inputs = keras.Input((8, 16, 1))
     bits, mask = kmd.BitDepthReduction(3)(inputs), kmd.RandomGridMask(1, 0.5)(inputs)
@@ -34,10 +46,54 @@ def client(tmp_path_factory):
         "both": keras.Model(inputs, {"bits": bits, "mask": mask}),
     }
     for name, model in models.items():
-        model.export(folder / name, verbose=False)
+        model.export(folder / name / "1", verbose=False)
     return testclient.TestClient(
         serve.create_app({name: serve.Served(folder / name) for name in models})
     )
+
+
+@pytest.fixture
+def served(serve, tmp_path):
+    """What serves a function of tensors of the shapes."""
+
+    def make(function, *shapes):
+        save(tmp_path, function, *shapes)
+        return serve.Served(tmp_path)
+
+    return make
+
+
+def save(folder, function, *shapes):
+    module = tf.Module()
+    specs = [tf.TensorSpec(shape, name=f"x{i}") for i, shape in enumerate(shapes)]
+    module.function = tf.function(function, input_signature=specs)
+    tf.saved_model.save(module, folder, signatures=module.function)
+
+
+def run_together(served, arrays):
+    """Outputs or errors of arrays that wait at once, and the shapes in which they ran.
+
+    The first runs alone, and the others wait until it has.
+    """
+    function, shapes = served._function, []
+    running, go = Event(), Event()
+
+    def held_up(**inputs):
+        shapes.append(tuple(inputs["x0"].shape))
+        running.set()
+        go.wait(60)
+        return function(**inputs)
+
+    served._function = held_up
+    answers = [served.submit(arrays[0])]
+    running.wait(60)
+    answers += [served.submit(array) for array in arrays[1:]]
+    go.set()
+    errors = [answer.exception(60) for answer in answers]
+    return [
+        error or next(iter(answer.result().values()))
+        for answer, error in zip(answers, errors, strict=True)
+    ], shapes
 
 
 def predict(client, name="bits", images=IMAGES):
@@ -61,6 +117,27 @@ def test_several_outputs_have_their_names(client):
 def test_the_status_is_that_of_tensorflow_serving(client):
     (status,) = client.get("/v1/models/bits").json()["model_version_status"]
     assert status["state"] == "AVAILABLE" and status["status"]["error_code"] == "OK"
+    assert status["version"] == "1"
+
+
+def test_the_newest_version_is_served(serve, tmp_path):
+    for version in (2, 10):
+        save(tmp_path / str(version), lambda x, version=version: x + version, [None])
+    (tmp_path / "11").mkdir()
+    (tmp_path / "best").mkdir()
+    served = serve.Served(tmp_path)
+    assert served.version == "10" and served.predict(np.zeros(1, "float32")) == [10]
+    assert serve.Served(tmp_path / "2").version == "2"
+    with pytest.raises(ValueError, match="numbered versions.* Received: folder="):
+        serve.Served(tmp_path / "11")
+
+
+def test_a_model_that_cannot_be_served(serve, served, tmp_path):
+    with pytest.raises(ValueError, match=r"one input.* inputs=\['x0', 'x1'\]"):
+        served(lambda x, y: x + y, [None], [None])
+    tf.saved_model.save(tf.Module(), tmp_path / "bare")
+    with pytest.raises(ValueError, match=r"'serving_default'.* signatures=\[\]"):
+        serve.Served(tmp_path / "bare")
 
 
 @pytest.mark.parametrize("way", ["get", "post"])
@@ -70,23 +147,45 @@ def test_a_model_that_is_not_there(client, way):
     assert answer.json() == {"error": "There is no model 'x', but: bits, both"}
 
 
+@pytest.mark.parametrize("url", ["/v1/models", "/v1/models/bits:predict"])
+def test_a_route_that_is_not_there(client, url):
+    answer = client.get(url)
+    assert answer.status_code >= 400
+    assert list(answer.json()) == ["error"]
+
+
+def test_a_body_of_any_content_type(client):
+    body = json.dumps(
+        {"signature_name": "serving_default", "instances": [IMAGES[0]]},
+        default=np.ndarray.tolist,
+    )
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for headers in ({}, form):
+        answer = client.post("/v1/models/bits:predict", content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize(
     "body, message",
     [
         ("{", "The body must be JSON"),
-        ('{"inputs": []}', "The body must be JSON"),
-        ('{"instances": 3}', "The body must be JSON"),
+        ('{"inputs": []}', "instances: Field required; inputs: Extra inputs"),
+        ('{"instances": 3}', "Received: body='{\"instances\": 3}'"),
+        ('{"instances": [], "signature_name": "other"}', "should be 'serving_default'"),
         ('{"instances": []}', "of the shape ('n', 8, 16, 1). Received"),
         (
             '{"instances": [[1], [2, 3]]}',
-            "must be numbers of the shape ('n', 8, 16, 1)",
+            "must be float32 numbers of the shape ('n', 8, 16, 1)",
         ),
-        ('{"instances": [["a"]]}', "must be numbers of the shape ('n', 8, 16, 1)"),
-        ('{"instances": [[[0.5]]]}', "Received: instances of the shape (1, 1, 1)"),
-        (json.dumps({"instances": np.full((1, 8, 16, 1), np.nan).tolist()}), "finite"),
+        ('{"instances": [["a"]]}', "Received: instances=[['a']]"),
+        ('{"instances": [[[0.5]]]}', "Received: instances.shape=(1, 1, 1)"),
+        (
+            json.dumps({"instances": np.full((1, 8, 16, 1), np.nan).tolist()}),
+            "Received: instances[0, 0, 0, 0]=nan",
+        ),
         (
             json.dumps({"instances": np.zeros((257, 8, 16, 1), int).tolist()}),
-            "must be 1 to 256 of them. Received: 257",
+            "must be 1 to 256 of them. Received: len(instances)=257",
         ),
     ],
 )
@@ -108,6 +207,85 @@ def test_requests_at_once_get_answers_and_masks_of_their_own(client):
             np.testing.assert_allclose([row["bits"] for row in rows], images, rtol=1e-6)
             masks += [str(np.array(row["mask"]) > 0) for row in rows]
     assert len(set(masks)) == len(masks)
+
+
+@pytest.mark.parametrize(
+    "shape, sizes, ran",
+    [
+        # No more than four at once, in the order of the requests.
+        (
+            [None, 2],
+            [(1, 2), (2, 2), (2, 2), (3, 2), (1, 2), (4, 2)],
+            [(1, 2), (4, 2), (4, 2), (4, 2)],
+        ),
+        # Images of another size wait.
+        ([None, None], [(1, 2), (1, 8), (1, 4), (2, 4)], [(1, 2), (1, 8), (3, 4)]),
+        # A fixed batch has no room for others.
+        ([2, 2], [(2, 2)] * 3, [(2, 2)] * 3),
+    ],
+)
+def test_requests_that_wait_together(serve, served, monkeypatch, shape, sizes, ran):
+    monkeypatch.setattr(serve, "MOST", 4)
+    arrays = [np.full(size, i, "float32") for i, size in enumerate(sizes)]
+    outputs, shapes = run_together(served(lambda x: x + 1, shape), arrays)
+    for array, output in zip(arrays, outputs, strict=True):
+        np.testing.assert_array_equal(output, array + 1)
+    assert shapes == ran
+
+
+def test_a_request_that_fails_fails_alone(served):
+    def small(x):
+        with tf.control_dependencies([tf.debugging.assert_less(x, 5.0)]):
+            return tf.identity(x)
+
+    arrays = [np.full((1,), value, "float32") for value in (0, 1, 9, 2)]
+    outputs, shapes = run_together(served(small, [None]), arrays)
+    assert shapes == [(1,), (3,), (1,), (1,), (1,)]
+    assert isinstance(outputs.pop(2), tf.errors.InvalidArgumentError)
+    assert np.array(outputs).tolist() == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        (tf.math.log, "`output_0` must be finite. Received: output_0[1]=-inf"),
+        (tf.reduce_mean, "Received: output_0.shape=(), instances.shape=(2,)"),
+    ],
+)
+def test_a_model_that_fails(serve, served, function, message):
+    client = testclient.TestClient(serve.create_app({"x": served(function, [None])}))
+    answer = predict(client, "x", np.array([1, 0]))
+    assert answer.status_code == 500
+    assert message in answer.json()["error"]
+
+
+def test_a_fixed_batch_is_asked_for(served):
+    with pytest.raises(ValueError, match=r"of the shape \(2, 4\)\. Received"):
+        served(tf.identity, [2, 4]).check([[0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(500), httpx.ReadError("reset")])
+def test_no_server_is_left_behind(answer, tmp_path, monkeypatch):
+    load, started = load_example("serve_load.py"), []
+
+    class Sleeper(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__([sys.executable, "-c", "import time; time.sleep(60)"])
+            started.append(self)
+
+    def get(url):
+        answer.request = httpx.Request("GET", url)
+        if isinstance(answer, httpx.Response):
+            return answer
+        started[0].kill()
+        raise answer
+
+    monkeypatch.setattr(load.subprocess, "Popen", Sleeper)
+    monkeypatch.setattr(load.httpx, "get", get)
+    expected = (httpx.HTTPStatusError, RuntimeError)
+    with pytest.raises(expected), load.serving({"x": tmp_path}):
+        pass
+    assert started[0].returncode is not None
 
 
 @pytest.mark.slow
