@@ -15,12 +15,17 @@ _IN_A_RANGE = (RangedFilter, SparseFeatureMasker)
 _COLORS = (1, 3)
 
 
-def in_value_range(layer: Any, value_range: ValueRange) -> Any:
-    """The layer for images of this range; itself if it is, or does not depend on it.
+def in_value_range(layers: Sequence[Any], value_range: ValueRange) -> list[Any]:
+    """The layers for images of this range; themselves where they do not depend on it.
 
-    A filter is copied, as it holds no state. A masker has learned from images of its
-    own range.
+    A filter is copied, once wherever it stands, as it holds no state. A masker has
+    learned from images of its own range.
     """
+    made = {id(layer): _in_value_range(layer, value_range) for layer in layers}
+    return [made[id(layer)] for layer in layers]
+
+
+def _in_value_range(layer: Any, value_range: ValueRange) -> Any:
     if not isinstance(layer, _IN_A_RANGE) or layer.value_range == value_range:
         return layer
     if isinstance(layer, RangedFilter) and layer.value_range == UNIT:
