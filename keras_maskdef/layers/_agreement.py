@@ -9,6 +9,7 @@ from keras_maskdef.layers._ranged_filter import RangedFilter
 from keras_maskdef.layers._value_range import UNIT, ValueRange
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 from keras_maskdef.layers.sparse_feature_masker import SparseFeatureMasker
+from keras_maskdef.layers.voting_ensemble import VotingEnsemble
 
 _IN_A_FORMAT = (ImageFilter, SparseFeatureMasker, RandomGridMask)
 _IN_A_RANGE = (RangedFilter, SparseFeatureMasker)
@@ -23,6 +24,33 @@ def in_value_range(layers: Sequence[Any], value_range: ValueRange) -> list[Any]:
     """
     made = {id(layer): _in_value_range(layer, value_range) for layer in layers}
     return [made[id(layer)] for layer in layers]
+
+
+def value_ranges(model: Any) -> dict[str, ValueRange]:
+    """The ranges that a model is known to take images in, by the layers that tell.
+
+    These see the images as they are, behind no layer but this library's, as `defend`
+    puts them. What another layer makes of images, nobody knows: `Rescaling(1 / 255)`
+    and a filter on [0, 1] behind it are a defence on [0, 255].
+    """
+    if isinstance(model, VotingEnsemble):
+        return value_ranges(model.classifier)
+    graph = getattr(model, "_functional", model)  # a Sequential model's own
+    if not hasattr(graph, "operations"):
+        return {}
+    as_they_are = {id(x) for x in graph.inputs}
+    found: dict[str, ValueRange] = {}
+    for layer in graph.layers:
+        for node in layer._inbound_nodes:
+            if not any(id(x) in as_they_are for x in node.input_tensors):
+                continue
+            if not isinstance(layer, _IN_A_FORMAT):
+                found |= value_ranges(layer)
+                continue
+            as_they_are |= {id(x) for x in node.output_tensors}
+            if isinstance(layer, _IN_A_RANGE):
+                found[layer.name] = layer.value_range
+    return found
 
 
 def _in_value_range(layer: Any, value_range: ValueRange) -> Any:
