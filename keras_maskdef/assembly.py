@@ -55,8 +55,8 @@ def defend(
         ValueError: For a classifier that is not built, takes anything else than
             floating point images, returns anything else than `(batch, classes)`, or
             preprocesses in `predict` alone, as a task of KerasHub; for a vote of a
-            single score; for parts whose `value_range` or `data_format` differ, or do
-            not fit the images.
+            single score or without a mask; for parts whose `value_range` or
+            `data_format` differ, or do not fit the images.
 
     Example:
 
@@ -128,7 +128,7 @@ def _front(masker: Any, filters: Any, value_range: Any) -> list[keras.layers.Lay
     front = [*(() if masker is None else (masker,)), *as_filters("filters", filters)]
     if value_range is not None:
         known = check_value_range(value_range)
-        front = [in_value_range(layer, known) for layer in front]
+        front = in_value_range(front, known)
     check_value_ranges(front)
     return front
 
@@ -141,5 +141,10 @@ def _arguments(voting: Any) -> Mapping[str, Any] | None:
         raise TypeError(
             "`voting` must be a RandomGridMask or a mapping of VotingEnsemble's "
             f"arguments. Received: voting={voting!r}"
+        )
+    if voting is not None and "mask" not in voting:
+        raise ValueError(
+            "`voting` must hold VotingEnsemble's `mask`, such as {'mask': "
+            f"RandomGridMask(8), 'votes': 5}}. Received: voting={voting!r}"
         )
     return voting

@@ -1,6 +1,8 @@
 """Defences around other people's models: their ranges, layouts and outputs."""
 
+import argparse
 import importlib
+from typing import NamedTuple
 
 import cv2
 import keras
@@ -10,16 +12,23 @@ import tensorflow as tf
 import toy
 
 import keras_maskdef as kmd
+from keras_maskdef._value_range_options import as_taken
 from keras_maskdef.attacks import Target, craft, prepare
-from keras_maskdef.evaluation import AttackSetting, evaluate
+from keras_maskdef.attacks._inputs import check_image_values
+from keras_maskdef.evaluation import AttackSetting, Defence, evaluate, pictures
+from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.gallery import _channels_last
 from keras_maskdef.layers._output_kind import infer_from_logits
+from keras_maskdef.layers._value_range import check_value_range, from_unit, to_unit
 
 L = keras.layers
 LEVELS = np.random.default_rng(0).integers(0, 256, (3, 9, 12, 3)).astype("float32")
 BYTES = (0, 255)
 # A power of two: what is exact in [0, 1] is exact here, to the last bit.
 EXACT = (0, 256)
+# Rounded, `1.0 * (high - low) + low` is above the highest of some, and a mixture of
+# both ends outside of the last one.
+ROUNDED = [(-2.1179, 2.64), (0.1, 0.7), (-123.68, 151.061), (-35.9514, -35.747)]
 
 
 def small(shape=(9, 12, 3), *before, classes=4, activation=None):
@@ -54,6 +63,53 @@ def in_range(model, value_range):
 
 
 # The range of filters and maskers
+
+
+@pytest.mark.parametrize("value_range", [BYTES, (-1, 1), *ROUNDED])
+def test_the_way_back_from_01_stays_in_the_range(value_range):
+    known = check_value_range(value_range)
+    small = 2.0 ** -np.linspace(20, 30, 997)
+    unit = np.concatenate([[0, 1], small, 1 - small, np.linspace(0, 1, 999)])
+    unit = unit.astype("float32").reshape(1, -1, 1, 1)
+    made = from_unit(unit, known)
+    assert made.dtype == "float32"
+    assert check_image_values(made, known) is made
+    assert made.min() == np.float32(known[0]) and made.max() == np.float32(known[1])
+    np.testing.assert_allclose(to_unit(made, known), unit, atol=4e-5)
+    assert to_unit(made, known).max() <= 1
+    ends = from_unit(tf.constant(unit[:, :2]), known)
+    np.testing.assert_array_equal(np.ravel(ends), np.float32(known))
+    options = argparse.Namespace(value_range=value_range)
+    taken = as_taken(options, SimpleReader(unit))
+    np.testing.assert_array_equal(taken.images, made)
+
+
+class SimpleReader(NamedTuple):
+    """As much of a data set as `as_taken` needs."""
+
+    images: np.ndarray
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_all_levels_of_bytes_come_back(jit):
+    levels = np.arange(256, dtype="float32").reshape(1, 16, 16, 1)
+    there_and_back = tf.function(
+        lambda x: from_unit(to_unit(x, BYTES), BYTES), jit_compile=jit, autograph=False
+    )
+    np.testing.assert_array_equal(there_and_back(levels), levels)
+    np.testing.assert_array_equal(from_unit(to_unit(levels, BYTES), BYTES), levels)
+
+
+@pytest.mark.parametrize("value_range", ROUNDED)
+def test_filters_give_the_same_bits_under_xla(value_range):
+    low, high = value_range
+    images = tf.constant(low + (high - low) / 256 * LEVELS)
+    for build in (kmd.BitDepthReduction, kmd.NonLocalMeans):
+        layer = build(5, implementation="ops", value_range=value_range)
+        native = build(5, implementation="native", value_range=value_range)
+        compiled = tf.function(layer, jit_compile=True, autograph=False)
+        np.testing.assert_array_equal(compiled(images), layer(images))
+        np.testing.assert_array_equal(native(images), layer(images))
 
 
 @pytest.mark.parametrize("way", ["eager", "graph", "xla", "native"])
@@ -203,28 +259,57 @@ def test_only_filters_of_another_range_are_copied():
     assert layers[4] is smooth
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({"masker": kmd.SparseFeatureMasker(network())}, "SparseFeatureMasker.masker."),
-        ({"filters": kmd.BitDepthReduction(3, value_range=(0, 2))}, "BitDepthReduc"),
-        (
-            {
-                "filters": [
-                    kmd.BitDepthReduction(3),
-                    kmd.NonLocalMeans(3, value_range=BYTES),
-                ],
-                "value_range": None,
-            },
+def test_a_filter_that_stands_twice_is_copied_once():
+    bits = kmd.BitDepthReduction(3)
+    filters = [bits, kmd.MedianFilter(3), bits]
+    twice = kmd.defend(small(), filters=filters, value_range=EXACT)
+    expected = kmd.defend(small(), filters=filters)(LEVELS / 256)
+    same = kmd.defend(in_range(small(), EXACT), filters=filters, value_range=EXACT)
+    np.testing.assert_array_equal(same(LEVELS), expected)
+    assert sum(isinstance(x, kmd.BitDepthReduction) for x in twice.layers) == 1
+
+
+@pytest.mark.parametrize("disagreeing", ["masker", "filter", "two filters"])
+def test_ranges_that_disagree(disagreeing):
+    own = kmd.NonLocalMeans(3, value_range=BYTES)
+    arguments, message = {
+        "masker": (
+            {"masker": kmd.SparseFeatureMasker(network())},
+            "SparseFeatureMasker.masker.",
+        ),
+        "filter": (
+            {"filters": kmd.BitDepthReduction(3, value_range=(0, 2))},
+            "BitDepthReduc",
+        ),
+        "two filters": (
+            {"filters": [kmd.BitDepthReduction(3), own], "value_range": None},
             "one for all parts",
         ),
-    ],
-)
-def test_ranges_that_disagree(arguments, message):
+    }[disagreeing]
     with pytest.raises(
         ValueError, match=rf"`value_range` must be.*{message}.*Received"
     ):
         kmd.defend(small(), **{"value_range": BYTES, **arguments})
+
+
+def test_a_vote_without_a_mask():
+    with pytest.raises(
+        ValueError, match=r"`voting` must hold .*`mask`.*Received: voting=\{'votes': 3"
+    ):
+        kmd.defend(small(), voting={"votes": 3})
+
+
+@pytest.mark.parametrize("rate", [[0.25, 0.5], np.array([0.25, 0.5]), (0.25, 0.5)])
+def test_two_rates_of_a_mask_are_any_sequence(rate):
+    assert kmd.RandomGridMask(2, rate).mask_rate == (0.25, 0.5)
+
+
+@pytest.mark.parametrize(
+    "rate", [("a", "b"), (0.5, 0.25), np.full(3, 0.5), (0.5, None), "high", None]
+)
+def test_what_is_no_rate_of_a_mask(rate):
+    with pytest.raises(ValueError, match=r"`mask_rate` must be a number.*Received: m"):
+        kmd.RandomGridMask(2, rate)
 
 
 def test_non_square_images_with_the_channels_first():
@@ -495,6 +580,57 @@ def test_attacks_on_views_and_functions_in_another_range():
         craft("fgsm", target, 255 * images, labels, 0.2)
 
 
+class Halved:
+    """A model that is no Keras layer, of two views."""
+
+    from_logits = True
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, images):
+        return self.model(images)
+
+    def view_logits(self, images, training=False):
+        first = self.model(images, training=training)
+        return keras.ops.stack([first, 0.5 * first])
+
+
+def test_what_a_function_says_of_itself_is_known_in_another_range():
+    images, labels = toy.data(6)
+    unit = Target(Halved(toy.classifier()))
+    other = Target(Halved(in_range(toy.classifier(), (-1, 1))), (-1, 1))
+    assert other.view_logits(images).shape == unit.view_logits(images).shape == (12, 3)
+    assert other.views == 2
+    for found, expected in zip(
+        other.loss_gradient(images, labels),
+        unit.loss_gradient(images, labels),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    def scores(images):
+        return 0.1 + 0.2 * keras.ops.reshape(images, (-1, 64))[:, :3]
+
+    with pytest.raises(ValueError, match="as of a sigmoid"):
+        craft("noise", scores, 1.5 * images, labels, 0.1, value_range=(0, 1.5))
+    scores.from_logits = True
+    target = Target(scores, (0, 1.5))
+    np.testing.assert_allclose(target.logits(images), scores(1.5 * images), rtol=1e-6)
+
+
+@pytest.mark.parametrize("value_range", ROUNDED)
+def test_adversarial_images_can_be_attacked_again(value_range):
+    images, labels = toy.data(4)
+    model = in_range(toy.classifier(), value_range)
+    size = 0.4 * (value_range[1] - value_range[0])
+    made = from_unit(images.round(), value_range)
+    for name in ("noise", "bim"):
+        made = craft(name, model, made, labels, size, value_range=value_range)
+        assert check_image_values(made, value_range) is made
+        assert check_image_values(made.astype("float64"), value_range).size
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
     """One evaluation in [0, 1] and in 256ths, with the gallery of each."""
@@ -547,6 +683,96 @@ def test_a_gallery_is_drawn_in_01(reports):
     assert {*unit} == {*other}
     for name in {*unit} - {"title"}:
         np.testing.assert_allclose(other[name], unit[name], atol=1e-6, err_msg=name)
+
+
+def refused(defence, value_range=BYTES):
+    images = from_unit(toy.data(4)[0], value_range)
+    try:
+        columns_of(defence, images, value_range)
+    except ValueError as error:
+        assert "`value_range` must be that which defences are made for" in str(error)
+        assert f"Received: value_range={value_range}" in str(error)
+        return True
+    return False
+
+
+def test_a_defence_of_another_range_is_not_evaluated():
+    model = in_range(toy.classifier(), BYTES)
+    bits, median = kmd.BitDepthReduction(2), kmd.MedianFilter(2)
+    assert not refused(kmd.defend(model, filters=[median, bits], value_range=BYTES))
+    for wrong in (
+        kmd.defend(model, filters=[median, bits]),
+        toy.vote(kmd.defend(model, filters=bits)),
+        kmd.defend(kmd.defend(model, filters=bits), voting=kmd.RandomGridMask(2)),
+        Defence.behind(np.round, model, (0, 1)),
+    ):
+        assert refused(wrong)
+        assert not refused(wrong, (0.0, 1.0))
+    # What the images are behind another layer, nobody knows.
+    layers = [L.Rescaling(1 / 255), bits, L.Rescaling(255.0)]
+    assert not refused(kmd.defend(model, filters=layers))
+    assert not refused(Defence.behind(np.round, model))
+    data = from_unit(toy.data(4)[0], BYTES), np.arange(4) % 3
+    with pytest.raises(ValueError, match=r"`value_range`.*\['bits'\] \{'bit_depth"):
+        evaluate(
+            {"bits": kmd.defend(model, filters=bits)},
+            data,
+            [AttackSetting("fgsm", "linf", 8)],
+            value_range=BYTES,
+        )
+
+
+def test_a_defence_keeps_its_range_and_kind_in_a_pickle():
+    defence = Defence.behind(np.round, toy.classifier(), [0, 2])
+    assert defence.value_range == (0.0, 2.0)
+    rebuild, parts = defence.__reduce__()
+    assert rebuild(*parts) == defence
+    with pytest.raises(ValueError, match=r"`value_range` must be the lowest"):
+        Defence.behind(np.round, toy.classifier(), (2, 0))
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The images that pictures show."""
+    shown = []
+    monkeypatch.setattr(
+        pictures, "show", lambda axis, image, *_, **__: shown.append(np.array(image))
+    )
+    return shown
+
+
+def test_masks_are_drawn_in_any_range(drawn, tmp_path):
+    unit = np.round(LEVELS) / np.float32(256)
+    found = []
+    for value_range in ((0, 1), EXACT, (-1, 1)):
+        masker = kmd.SparseFeatureMasker(network(), value_range=value_range)
+        bits = kmd.BitDepthReduction(3, value_range=value_range)
+        images = from_unit(unit, masker.value_range)
+        pictures.plot_masks(masker, bits, images, tmp_path / "masks.png")
+        found.append(np.concatenate([np.ravel(image) for image in drawn]))
+        drawn.clear()
+    np.testing.assert_allclose(found[1], found[0], atol=1e-6)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-5)
+    with pytest.raises(ValueError, match=r"`images` must lie in \[-1, 1\]"):
+        pictures.plot_masks(masker, None, LEVELS, tmp_path / "masks.png")
+    with pytest.raises(ValueError, match="`value_range` must be one for all"):
+        pictures.plot_masks(masker, kmd.BitDepthReduction(3), unit, tmp_path / "m.png")
+
+
+def test_votes_are_drawn_in_any_range(drawn, tmp_path):
+    unit, labels = toy.data(3)
+    unit = np.round(unit * 256) / np.float32(256)
+    path, names, found = tmp_path / "votes.png", tuple("abc"), []
+    for value_range in ((0, 1), EXACT):
+        mask = kmd.RandomGridMask(2, 0.5, seed=3)
+        vote = kmd.VotingEnsemble(in_range(toy.classifier(), value_range), mask, 2)
+        images = from_unit(unit, value_range)
+        pictures.plot_votes(vote, images, images, labels, names, path, value_range)
+        found.append(np.stack(drawn))
+        drawn.clear()
+    np.testing.assert_array_equal(*found)
+    with pytest.raises(ValueError, match=r"`images` must lie in \[0, 1\]"):
+        pictures.plot_votes(vote, images, images, labels, names, path)
 
 
 @pytest.mark.parametrize("lead", [(8,), (4, 8)])

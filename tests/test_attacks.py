@@ -294,6 +294,7 @@ def test_empty_batch(target, digits, name):
         ({"step_size": -0.1}, "`step_size` must be .*Received: step_size=-0.1"),
         ({"name": "diverse", "probability": 2}, "Received: probability=2"),
         ({"images": np.full((2, 28, 28, 1), 255.0)}, "images.max.*=255.0"),
+        ({"images": np.full((2, 28, 28, 1), -1.0)}, "give `value_range` where.*=-1.0"),
         ({"images": np.full((2, 28, 28, 1), np.nan)}, "without NaN"),
         ({"images": np.zeros((2, 28, 28, 1), "uint8")}, "images.dtype=uint8"),
         ({"images": np.zeros((2, 28, 28))}, r"images.shape=\(2, 28, 28\)"),
@@ -333,6 +334,32 @@ def test_bad_models(digits, monkeypatch):
         Target(lambda images: images)
     with pytest.raises(ValueError, match="Received: kind=strong"):
         AttackInfo("fgsm", "linf", "foolbox", "strong")
+
+
+def test_what_a_target_does_not_know_yet(digits):
+    fresh = Target(lambda x: 9 - 20 * keras.ops.reshape(x, (-1, 784))[:, 300:310])
+    for ask in (
+        lambda: fresh.classes,
+        lambda: fresh.views,
+        lambda: fresh.compiled_loss(),
+    ):
+        with pytest.raises(RuntimeError, match=r"call `compile` .*Received: a target"):
+            ask()
+    fresh.compile(digits[0])
+    assert (fresh.classes, fresh.views) == (10, 1)
+    for labels in ([10, 0], [0, -1]):
+        with pytest.raises(ValueError, match=r"`labels` must be from 0 to 9.*Received"):
+            fresh.loss_gradient(digits[0][:2], labels)
+    _, gradient = fresh.loss_gradient(digits[0][:2], tf.constant([9, 0]))
+    assert gradient.shape == (2, 28, 28, 1)
+
+
+@pytest.mark.parametrize("wrong", ["Jax", "numpy"])
+def test_a_backend_without_attacks(wrong):
+    with pytest.raises(
+        ValueError, match=rf"`backend` must be one of 'tensorf.*Received.*'{wrong}'"
+    ):
+        available(wrong)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from keras_maskdef import comparisons
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
 from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.threat_models import adaptive, classifier, gray_box
+from keras_maskdef.layers._value_range import from_unit
 
 FGSM = AttackSetting("fgsm", "linf", 0.05)
 DEFENCES = {
@@ -101,6 +102,39 @@ def test_what_the_classifier_sees_are_images(name):
     if name != "vote":
         seen = seeing(DEFENCES[name], images.shape[1:])(images)
         assert seen.min() >= -1e-6 and seen.max() <= 1 + 1e-6
+
+
+RANGED = {
+    "squeezing": lambda model, r: comparisons.feature_squeezing(model, 3, 2, r),
+    "ART squeezing": lambda m, r: comparisons.art_feature_squeezing(m, 3, 2, r),
+    "total variation": lambda m, r: comparisons.total_variation(m, 0.05, r),
+    "JPEG": lambda model, r: comparisons.jpeg(model, 50, r),
+    "reformer": lambda model, r: comparisons.reformed(model, identity(), r),
+}
+
+
+@pytest.mark.parametrize("value_range", [(0, 255), (-1, 1), (-2.1179, 2.64)])
+@pytest.mark.parametrize("name", RANGED)
+def test_they_are_the_same_defence_in_any_range(name, value_range):
+    images = images_of((4, toy.SIDE, toy.SIDE, 1)).round(2)
+    images[0], images[1] = 0.0, 1.0
+    shape, (low, high) = images.shape[1:], value_range
+    expected = seeing(lambda model: RANGED[name](model, (0, 1)), shape)(images)
+    see = seeing(lambda model: RANGED[name](model, value_range), shape)
+    seen = see(from_unit(images, value_range))
+    atol = 1e-5 * (high - low)
+    np.testing.assert_allclose(seen, low + (high - low) * expected, atol=atol)
+    if name != "reformer":
+        assert seen.min() >= np.float32(low) and seen.max() <= np.float32(high)
+
+
+@pytest.mark.parametrize("name", RANGED)
+def test_they_are_not_evaluated_on_images_of_another_range(name):
+    images = 255 * toy.data(4)[0]
+    columns_of(RANGED[name](toy.classifier(), (0, 255)), images, (0.0, 255.0))
+    for wrong in ((0, 1), (-1, 1)):
+        with pytest.raises(ValueError, match=r"`value_range` must be .*Received"):
+            columns_of(RANGED[name](toy.classifier(), wrong), images, (0.0, 255.0))
 
 
 @pytest.mark.parametrize("name", DEFENCES)
@@ -383,6 +417,8 @@ MODEL = toy.classifier()
         ("median", lambda: comparisons.art_feature_squeezing(MODEL, median=8)),
         ("weight", lambda: comparisons.total_variation(MODEL, 0)),
         ("quality", lambda: comparisons.jpeg(MODEL, 101)),
+        ("value_range", lambda: comparisons.jpeg(MODEL, value_range=(1, 0))),
+        ("value_range", lambda: comparisons.reformed(MODEL, identity(), (1, 0))),
         ("stddev", lambda: comparisons.gaussian_vote_defence(MODEL, -1.0)),
         ("votes", lambda: comparisons.GaussianVote(MODEL, 0.1, votes=0)),
         (

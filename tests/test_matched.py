@@ -1,8 +1,9 @@
+import keras
 import numpy as np
 import pytest
 import toy
 
-from keras_maskdef.attacks import craft
+from keras_maskdef.attacks import Target, craft
 from keras_maskdef.evaluation import AttackSetting
 from keras_maskdef.evaluation.matched import match_strength
 from keras_maskdef.recipes.paper_evaluation import check_table, table_run
@@ -22,6 +23,25 @@ def test_the_accuracy_is_reached(name, norm, first):
     made = craft(name, model, images, labels, found.setting.epsilon, norm)
     left = model.predict(made, verbose=0).argmax(-1) == labels
     assert left[right].mean() == pytest.approx(found.accuracy)
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "size"), [("fgsm", "linf", 0.1), ("deepfool", "l2", 0.5)]
+)
+def test_the_size_is_on_the_scale_of_the_images(name, norm, size):
+    model, (images, labels) = toy.classifier(), toy.data(60)
+    images = np.round(images * 256) / np.float32(256)
+    bytes_in = keras.Sequential(
+        [keras.Input(images.shape[1:]), keras.layers.Rescaling(1 / 256), model]
+    )
+    unit = match_strength(model, (images, labels), AttackSetting(name, norm, size), 0.5)
+    data, setting = (256 * images, labels), AttackSetting(name, norm, 256 * size)
+    for attacked in (bytes_in, Target(bytes_in, (0, 256))):
+        found = match_strength(attacked, data, setting, 0.5, value_range=(0, 256))
+        assert found.setting.epsilon == pytest.approx(256 * unit.setting.epsilon, 0.01)
+        assert found.accuracy == pytest.approx(unit.accuracy, abs=0.03)
+    with pytest.raises(ValueError, match=r"`images` must lie in \[0, 1\]"):
+        match_strength(bytes_in, data, setting, 0.5)
 
 
 def test_an_accuracy_out_of_reach_gives_the_nearest():

@@ -31,19 +31,7 @@ def check_attack_inputs(
     value_range: ValueRange = UNIT,
 ) -> tuple:
     """Images in their range, one label each, sizes above zero; as arrays."""
-    images, labels = np.asarray(images), np.asarray(labels)
-    if images.ndim != 4 or not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(
-            "`images` must be a floating point array (n, height, width, channels). "
-            f"Received: images.shape={images.shape}, images.dtype={images.dtype}"
-        )
-    low, high = value_range
-    if len(images) and not (images.min() >= low and images.max() <= high):
-        raise ValueError(
-            f"`images` must lie in [{low:g}, {high:g}], without NaN; `value_range` "
-            "says otherwise. Received: "
-            f"images.min()={images.min()}, images.max()={images.max()}"
-        )
+    images, labels = check_image_values(images, value_range), np.asarray(labels)
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"`labels` must be {len(images)} integers, one for each image. "
@@ -56,7 +44,27 @@ def check_attack_inputs(
             raise ValueError(
                 f"`epsilon` must be a number above 0. Received: epsilon={epsilon}"
             )
-    return images.astype("float32", copy=False), labels.astype("int64", copy=False)
+    return images, labels.astype("int64", copy=False)
+
+
+def check_image_values(images: Any, value_range: ValueRange = UNIT) -> np.ndarray:
+    """A batch of images in their range, as a float32 array."""
+    images = np.asarray(images)
+    if images.ndim != 4 or not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(
+            "`images` must be a floating point array (n, height, width, channels). "
+            f"Received: images.shape={images.shape}, images.dtype={images.dtype}"
+        )
+    images = images.astype("float32", copy=False)
+    low, high = value_range
+    # The ends of the range are rounded to float32 like the images.
+    if len(images) and not (images.min() >= low and images.max() <= high):
+        raise ValueError(
+            f"`images` must lie in [{low:g}, {high:g}], without NaN; give "
+            "`value_range` where they lie elsewhere. Received: "
+            f"images.min()={images.min()}, images.max()={images.max()}"
+        )
+    return images
 
 
 def check_labels(labels: np.ndarray, classes: int) -> None:

@@ -1,6 +1,7 @@
 """A model of images in any range as one of images in [0, 1], which attacks know."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,9 +15,28 @@ def on_unit_range(model: Any, value_range: ValueRange) -> Any:
     if value_range == UNIT:
         return model
     if not isinstance(model, keras.layers.Layer):
-        return lambda images: model(from_unit(images, value_range))
+        return _FunctionOnUnitRange(model, value_range)
     with_views = hasattr(model, "view_logits")
     return (_ViewsOnUnitRange if with_views else _OnUnitRange)(model, value_range)
+
+
+class _FunctionOnUnitRange:
+    """Of a model that is no Keras layer, with what it says of its own outputs."""
+
+    def __init__(self, model: Callable[[Any], Any], value_range: ValueRange) -> None:
+        self._model, self._value_range = model, value_range
+        if hasattr(model, "from_logits"):
+            self.from_logits = model.from_logits
+        if hasattr(model, "view_logits"):
+            self.view_logits = self._view_logits
+
+    def __call__(self, images: Any) -> Any:
+        return self._model(from_unit(images, self._value_range))
+
+    def _view_logits(self, images: Any, training: bool | None = None) -> Any:
+        model: Any = self._model
+        images = from_unit(images, self._value_range)
+        return model.view_logits(images, training=training)
 
 
 class _OnUnitRange(keras.Model):

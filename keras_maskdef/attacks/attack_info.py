@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 KINDS = ("single-step", "iterative", "minimal")
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class AttackInfo:
         uses_gradient: Whether it differentiates the model. One that does not is the
             check on a defence whose gradients may be of no use.
         options: Names of the options that it takes.
-        backends: Keras' backends that the library has it for.
+        backends: Keras' backends that the library has it for; all three by default.
 
     Returns:
         A frozen record; equal to another of the same values.
@@ -40,7 +41,7 @@ class AttackInfo:
     kind: str
     uses_gradient: bool = True
     options: tuple[str, ...] = ()
-    backends: tuple[str, ...] = ("tensorflow", "jax", "torch")
+    backends: tuple[str, ...] = BACKENDS
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -8,8 +8,9 @@ import keras
 from keras_maskdef.attacks import _art, _cleverhans, _foolbox, diverse, noise
 from keras_maskdef.attacks._inputs import check_attack
 from keras_maskdef.attacks.attack import Attack, Run
-from keras_maskdef.attacks.attack_info import AttackInfo
+from keras_maskdef.attacks.attack_info import BACKENDS, AttackInfo
 from keras_maskdef.attacks.target import Target, as_target
+from keras_maskdef.layers._arguments import check_choice
 from keras_maskdef.layers._value_range import UNIT, span
 
 Make = Callable[..., Run]
@@ -26,18 +27,25 @@ def available(backend: str | None = None) -> list[tuple[str, str]]:
     """The names and norms of the attacks that a backend has, sorted.
 
     Args:
-        backend: One of Keras' backends; None for the one that it runs on.
+        backend: `"tensorflow"`, `"jax"` or `"torch"`; None for the one that Keras runs
+            on.
 
     Returns:
         Pairs of names and norms. Some libraries have more on TensorFlow: `describe`
         tells for which backends.
+
+    Raises:
+        ValueError: For a backend that no attack runs on.
 
     Example:
 
     >>> ("pgd", "linf") in available("jax"), ("mim", "linf") in available("jax")
     (True, False)
     """
-    name = keras.backend.backend() if backend is None else backend
+    if backend is None:
+        name = keras.backend.backend()
+    else:
+        name = check_choice("backend", backend, BACKENDS)
     infos = [info for info, _ in REGISTRY.values() if name in info.backends]
     return sorted({(info.name, info.norm) for info in infos})
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_maskdef.attacks._backend import CompiledLoss, Loss
 from keras_maskdef.attacks._backends import this_backend
+from keras_maskdef.attacks._inputs import check_labels
 from keras_maskdef.attacks._unit_range import on_unit_range
 from keras_maskdef.layers._output_kind import judge_from_logits
 from keras_maskdef.layers._value_range import UNIT, check_value_range
@@ -43,9 +45,12 @@ class Target:
         fewer bits. A model without a gradient has one of zeros.
 
     Raises:
-        ValueError: On another backend than TensorFlow, JAX and PyTorch, or at the first
-            use, for outputs that are not `(n, classes)`.
+        ValueError: On another backend than TensorFlow, JAX and PyTorch; at the first
+            use, for outputs that are not `(n, classes)`; for labels that are none of
+            the classes.
         TypeError: For a model that cannot be called.
+        RuntimeError: For `classes`, `views` or `compiled_loss` before `compile`, which
+            the first use of `logits` or `loss_gradient` calls.
 
     Example:
 
@@ -78,11 +83,13 @@ class Target:
     @property
     def classes(self) -> int:
         """The number of classes, known once it is compiled."""
+        self._check_compiled("classes")
         return self._classes
 
     @property
     def views(self) -> int:
         """The views whose losses are averaged; 1 for a model without views."""
+        self._check_compiled("views")
         return self._views
 
     def compile(self, images: Any) -> None:
@@ -134,8 +141,12 @@ class Target:
 
         Returns:
             A scalar and a tensor of the shape of `images`, float32.
+
+        Raises:
+            ValueError: For labels that the model has no classes for.
         """
         self.compile(images)
+        check_labels(np.asarray(ops.convert_to_numpy(labels)), self.classes)
         losses, gradient = self.compiled_loss().gradient(
             self._backend.images(images), self._backend.labels(labels)
         )
@@ -143,10 +154,19 @@ class Target:
 
     def compiled_loss(self, loss: Loss | None = None) -> CompiledLoss:
         """A loss of `(labels, logits)` to `(n,)`; the cross entropy by default."""
+        self._check_compiled("compiled_loss")
         loss = loss or self._cross_entropy
         if loss not in self._losses:
             self._losses[loss] = self._compile_loss(loss)
         return self._losses[loss]
+
+    def _check_compiled(self, name: str) -> None:
+        if self._image_shape is None:
+            raise RuntimeError(
+                f"`{name}` of a target is known once it is compiled: call `compile` "
+                "with some images first. Received: a target that is not compiled, of "
+                f"model={self.model!r}"
+            )
 
     @property
     def _has_views(self) -> bool:

@@ -2,8 +2,8 @@
 
 They are those that the MAD and SFM-Defense papers compare themselves with, and the
 usual ones beside them. Each gives a Keras model or a `Defence`, both of which
-`keras_maskdef.evaluate` takes. Images are floats in [0, 1], `(n, height, width,
-channels)`.
+`keras_maskdef.evaluate` takes. Images are floats `(n, height, width, channels)` in [0,
+1]; those that depend on it have a `value_range` for another range.
 """
 
 from keras_maskdef.comparisons.art_feature_squeezing import art_feature_squeezing

@@ -1,15 +1,22 @@
 """Feature squeezing, with the preprocessors of ART."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
 from keras_maskdef.comparisons._art import preprocessors
+from keras_maskdef.comparisons._in_unit_range import behind_in_unit_range
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.layers._arguments import check_int
+from keras_maskdef.layers._value_range import UNIT
 
 
 def art_feature_squeezing(
-    classifier: keras.Model, bits: int = 5, median: int = 2
+    classifier: keras.Model,
+    bits: int = 5,
+    median: int = 2,
+    value_range: Sequence[float] = UNIT,
 ) -> Defence:
     """Classifies the squeezed image, by `FeatureSqueezing` and `SpatialSmoothing`.
 
@@ -18,10 +25,11 @@ def art_feature_squeezing(
     built: nothing is rejected.
 
     Args:
-        classifier: Keras model from images in [0, 1], `(batch, height, width,
+        classifier: Keras model from images in `value_range`, `(batch, height, width,
             channels)`, to `(batch, classes)`.
         bits: Integer from 1 to 8, how many bits a value keeps.
         median: Integer from 2 to 7, the side of the filter's window in pixels.
+        value_range: The lowest and the highest value of the images, such as `(0, 255)`.
 
     Returns:
         A `Defence`, for `evaluate`.
@@ -55,4 +63,4 @@ def art_feature_squeezing(
     def preprocess(images: np.ndarray) -> np.ndarray:
         return smooth(squeeze(images)[0])[0]
 
-    return Defence.behind(preprocess, classifier)
+    return behind_in_unit_range(preprocess, classifier, value_range)

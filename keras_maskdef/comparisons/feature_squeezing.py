@@ -1,13 +1,19 @@
 """Feature squeezing, with this library's layers."""
 
+from collections.abc import Sequence
+
 import keras
 
 from keras_maskdef.assembly import defend
 from keras_maskdef.layers import BitDepthReduction, MedianFilter
+from keras_maskdef.layers._value_range import UNIT
 
 
 def feature_squeezing(
-    classifier: keras.Model, bits: int = 5, median: int = 2
+    classifier: keras.Model,
+    bits: int = 5,
+    median: int = 2,
+    value_range: Sequence[float] = UNIT,
 ) -> keras.Model:
     """Classifies the squeezed image: fewer bits a value, then a median filter.
 
@@ -15,10 +21,11 @@ def feature_squeezing(
     image, is not built: nothing is rejected.
 
     Args:
-        classifier: Built Keras model from images in [0, 1], `(batch, height, width,
-            channels)`, to `(batch, classes)`.
+        classifier: Built Keras model from images in `value_range`, `(batch, height,
+            width, channels)`, to `(batch, classes)`.
         bits: Integer from 1 to 8, how many bits a value keeps.
         median: Integer from 2 to 7, the side of the filter's window in pixels.
+        value_range: The lowest and the highest value of the images, such as `(0, 255)`.
 
     Returns:
         A functional `keras.Model` of the classifier's input and output shapes that
@@ -46,4 +53,5 @@ def feature_squeezing(
         Xu, Evans, Qi: Feature Squeezing, NDSS 2018, sections on color depth and local
         smoothing; the baseline of SFM-Defense (2022).
     """
-    return defend(classifier, filters=[BitDepthReduction(bits), MedianFilter(median)])
+    filters = [BitDepthReduction(bits), MedianFilter(median)]
+    return defend(classifier, filters=filters, value_range=value_range)

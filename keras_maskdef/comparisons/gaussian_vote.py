@@ -31,8 +31,9 @@ class GaussianVote(keras.Model):
 
     Args:
         classifier: Keras model or layer from images to `(batch, classes)`.
-        stddev: Number above 0, the standard deviation of the noise. Values are not
-            clipped afterwards, as in the paper.
+        stddev: Number above 0, the standard deviation of the noise, on the images' own
+            scale: 0.25 in [0, 1] is 63.75 in [0, 255]. Values are not clipped
+            afterwards, as in the paper.
         votes: Integer, the number of copies of each image.
         pooling: How copies are pooled, as in `VotingEnsemble`: `"majority"` (the
             paper's), `"mean"` or `"geometric"`.
@@ -46,7 +47,8 @@ class GaussianVote(keras.Model):
         **kwargs: `name`, `dtype` and so on, as for any Keras model.
 
     Call arguments:
-        images: Floating point images in [0, 1], `(batch, height, width, channels)`.
+        images: Floating point images of any value range, `(batch, height, width,
+            channels)`.
         training: Boolean.
 
     Returns:
@@ -195,9 +197,10 @@ def gaussian_vote_defence(
     """Randomised smoothing of a classifier, for `evaluate`.
 
     Args:
-        classifier: Keras model from images in [0, 1], `(batch, height, width,
+        classifier: Keras model from images of any value range, `(batch, height, width,
             channels)`, to `(batch, classes)`, trained under noise.
-        stddev: Number above 0, the standard deviation of the noise.
+        stddev: Number above 0, the standard deviation of the noise, on the images' own
+            scale.
         votes: Integer, the number of noisy copies of each image.
         **options: Other arguments of `GaussianVote`.
 

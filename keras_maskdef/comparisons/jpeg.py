@@ -1,25 +1,32 @@
 """JPEG compression."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
 from keras_maskdef._extra import require
 from keras_maskdef.comparisons._art import preprocessors
+from keras_maskdef.comparisons._in_unit_range import behind_in_unit_range
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.layers._arguments import check_int
+from keras_maskdef.layers._value_range import UNIT
 
 
-def jpeg(classifier: keras.Model, quality: int = 75) -> Defence:
+def jpeg(
+    classifier: keras.Model, quality: int = 75, value_range: Sequence[float] = UNIT
+) -> Defence:
     """Classifies the image after JPEG compression.
 
     It is `JpegCompression` of the Adversarial Robustness Toolbox: images of three
     channels are compressed as RGB, all others channel by channel. Values are rounded to
-    8 bits before.
+    8 bits before, 256 levels of `value_range`.
 
     Args:
-        classifier: Keras model from images in [0, 1], `(batch, height, width,
+        classifier: Keras model from images in `value_range`, `(batch, height, width,
             channels)`, to `(batch, classes)`.
         quality: Integer from 1 to 100; the higher, the closer to the image.
+        value_range: The lowest and the highest value of the images, such as `(0, 255)`.
 
     Returns:
         A `Defence`, for `evaluate`.
@@ -29,7 +36,7 @@ def jpeg(classifier: keras.Model, quality: int = 75) -> Defence:
         identity (BPDA).
 
     Raises:
-        ValueError: For a `quality` out of its range.
+        ValueError: For a `quality` out of its range, or a `value_range` that is none.
         ImportError: If ART or Pillow is not installed.
 
     Example:
@@ -54,4 +61,4 @@ def jpeg(classifier: keras.Model, quality: int = 75) -> Defence:
     def preprocess(images: np.ndarray) -> np.ndarray:
         return compress(np.rint(255.0 * images))[0] / 255.0
 
-    return Defence.behind(preprocess, classifier)
+    return behind_in_unit_range(preprocess, classifier, value_range)

@@ -8,6 +8,12 @@ from keras import layers
 from keras_maskdef.architectures._parts import channel_axis, image_input
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.layers._arguments import check_positive_int
+from keras_maskdef.layers._value_range import (
+    UNIT,
+    ValueRange,
+    check_value_range,
+    span,
+)
 
 
 def autoencoder(input_shape: Sequence[int], width: int = 32) -> keras.Model:
@@ -47,17 +53,23 @@ def autoencoder(input_shape: Sequence[int], width: int = 32) -> keras.Model:
     return keras.Model(inputs, outputs, name="autoencoder")
 
 
-def reformed(classifier: keras.Model, autoencoder: keras.Model) -> Defence:
+def reformed(
+    classifier: keras.Model,
+    autoencoder: keras.Model,
+    value_range: Sequence[float] = UNIT,
+) -> Defence:
     """Classifies what an autoencoder makes of the image.
 
     MagNet's detectors, which reject images that the autoencoder changes much, are not
     built: nothing is rejected.
 
     Args:
-        classifier: Keras model from images in [0, 1], `(batch, height, width,
+        classifier: Keras model from images in `value_range`, `(batch, height, width,
             channels)`, to `(batch, classes)`.
-        autoencoder: Built Keras model from such images to images of the same shape in
-            [0, 1], trained.
+        autoencoder: Built Keras model from images in [0, 1], whatever `value_range` is,
+            to images of the same shape in [0, 1], trained.
+        value_range: The lowest and the highest value of the images that the classifier
+            takes, such as `(0, 255)`.
 
     Returns:
         A `Defence`, for `evaluate`. White box and gray box are both the classifier
@@ -69,7 +81,7 @@ def reformed(classifier: keras.Model, autoencoder: keras.Model) -> Defence:
     Raises:
         TypeError: For parts that are no Keras models.
         ValueError: For an autoencoder that is not built, or gives images of another
-            shape.
+            shape, or a `value_range` that is none.
 
     Example:
 
@@ -96,6 +108,20 @@ def reformed(classifier: keras.Model, autoencoder: keras.Model) -> Defence:
             "`autoencoder` must be built, and give images of the shape that it takes. "
             f"Received: autoencoder={autoencoder!r}, input shape {shape}"
         )
+    known = check_value_range(value_range)
     inputs = keras.Input(tuple(shape)[1:])
-    whole = keras.Model(inputs, classifier(autoencoder(inputs)), name="reformed")
-    return Defence(whole, classifier, (whole,), gray_box=whole)
+    reform = autoencoder if known == UNIT else _in_range(autoencoder, known)
+    whole = keras.Model(inputs, classifier(reform(inputs)), name="reformed")
+    return Defence(whole, classifier, (whole,), whole, known)
+
+
+def _in_range(autoencoder: keras.Model, value_range: ValueRange) -> keras.Model:
+    """The autoencoder between the ways to [0, 1] and back."""
+    low, size = value_range[0], span(value_range)
+    return keras.Sequential(
+        [
+            layers.Rescaling(1.0 / size, -low / size),
+            autoencoder,
+            layers.Rescaling(size, low),
+        ]
+    )

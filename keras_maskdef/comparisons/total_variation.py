@@ -1,14 +1,20 @@
 """Total variation minimisation."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
 from keras_maskdef._extra import require
+from keras_maskdef.comparisons._in_unit_range import behind_in_unit_range
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.layers._arguments import check_positive
+from keras_maskdef.layers._value_range import UNIT
 
 
-def total_variation(classifier: keras.Model, weight: float = 0.1) -> Defence:
+def total_variation(
+    classifier: keras.Model, weight: float = 0.1, value_range: Sequence[float] = UNIT
+) -> Defence:
     """Classifies a smoother image, close to the given one and of less total variation.
 
     It is scikit-image's `denoise_tv_chambolle`, each channel by itself. Guo et al. drop
@@ -17,9 +23,11 @@ def total_variation(classifier: keras.Model, weight: float = 0.1) -> Defence:
     weights are not those here.
 
     Args:
-        classifier: Keras model from images in [0, 1], `(batch, height, width,
+        classifier: Keras model from images in `value_range`, `(batch, height, width,
             channels)`, to `(batch, classes)`.
-        weight: Number above 0: the larger, the smoother. 0.1 is scikit-image's own.
+        weight: Number above 0: the larger, the smoother. 0.1 is scikit-image's own. It
+            is for images in [0, 1], to which those of other ranges are taken.
+        value_range: The lowest and the highest value of the images, such as `(0, 255)`.
 
     Returns:
         A `Defence`, for `evaluate`.
@@ -29,7 +37,8 @@ def total_variation(classifier: keras.Model, weight: float = 0.1) -> Defence:
         (BPDA).
 
     Raises:
-        ValueError: For a `weight` that is no finite number above 0.
+        ValueError: For a `weight` that is no finite number above 0, or a `value_range`
+            that is none.
         ImportError: If scikit-image is not installed.
 
     Example:
@@ -53,4 +62,4 @@ def total_variation(classifier: keras.Model, weight: float = 0.1) -> Defence:
         smooth = [denoise(image, weight=weight, channel_axis=-1) for image in images]
         return np.clip(smooth, 0.0, 1.0)
 
-    return Defence.behind(preprocess, classifier)
+    return behind_in_unit_range(preprocess, classifier, value_range)

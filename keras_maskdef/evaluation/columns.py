@@ -9,6 +9,7 @@ import numpy as np
 from keras_maskdef import _fingerprint as fingerprint
 from keras_maskdef._seeding import kept_seeds
 from keras_maskdef.evaluation.defence import Defence, as_defences
+from keras_maskdef.layers._value_range import ValueRange
 
 FEW = 8
 
@@ -57,7 +58,9 @@ class Column:
         return int(self.defence.outputs(images[:1]).shape[-1])
 
 
-def columns_of(defences: Any, images: np.ndarray) -> list[Column]:
+def columns_of(
+    defences: Any, images: np.ndarray, value_range: ValueRange | None = None
+) -> list[Column]:
     """One column for each bare classifier, and one for each defence.
 
     Classifiers of the same layers and weights are one, such as those of two votes
@@ -66,12 +69,18 @@ def columns_of(defences: Any, images: np.ndarray) -> list[Column]:
     Args:
         defences: What `evaluate` takes.
         images: Some images, to see whether judgements of them differ.
+        value_range: Their range, which defences must be made for; None for any.
+
+    Raises:
+        ValueError: For a defence that is known to be made for another range.
     """
     same: dict[str, Any] = {}
     named = {
         name: _with_one_classifier(defence, same)
         for name, defence in as_defences(defences).items()
     }
+    if value_range is not None:
+        _check_ranges(named, value_range)
     bare_names: dict[int, str] = {}
     for name, defence in named.items():
         if defence.classifier is defence.predict or _is_bare(defence):
@@ -88,6 +97,22 @@ def columns_of(defences: Any, images: np.ndarray) -> list[Column]:
         )
         for name, defence in {**bare, **named}.items()
     ]
+
+
+def _check_ranges(named: Mapping[str, Defence], value_range: ValueRange) -> None:
+    """A filter for [0, 1] does nothing to images in [0, 255], or all too much."""
+    for name, defence in named.items():
+        other = {
+            part: made_for
+            for part, made_for in defence.value_ranges.items()
+            if made_for != value_range
+        }
+        if other:
+            raise ValueError(
+                "`value_range` must be that which defences are made for; `defend` and "
+                "`comparisons` have the argument, too. Received: "
+                f"value_range={value_range}, and of defences[{name!r}] {other}"
+            )
 
 
 def _as_bare(classifier: Any) -> Defence:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_maskdef._native import call_on_host, with_gradient
+from keras_maskdef.layers._agreement import value_ranges
 from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._structure import (
     bare_classifier,
@@ -19,6 +20,7 @@ from keras_maskdef.layers._structure import (
     split_vote,
     through_exact_medians,
 )
+from keras_maskdef.layers._value_range import check_value_range
 
 BATCH = 500
 
@@ -40,6 +42,29 @@ class Defence:
             most. Where the defence is random they must be Keras models.
         gray_box: Differentiable model from images to outputs: the classifier with
             what is learned of its defence. The classifier by default.
+        value_range: The lowest and the highest value of the images that it is made
+            for, where it depends on them: `evaluate` refuses to measure it on others.
+            Of this library's layers in `predict` the range is known without.
+
+    Returns:
+        A frozen record, for `evaluate`.
+
+    Raises:
+        ValueError: For a `white_box` without a model, or a `value_range` that is none;
+            by `outputs` and `labels`, for a `predict` that returns no `(n, classes)`.
+
+    Example:
+
+    >>> import keras_maskdef as kmd
+    >>> classifier = keras.Sequential(
+    ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    ... )
+    >>> darkened = kmd.defend(classifier, filters=[keras.layers.Rescaling(0.5)])
+    >>> defence = Defence(
+    ...     lambda images: darkened.predict(images, verbose=0), classifier, (darkened,)
+    ... )
+    >>> defence.labels(np.zeros((5, 8, 8, 1), "float32")).shape
+    (5,)
 
     Reference:
         Tramer et al.: On Adaptive Attacks to Adversarial Example Defenses, NeurIPS
@@ -50,6 +75,7 @@ class Defence:
     classifier: keras.Model
     white_box: tuple[Any, ...]
     gray_box: Any = None
+    value_range: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.white_box, Sequence) or not self.white_box:
@@ -60,10 +86,14 @@ class Defence:
             )
         if self.gray_box is None:
             object.__setattr__(self, "gray_box", self.classifier)
+        if self.value_range is not None:
+            known = check_value_range(self.value_range)
+            object.__setattr__(self, "value_range", known)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without what is derived from its models."""
-        return Defence, (self.predict, self.classifier, self.white_box, self.gray_box)
+        models = self.predict, self.classifier, self.white_box, self.gray_box
+        return type(self), (*models, self.value_range)
 
     @classmethod
     def of_model(cls, model: keras.Model) -> "Defence":
@@ -79,7 +109,10 @@ class Defence:
 
     @classmethod
     def behind(
-        cls, preprocess: Callable[[np.ndarray], np.ndarray], classifier: keras.Model
+        cls,
+        preprocess: Callable[[np.ndarray], np.ndarray],
+        classifier: keras.Model,
+        value_range: Sequence[float] | None = None,
     ) -> "Defence":
         """A classifier behind any function of images, such as another library's.
 
@@ -89,6 +122,11 @@ class Defence:
         Args:
             preprocess: From images to images of the same shape, NumPy arrays.
             classifier: Keras model.
+            value_range: The lowest and the highest value of the images that
+                `preprocess` is made for, if it is known.
+
+        Raises:
+            ValueError: For a `value_range` that is none.
 
         Example:
 
@@ -107,12 +145,24 @@ class Defence:
             seen = np.asarray(preprocess(images), dtype="float32")
             return _predicted(classifier, seen)
 
-        return cls(predict, classifier, (_Past(preprocess, classifier),))
+        past = _Past(preprocess, classifier)
+        return cls(predict, classifier, (past,), value_range=value_range)
 
     @cached_property
     def vote(self) -> tuple[keras.Model | None, Any] | None:
         """What comes before the vote that it ends in, and the vote, if any."""
         return split_vote(self.predict)
+
+    @property
+    def value_ranges(self) -> dict[str, Sequence[float]]:
+        """The ranges of images that it is made for, as far as they are known.
+
+        By the names of the layers that tell; by `"value_range"` its own.
+        """
+        known: dict[str, Sequence[float]] = {**value_ranges(self.predict)}
+        if self.value_range is not None:
+            known["value_range"] = self.value_range
+        return known
 
     @property
     def is_random(self) -> bool:

@@ -108,9 +108,11 @@ def evaluate(
         The report. It prints as a table under rich, and `save`s as JSON.
 
     Raises:
-        ValueError: For images outside of `value_range`, labels that do not fit, unknown
-            attacks or threat models, attacks that do not run on Keras' backend, or a
-            folder of another configuration (the backend is a part of it).
+        ValueError: For images outside of `value_range`, a defence that is known to be
+            made for others (by layers of this library that see them as they are, or by
+            its own word), labels that do not fit, unknown attacks or threat models,
+            attacks that do not run on Keras' backend, or a folder of another
+            configuration (the backend is a part of it).
         TypeError: For a defence that is neither a Keras model nor a `Defence`, or that
             cannot be sent to the workers of a cluster.
         FileExistsError: If the folder has a run already, and not `resume`.
@@ -145,7 +147,7 @@ def evaluate(
     plan = scenarios(attacks, threat_models, adaptive, tuple(samples), checks)
     for scenario in plan:
         _check_scenario(scenario)
-    columns = columns_of(defences, images)
+    columns = columns_of(defences, images, known_range)
     with kept_seeds(columns[0].models):
         classes = columns[0].classes(images)
     check_labels(labels, classes)

@@ -1,6 +1,6 @@
 """The size at which an attack is as strong here as it was elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from keras_maskdef.attacks import Attack, prepare
 from keras_maskdef.attacks._inputs import check_attack_inputs
 from keras_maskdef.attacks.attack import into_ball
 from keras_maskdef.evaluation.scenario import AttackSetting
+from keras_maskdef.layers._value_range import UNIT, from_unit, span, to_unit
 
 _HALVINGS = 9
 
@@ -34,6 +35,7 @@ def match_strength(
     setting: AttackSetting,
     accuracy: float,
     seed: int = 0,
+    value_range: Sequence[float] = UNIT,
 ) -> Match:
     """Finds the size at which an attacked model has a given accuracy.
 
@@ -43,19 +45,23 @@ def match_strength(
 
     Args:
         model: Keras model or `attacks.Target`, the bare classifier.
-        data: Images `(n, height, width, channels)` in [0, 1] and labels `(n,)`. Those
-            that the model is wrong on are left out, as the papers leave them out.
-        setting: The attack; its size is where the search begins.
+        data: Images `(n, height, width, channels)` in `value_range` and labels `(n,)`.
+            Those that the model is wrong on are left out, as the papers leave them
+            out.
+        setting: The attack; its size, on the scale of the images, is where the search
+            begins.
         accuracy: Float in [0, 1], what the attacked model shall have.
         seed: Integer for the attack's random starts.
+        value_range: The lowest and the highest value of the images that the model
+            takes, such as `(0, 255)`; of a `Target`, its own.
 
     Returns:
         The attack in the size found, to three digits, and the accuracy at it. Where no
         size gives the accuracy, that is the nearest.
 
     Raises:
-        ValueError: For an accuracy outside [0, 1], or a model that is right on no
-            image.
+        ValueError: For an accuracy outside [0, 1], a model that is right on no image,
+            or images outside of `value_range`.
 
     Example:
 
@@ -75,9 +81,15 @@ def match_strength(
     if not 0 <= accuracy <= 1:
         raise ValueError(f"`accuracy` must be in [0, 1]. Received: accuracy={accuracy}")
     attack = prepare(
-        setting.name, model, setting.norm, setting.library, **dict(setting.options)
+        setting.name,
+        model,
+        setting.norm,
+        setting.library,
+        value_range,
+        **dict(setting.options),
     )
-    images, labels = check_attack_inputs(data[0], data[1], [setting.epsilon])
+    known = attack.target.value_range
+    images, labels = check_attack_inputs(data[0], data[1], [setting.epsilon], known)
     right = _right(attack, images, labels)
     if not right.any():
         raise ValueError(
@@ -85,17 +97,20 @@ def match_strength(
             f"that is wrong on all {len(images)}"
         )
     images, labels = images[right], labels[right]
-    limit = _limit(setting.norm, images.shape[1:])
+    limit = _limit(setting.norm, images.shape[1:]) * span(known)
 
     minimal = attack.info.kind == "minimal"
     # One run serves all sizes.
     smallest = attack(images, labels, [limit], seed)[0] if minimal else None
+    units = to_unit(images, known)
 
     def left_at(epsilon: float) -> float:
         if smallest is None:
             made = attack(images, labels, [epsilon], seed)[0]
         else:
-            made = into_ball(smallest, images, epsilon, setting.norm)
+            size = epsilon / span(known)
+            cut = into_ball(to_unit(smallest, known), units, size, setting.norm)
+            made = from_unit(cut, known)
         return float(_right(attack, made, labels).mean())
 
     first = min(setting.epsilon, limit)
@@ -124,12 +139,13 @@ def _search(
 
 
 def _right(attack: Attack, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    logits = keras.ops.convert_to_numpy(attack.target.logits(images))
+    units = to_unit(images, attack.target.value_range)
+    logits = keras.ops.convert_to_numpy(attack.target.logits(units))
     return logits.argmax(-1) == labels
 
 
 def _limit(norm: str, shape: tuple[int, ...]) -> float:
-    """The size at which any image can become any other."""
+    """The size at which any image in [0, 1] can become any other."""
     pixels = float(np.prod(shape))
     return {"l1": pixels, "l2": pixels**0.5, "linf": 1.0}[norm]
 

@@ -19,13 +19,16 @@ from keras_maskdef._figures import (
     verdict,
     write,
 )
+from keras_maskdef.attacks._inputs import check_image_values
 from keras_maskdef.evaluation.report import Report
 from keras_maskdef.layers import (
     RandomGridMask,
     SparseFeatureMasker,
     VotingEnsemble,
 )
+from keras_maskdef.layers._agreement import check_value_ranges
 from keras_maskdef.layers._structure import as_filters
+from keras_maskdef.layers._value_range import UNIT, check_value_range, to_unit
 
 _SEEN = {"color": "#0072B2", "marker": "o", "label": "training images"}
 _HELD = {"color": "#D55E00", "marker": "s", "ls": "--", "label": "held-out images"}
@@ -88,19 +91,29 @@ def plot_votes(
     labels: np.ndarray,
     class_names: tuple[str, ...],
     path: str | Path,
+    value_range: Sequence[float] = UNIT,
 ) -> None:
     """Writes a PNG of images, their adversarial twins, and the views that vote.
 
     Args:
         defence: The vote that judges the adversarial images, once.
-        images: Original images, `(n, height, width, channels)` in [0, 1].
+        images: Original images, floats `(n, height, width, channels)` in `value_range`.
         adversarial: What an attack made of them.
         labels: Integers `(n,)`, the true classes.
         class_names: Name of each class.
         path: Where to write.
+        value_range: The lowest and the highest value of the images.
+
+    Raises:
+        ValueError: For images outside of `value_range`.
+        ImportError: If matplotlib is not installed.
     """
+    known = check_value_range(value_range)
+    originals = to_unit(check_image_values(images, known), known)
+    adversarial = check_image_values(adversarial, known)
+    attacked = to_unit(adversarial, known)
     keep = defence.mask.sample(adversarial, views=defence.votes)
-    views = _drawn(defence.mask, adversarial, keep)
+    views = _drawn(defence.mask, attacked, keep)
     outputs = defence.view_outputs(adversarial, keep)
     ballots = _classes(outputs)
     verdicts = _classes(defence.pool(outputs))
@@ -108,8 +121,8 @@ def plot_votes(
     columns = 2 + defence.votes + 1
     figure, axes = new_figure(len(images), columns, (1.5 * columns, 1.8 * len(images)))
     for row, (cells, label) in enumerate(zip(axes, labels, strict=True)):
-        show(cells[0], images[row], class_names[label], "#333333")
-        show(cells[1], adversarial[row], *verdict(class_names, fooled[row], label))
+        show(cells[0], originals[row], class_names[label], "#333333")
+        show(cells[1], attacked[row], *verdict(class_names, fooled[row], label))
         for number in range(defence.votes):
             text = verdict(class_names, ballots[number, row], label)
             show(cells[2 + number], views[number, row], *text)
@@ -131,23 +144,30 @@ def plot_masks(
     Args:
         masker: The masker, trained or not.
         filters: Filter layer, or a sequence of them, or nothing for no such row.
-        images: `(n, height, width, channels)` in [0, 1], with 1 or 3 channels.
+        images: Floats `(n, height, width, channels)` in the masker's `value_range`,
+            with 1 or 3 channels.
         path: Where to write.
 
     Raises:
+        ValueError: For images outside of the masker's range, or filters of another.
         TypeError: For `filters` that are no Keras layers.
         ImportError: If matplotlib is not installed.
     """
-    mask = keras.ops.convert_to_numpy(masker.mask(images, training=False))
-    filtered = masked = images * mask
     filters = as_filters("filters", filters)
+    check_value_ranges([masker, *filters])
+    images = check_image_values(images, masker.value_range)
+    filtered = masked = masker(images, training=False)
     for layer in filters:
         filtered = layer(filtered)
+
+    def drawn(shown: Any) -> np.ndarray:
+        return to_unit(keras.ops.convert_to_numpy(shown), masker.value_range)
+
     rows = {
-        "original": images,
-        "mask": mask,
-        "masked": masked,
-        "and filtered": keras.ops.convert_to_numpy(filtered),
+        "original": drawn(images),
+        "mask": keras.ops.convert_to_numpy(masker.mask(images, training=False)),
+        "masked": drawn(masked),
+        "and filtered": drawn(filtered),
     }
     if not filters:
         del rows["and filtered"]

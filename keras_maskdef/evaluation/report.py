@@ -81,6 +81,22 @@ class Report:
             many views vote (`"votes"`).
         class_names: Names of the classes.
         warnings: Controls that failed, `{"name": ..., "message": ...}` each.
+
+    Returns:
+        A frozen record, as `evaluate` and `merge` make it. It prints as a table under
+        rich.
+
+    Raises:
+        OSError: By `save`, if the file cannot be written.
+
+    Example:
+
+    >>> scores = {"bare": Score(0.5, 100), "defended": Score(0.75, 100)}
+    >>> report = Report([Row("fgsm", "linf", 0.1, "classifier", scores)], notes=[])
+    >>> report.defences
+    ['bare', 'defended']
+    >>> report.to_dict()["rows"][0]["scores"]["defended"]["accuracy"]
+    0.75
     """
 
     rows: list[Row]

@@ -20,7 +20,21 @@ class AttackSetting:
         norm: `"l1"`, `"l2"` or `"linf"`.
         epsilon: Size of the perturbation, on the scale of the images.
         library: Where several have the attack; `None` for the first.
-        options: Such as `{"steps": 30, "step_size": 1 / 255}`.
+        options: Such as `{"steps": 30, "step_size": 1 / 255}`, those that are on the
+            scale of the images as well.
+
+    Returns:
+        A frozen record; its options are sorted pairs, without those that are None.
+
+    Raises:
+        ValueError: Where it is used, by `evaluate` and `match_strength`: for an attack,
+            an option or a size that there is not.
+
+    Example:
+
+    >>> pgd = AttackSetting("pgd", "linf", 0.1, options={"steps": 20})
+    >>> pgd.options
+    (('steps', 20),)
     """
 
     name: str

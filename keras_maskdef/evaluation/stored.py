@@ -86,8 +86,8 @@ class Stored:
         if not all(there):
             missing = keys[there.index(False)]
             raise ValueError(
-                f"The run in {self.store.path} is not done: {missing} is missing. "
-                "Resume it first"
+                "The folder must hold a run that is done; resume this one first. "
+                f"Received: {self.store.path}, without {missing}"
             )
         parts = [self.store.load(key) for key in keys]
         names = [name for name in parts[0] if name != "examples"]

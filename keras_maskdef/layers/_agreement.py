@@ -9,18 +9,51 @@ from keras_maskdef.layers._ranged_filter import RangedFilter
 from keras_maskdef.layers._value_range import UNIT, ValueRange
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 from keras_maskdef.layers.sparse_feature_masker import SparseFeatureMasker
+from keras_maskdef.layers.voting_ensemble import VotingEnsemble
 
 _IN_A_FORMAT = (ImageFilter, SparseFeatureMasker, RandomGridMask)
 _IN_A_RANGE = (RangedFilter, SparseFeatureMasker)
 _COLORS = (1, 3)
 
 
-def in_value_range(layer: Any, value_range: ValueRange) -> Any:
-    """The layer for images of this range; itself if it is, or does not depend on it.
+def in_value_range(layers: Sequence[Any], value_range: ValueRange) -> list[Any]:
+    """The layers for images of this range; themselves where they do not depend on it.
 
-    A filter is copied, as it holds no state. A masker has learned from images of its
-    own range.
+    A filter is copied, once wherever it stands, as it holds no state. A masker has
+    learned from images of its own range.
     """
+    made = {id(layer): _in_value_range(layer, value_range) for layer in layers}
+    return [made[id(layer)] for layer in layers]
+
+
+def value_ranges(model: Any) -> dict[str, ValueRange]:
+    """The ranges that a model is known to take images in, by the layers that tell.
+
+    These see the images as they are, behind no layer but this library's, as `defend`
+    puts them. What another layer makes of images, nobody knows: `Rescaling(1 / 255)`
+    and a filter on [0, 1] behind it are a defence on [0, 255].
+    """
+    if isinstance(model, VotingEnsemble):
+        return value_ranges(model.classifier)
+    graph = getattr(model, "_functional", model)  # a Sequential model's own
+    if not hasattr(graph, "operations"):
+        return {}
+    as_they_are = {id(x) for x in graph.inputs}
+    found: dict[str, ValueRange] = {}
+    for layer in graph.layers:
+        for node in layer._inbound_nodes:
+            if not any(id(x) in as_they_are for x in node.input_tensors):
+                continue
+            if not isinstance(layer, _IN_A_FORMAT):
+                found |= value_ranges(layer)
+                continue
+            as_they_are |= {id(x) for x in node.output_tensors}
+            if isinstance(layer, _IN_A_RANGE):
+                found[layer.name] = layer.value_range
+    return found
+
+
+def _in_value_range(layer: Any, value_range: ValueRange) -> Any:
     if not isinstance(layer, _IN_A_RANGE) or layer.value_range == value_range:
         return layer
     if isinstance(layer, RangedFilter) and layer.value_range == UNIT:

@@ -10,8 +10,9 @@ from numbers import Real
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_maskdef.layers._exact_quotient import exact_quotient
+from keras_maskdef.layers._exact_arithmetic import exact_mixture, exact_quotient
 
 ValueRange = tuple[float, float]
 UNIT: ValueRange = (0.0, 1.0)
@@ -38,7 +39,9 @@ def to_unit(images: Any, value_range: ValueRange) -> Any:
     """Images in [0, 1], by a true division: 255ths come back as the same integers.
 
     Args:
-        images: Tensor or NumPy array, floating point.
+        images: Tensor or NumPy array, floating point. An array holds images of the
+            range, and what rounding would put outside of [0, 1] is put on its end; the
+            values of a tensor may be any.
         value_range: Their lowest and highest value.
 
     Returns:
@@ -49,12 +52,27 @@ def to_unit(images: Any, value_range: ValueRange) -> Any:
     shifted = images - value_range[0] if value_range[0] else images
     if keras.ops.is_tensor(shifted):
         return exact_quotient(shifted, span(value_range))
-    return shifted / span(value_range)
+    unit = shifted / span(value_range)
+    return np.clip(unit, 0.0, 1.0) if isinstance(unit, np.ndarray) else unit
 
 
 def from_unit(images: Any, value_range: ValueRange) -> Any:
-    """The inverse of `to_unit`."""
+    """The inverse of `to_unit`; 0 becomes the lowest value and 1 the highest.
+
+    They are mixed, as `low + span * images` can round to more than the highest. Of
+    tensors the bits are the same eagerly, in graphs and under XLA.
+
+    Args:
+        images: Tensor or NumPy array, floating point; an array in [0, 1].
+        value_range: The lowest and the highest value to come.
+
+    Returns:
+        A tensor or an array, as `images` is; an array within the range.
+    """
     if value_range == UNIT:
         return images
-    scaled = images * span(value_range)
-    return scaled + value_range[0] if value_range[0] else scaled
+    low, high = value_range
+    if isinstance(images, np.ndarray):
+        # Of narrow ranges far from 0 a mixture can be off by its last bit.
+        return np.clip(low * (1.0 - images) + high * images, low, high)
+    return exact_mixture(images, low, high) if low else high * images

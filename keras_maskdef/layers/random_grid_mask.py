@@ -303,9 +303,13 @@ class RandomGridMask(keras.layers.Layer):
 
 
 def _check_mask_rate(rate: Any, sampling: str) -> float | tuple[float, float]:
-    if not isinstance(rate, Sequence) or isinstance(rate, str):
+    try:
+        numbers = np.asarray(rate, dtype="float64")
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if not numbers.ndim:
         return check_fraction("mask_rate", rate)
-    if len(rate) != 2 or not 0.0 <= rate[0] <= rate[1] <= 1.0:
+    if numbers.shape != (2,) or not 0.0 <= numbers[0] <= numbers[1] <= 1.0:
         raise ValueError(
             "`mask_rate` must be a number in [0, 1], or the lowest and the highest of "
             f"them. Received: mask_rate={rate!r}"
@@ -315,7 +319,7 @@ def _check_mask_rate(rate: Any, sampling: str) -> float | tuple[float, float]:
             '`mask_rate` must be one number with sampling="partition", whose views '
             f"share the cells out. Received: mask_rate={rate!r}"
         )
-    return float(rate[0]), float(rate[1])
+    return float(numbers[0]), float(numbers[1])
 
 
 def _check_fill_value(value: Any) -> float | tuple[float, ...]:

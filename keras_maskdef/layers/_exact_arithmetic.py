@@ -1,16 +1,32 @@
-"""Division that gives the same bits eagerly, in graphs and under XLA."""
+"""Arithmetic that gives the same bits eagerly, in graphs and under XLA."""
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_maskdef import _native
+
+_LOWEST = float(np.finfo("float32").min)
 
 
 def exact_quotient(values: Any, divisor: float) -> Any:
     """Returns `values / divisor`, correctly rounded, of a tensor of any shape."""
     flat = ops.reshape(values, (-1,))
     return ops.reshape(flat / _unseen(divisor, flat), ops.shape(values))
+
+
+def exact_mixture(share: Any, low: float, high: float) -> Any:
+    """Returns `low * (1 - share) + high * share`, each operation rounded by itself.
+
+    XLA makes one operation of a product and a sum, unless something that it does not
+    see through is between them.
+    """
+    products = low * (1.0 - share), high * share
+    if _native.is_compiled():
+        never = ops.minimum(share, _LOWEST)
+        products = ops.maximum(products[0], never), ops.maximum(products[1], never)
+    return products[0] + products[1]
 
 
 def _unseen(divisor: float, values: Any) -> Any:
