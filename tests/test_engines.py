@@ -540,6 +540,16 @@ def test_the_sum_of_passes_in_the_docs(steps, samples):
     assert Counted.seen == len(images) * (steps * samples + 10 * 3 + 2 * 3)
 
 
+@needs_ray
+def test_an_address_where_nobody_answers():
+    with socket.socket() as taken:  # and does not listen
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with RayEngine(address=address).started(print) as do:
+            with pytest.raises(ConnectionError, match="nobody answers"):
+                list(do([0]))
+
+
 @pytest.fixture(scope="module")
 def ray_here(tmp_path_factory):
     """A cluster of two cores, which the engines of this module find and leave alone."""
@@ -644,16 +654,6 @@ def test_ray_is_stopped_by_control_c(ray_here, tmp_path):
             finally:
                 worker = os.pidfd_open(int(pid_of.read_text()))
     assert select.select([worker], [], [], 60)[0]
-
-
-@needs_ray
-def test_an_address_where_nobody_answers():
-    with socket.socket() as taken:  # and does not listen
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with RayEngine(address=address).started(print) as do:
-            with pytest.raises(ConnectionError, match="nobody answers"):
-                list(do([0]))
 
 
 @pytest.mark.slow
