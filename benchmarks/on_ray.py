@@ -32,17 +32,17 @@ from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.worker import Piece, Worker
 
-OUTPUT = Path("benchmarks/results/ray.json")
 JUDGEMENTS = 10
 
 
 def timed(work):
-    """With the CPU seconds of each piece, of whatever process does it."""
+    """With the CPU and wall seconds of each piece, of whatever process does it."""
 
     def work_and_time(piece):
-        began = time.process_time()
+        began = time.process_time(), time.perf_counter()
         results = list(work(piece))
-        yield results, time.process_time() - began
+        ended = time.process_time(), time.perf_counter()
+        yield results, np.subtract(ended, began)
 
     return work_and_time
 
@@ -67,17 +67,17 @@ def adaptive_work(samples, steps, batches, batch_size):
 
 
 def done(do, pieces):
-    """Wall seconds, CPU seconds, and the arrays, in the order of the batches."""
+    """Wall seconds, CPU and wall seconds in the pieces, and the arrays by batch."""
     began = time.perf_counter()
     found = list(do(pieces))
     wall = time.perf_counter() - began
     outcomes = {piece.batch: results[0][1] for piece, (results, _) in found}
-    return wall, sum(cpu for _, (_, cpu) in found), outcomes
+    return wall, sum(seconds for _, (_, seconds) in found), outcomes
 
 
 def compare(worker, pieces, rounds, workers):
     began = time.perf_counter()
-    walls, cpus = [], []
+    walls, cpus, busy = [], [], []
     with (
         LocalEngine().started(timed(worker)) as here,
         RayEngine(workers, "local").started(timed(worker)) as there,
@@ -87,19 +87,22 @@ def compare(worker, pieces, rounds, workers):
         started = time.perf_counter() - began
         done(here, pieces)
         for _ in range(rounds):
-            wall, cpu, outcomes = done(here, pieces)
-            wall_there, cpu_there, outcomes_there = done(there, pieces)
+            wall, (cpu, _), outcomes = done(here, pieces)
+            wall_there, (cpu_there, inside), outcomes_there = done(there, pieces)
             for batch, arrays in outcomes.items():
                 for name, array in arrays.items():
                     assert array.tobytes() == outcomes_there[batch][name].tobytes()
             walls.append(wall / wall_there)
             cpus.append(cpu_there / cpu)
+            busy.append(cpu_there / inside)
             print(f"{wall:.1f} s here, {wall_there:.1f} s on Ray", flush=True)
     return {
         "workers": workers,
         "rounds": rounds,
         "one_process_over_ray_wall": quartiles(walls),
         "ray_over_one_process_cpu": quartiles(cpus),
+        # Of workers with one thread each: 1 where no core is waited for.
+        "cpu_over_wall_in_a_worker": quartiles(busy),
         "start_and_first_round_s": round(started, 1),
     }
 
@@ -137,11 +140,13 @@ def quartiles(values):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--batches", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=10)
+    output = Path("benchmarks/results/ray.json")
+    parser.add_argument("--output", type=Path, default=output)
     options = parser.parse_args()
     settings = {n: getattr(options, n) for n in ("samples", "steps", "batches")}
     work = adaptive_work(**settings, batch_size=options.batch_size)
@@ -161,8 +166,8 @@ def main():
             ),
         },
     }
-    OUTPUT.write_text(json.dumps(found, indent=1) + "\n")
-    print(OUTPUT.read_text())
+    options.output.write_text(json.dumps(found, indent=1) + "\n")
+    print(options.output.read_text())
 
 
 if __name__ == "__main__":

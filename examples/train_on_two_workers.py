@@ -203,17 +203,8 @@ def files(folder):
     return ", ".join(sorted(str(path.relative_to(folder)) for path in paths)) or "none"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--train", type=int, default=256, help="training images")
-    parser.add_argument("--images", type=int, default=100, help="to compare masks on")
-    parser.add_argument("--folder", type=Path, help="of backups, shared by the workers")
-    parser.add_argument("--kill-after", type=int, default=0, help="epochs")
-    options = parser.parse_args()
-    options.folder = options.folder or Path(tempfile.mkdtemp())
-    if "TF_CONFIG" in os.environ:
-        sys.exit(work(options))
+def train(options):
+    """Starts the workers, and again if one was to be killed; whether one failed."""
     if options.kill_after:
         say(f"two workers, one of which is killed after epoch {options.kill_after}")
         say("exit statuses:", *start(options, options.kill_after))
@@ -222,7 +213,24 @@ def main():
     statuses = start(options)
     say("exit statuses:", *statuses)
     say("files:", files(options.folder))
-    sys.exit(any(statuses))
+    return any(statuses)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--train", type=int, default=256, help="training images")
+    parser.add_argument("--images", type=int, default=100, help="to compare masks on")
+    parser.add_argument("--folder", type=Path, help="of backups, shared by the workers")
+    parser.add_argument("--kill-after", type=int, default=0, help="epochs")
+    options = parser.parse_args()
+    if "TF_CONFIG" in os.environ:
+        sys.exit(work(options))
+    if options.folder:
+        sys.exit(train(options))
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = Path(folder)
+        sys.exit(train(options))
 
 
 if __name__ == "__main__":

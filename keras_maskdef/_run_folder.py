@@ -2,8 +2,10 @@
 
 import json
 import os
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,18 @@ class RunFolder:
                 f"could not write {path}: {error}. What was done before is kept; "
                 "resume the run when there is room"
             ) from error
+
+
+@contextmanager
+def kept_in(
+    folder: str | Path | None, config: Mapping[str, Any], resume: bool
+) -> Iterator[RunFolder]:
+    """The folder of a run, or one that is used once."""
+    if folder is not None:
+        yield RunFolder(folder, config, resume)
+        return
+    with tempfile.TemporaryDirectory(prefix="maskdef-") as once:
+        yield RunFolder(Path(once) / "run", config)
 
 
 def read_json(path: Path) -> Any:

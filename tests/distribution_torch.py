@@ -7,6 +7,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 import keras_maskdef as kmd
+from keras_maskdef._shared_seeds import SharedSeedGenerator
 
 X = np.random.default_rng(0).random((8, 12, 12, 1)).astype("float32")
 Y = torch.arange(8) % 3
@@ -30,7 +31,7 @@ wrapped = DistributedDataParallel(model)
 first, second = gathered(mask.seed_generator.state.value)
 assert torch.equal(first, second), (first, second)
 keep = mask.sample(X, views=2)
-alone = keras.random.SeedGenerator(0)
+alone = SharedSeedGenerator(0)
 alone.state.assign(first)
 if rank == 0:
     expected = mask.sample(X, views=2, seed=alone)

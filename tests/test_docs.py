@@ -52,6 +52,8 @@ PAGES = ("docs/attaching.md", "docs/pipelines.md", "docs/serving.md")
 NEEDY = re.compile(r"^(?:<!-- needs: (\w+) -->\n)?```python\n(.*?)^```", re.M | re.S)
 # Pages that are read, and run, from the top to the end.
 TOLD = ("README.md", "docs/index.md", "docs/defences.md", "docs/extending.md")
+# Pages of what takes several devices, or minutes.
+READ_ONLY = ("docs/at-scale.md", "docs/distribution.md")
 # That of two workers, and the server with its clients, have tests of their own.
 TESTED_ELSEWHERE = {"train_on_two_workers.py", "serve.py", "serve_load.py"}
 
@@ -113,6 +115,14 @@ def test_docs_examples(page, needs, block, tmp_path, monkeypatch):
         pytest.importorskip(needs)
     monkeypatch.chdir(tmp_path)
     exec(compile(block, page, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", READ_ONLY)
+def test_blocks_that_do_not_run_are_python(page):
+    blocks = FENCED.findall((ROOT / page).read_text())
+    assert blocks
+    for block in blocks:
+        ast.parse(block)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import sys
+import warnings
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -21,14 +22,19 @@ import keras_maskdef as kmd
 from keras_maskdef.certification import _run as certification_run
 from keras_maskdef.cli import main
 from keras_maskdef.engines import LocalEngine, RayEngine, as_engine
-from keras_maskdef.engines._cluster import share
+from keras_maskdef.engines import _cluster as cluster
+from keras_maskdef.engines._cluster import Share, share
 from keras_maskdef.engines._pool import Pool
+from keras_maskdef.engines._ray_worker import _heard
 from keras_maskdef.engines._shipping import pack, unpack
+from keras_maskdef.engines.ray_engine import _check_own
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
 from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.worker import Piece, Worker
 
+# On a busy machine it takes a worker a minute to import Keras.
+pytestmark = pytest.mark.filterwarnings("default:no worker is ready")
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed"
 )
@@ -49,6 +55,7 @@ class MadeUpRay:
     Args:
         work: What workers do; it may raise `Lost`.
         order: From a number of calls under way to the one that ends next.
+        late: How many times in the beginning none ends in time.
     """
 
     exceptions = SimpleNamespace(
@@ -59,26 +66,35 @@ class MadeUpRay:
         OutOfMemoryError=Lost,
     )
 
-    def __init__(self, work, order=lambda count: 0):
-        self._work, self._order = work, order
+    def __init__(self, work, order=lambda count: 0, late=0):
+        self._work, self._order, self._late = work, order, late
         self.alive, self.hired = [], 0
 
     def pool(self, workers):
-        return Pool(self, lambda: (workers, self._hire))
+        return Pool(self, lambda: (Share(workers, 2, 0), self._hire))
 
     def _hire(self):
         worker = SimpleNamespace()
-        worker.ready = SimpleNamespace(remote=lambda: Call(worker, list))
+        worker.ready = SimpleNamespace(remote=lambda: Call(worker, self._make_ready))
         worker.do = SimpleNamespace(
-            remote=lambda piece: Call(worker, lambda: [self._work(piece)])
+            remote=lambda piece: Call(worker, lambda: ([self._work(piece)], []))
         )
         self.alive.append(worker)
         self.hired += 1
         return worker
 
-    def wait(self, refs, num_returns):
+    def _make_ready(self):
+        return [], []
+
+    def wait(self, refs, num_returns, timeout):
         assert num_returns == 1 and all(ref.worker in self.alive for ref in refs)
+        if self._late:
+            self._late -= 1
+            return [], refs
         return [refs[self._order(len(refs))]], None
+
+    def available_resources(self):
+        return {"CPU": 1.0, "memory": 1e9}
 
     def get(self, ref):
         try:
@@ -142,11 +158,54 @@ def test_a_piece_that_ends_every_worker_ends_the_run():
 
     ray = MadeUpRay(work)
     pool, done = ray.pool(2), []
-    with pytest.raises(ChildProcessError, match="3 workers.*memory.*out of memory"):
+    says = "`workers` must have.*memory.*one piece of work.*workers=2.*out of memory"
+    with pytest.raises(ChildProcessError, match=says):
         done.extend(pool.do(range(3)))
     assert tries.count(1) == 3 and tries.count(0) == 1
     pool.end()
     assert ray.alive == []
+
+
+def test_workers_that_end_before_they_are_ready_end_the_run(monkeypatch):
+    def make_ready(self):
+        raise Lost("out of memory")
+
+    monkeypatch.setattr(MadeUpRay, "_make_ready", make_ready)
+    ray = MadeUpRay(None)
+    pool = ray.pool(1)
+    with pytest.raises(ChildProcessError, match="each at its start.*workers=1;"):
+        list(pool.do([0]))
+    assert ray.hired == 3
+
+
+def test_a_pool_says_what_it_waits_for():
+    """Each time that a minute is over, until the first worker is ready."""
+    pool = MadeUpRay(lambda piece: piece, late=2).pool(3)
+    says = "no worker is ready.*3, with cores: 2 each. Free.*cores: 1, GPUs: 0"
+    with pytest.warns(UserWarning, match=says) as warned:
+        assert list(pool.do([7])) == [(7, 7)]
+    assert len(warned) == 2
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_workers_are_given_here():
+    """With their own place, and as often as in one process."""
+    results, heard = _heard(lambda: [warnings.warn("from here", stacklevel=1)])
+    assert results == [None]
+    assert [(text, file) for text, _, file, _ in heard] == [("from here", __file__)]
+
+    class Speaking(MadeUpRay):
+        def get(self, ref):
+            results, _ = super().get(ref)
+            return results, [
+                (f"odd: {n % 2}", UserWarning, "far.py", 7) for n in results
+            ]
+
+    with pytest.warns(UserWarning) as given:
+        warnings.simplefilter("default")
+        list(Speaking(lambda piece: piece).pool(2).do(range(6)))
+    assert sorted(str(each.message) for each in given) == ["odd: 0", "odd: 1"]
+    assert {(each.filename, each.lineno) for each in given} == {("far.py", 7)}
 
 
 def test_an_error_of_the_work_is_its_own_and_final():
@@ -192,6 +251,64 @@ def test_nobody_is_hired_for_nothing_and_nothing_is_made_too_early():
 def test_shares_of_a_cluster(nodes, workers, expected):
     found = share(nodes, workers)
     assert (found.workers, found.cpus, found.gpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "free", "workers", "expected"),
+    [
+        ([{"CPU": 8}], [{"CPU": 8}], 1, (1, 8, 0)),
+        ([{"CPU": 8}], [{"CPU": 3}], 1, (1, 3, 0)),
+        # Two can begin; the third, with no more cores than they, when there is room.
+        ([{"CPU": 8}], [{"CPU": 2}], 3, (3, 1, 0)),
+        ([{"CPU": 8}, {"CPU": 8}], [{"CPU": 8}, {"CPU": 2}], 2, (2, 4, 0)),
+        ([{"CPU": 4}], [{}], None, (4, 1, 0)),
+        # One GPU is free: its worker does not get the cores of those that wait.
+        ([{"CPU": 8, "GPU": 4}], [{"CPU": 8, "GPU": 1}], None, (4, 2, 1)),
+    ],
+)
+def test_shares_of_a_cluster_that_others_use(nodes, free, workers, expected):
+    found = share(nodes, workers, free)
+    assert (found.workers, found.cpus, found.gpus) == expected
+
+
+@given(st.data())
+def test_as_many_as_can_begin_at_once(data):
+    """One at least while any core is free, and no more cores than in a free cluster."""
+    cores = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+    left = [data.draw(st.integers(0, count)) for count in cores]
+    workers = data.draw(st.integers(1, sum(cores)))
+    nodes, free = ([{"CPU": count} for count in counts] for counts in (cores, left))
+    each = share(nodes, workers, free)
+    assert 1 <= each.cpus <= share(nodes, workers).cpus
+    assert sum(count // each.cpus for count in left) >= min(workers, sum(left))
+
+
+def test_what_a_worker_takes_over(monkeypatch):
+    found = cluster.settings()
+    assert found["deterministic"] is False and found["floatx"] == "float32"
+    called = []
+    enable = "tensorflow.config.experimental.enable_op_determinism"
+    monkeypatch.setattr(enable, lambda: called.append(True))
+    cluster.set_up(found)
+    assert not called
+    cluster.set_up({**found, "deterministic": True})
+    assert called and keras.config.floatx() == "float32"
+    # The process that asked may have memory on the same GPU.
+    assert cluster.environment(3).items() >= {
+        ("OMP_NUM_THREADS", "3"),
+        ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
+        ("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
+    }
+
+
+def test_an_address_besides_that_of_this_process():
+    own = SimpleNamespace(gcs_address="10.0.0.1:6379")
+    ray = SimpleNamespace(get_runtime_context=lambda: own)
+    for address in (None, "auto", own.gcs_address):
+        _check_own(ray, address)
+    says = "`address` must be left out.*10.0.0.1:6379.*address='10.9.8.7:6379'"
+    with pytest.raises(ValueError, match=says):
+        _check_own(ray, "10.9.8.7:6379")
 
 
 @pytest.mark.parametrize(
@@ -323,6 +440,15 @@ def test_certificates_are_the_same_elsewhere_in_any_order(certified_here, tmp_pa
     assert files(tmp_path / "run") == certified_here
 
 
+def test_certificates_do_not_depend_on_the_pieces(
+    certified_here, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(certification_run, "_PIECE", 1)
+    certified(tmp_path / "run", "local")
+    name = "certificates.json"
+    assert files(tmp_path / "run")[name] == certified_here[name]
+
+
 class Scaled(keras.layers.Layer):
     """Of the process that made it, and of no other."""
 
@@ -412,6 +538,16 @@ def test_the_sum_of_passes_in_the_docs(steps, samples):
     Counted.seen = 0
     list(worker(Piece(attack, 1, images, labels, ("defended",))))
     assert Counted.seen == len(images) * (steps * samples + 10 * 3 + 2 * 3)
+
+
+@needs_ray
+def test_an_address_where_nobody_answers():
+    with socket.socket() as taken:  # and does not listen
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with RayEngine(address=address).started(print) as do:
+            with pytest.raises(ConnectionError, match="nobody answers"):
+                list(do([0]))
 
 
 @pytest.fixture(scope="module")
@@ -518,16 +654,6 @@ def test_ray_is_stopped_by_control_c(ray_here, tmp_path):
             finally:
                 worker = os.pidfd_open(int(pid_of.read_text()))
     assert select.select([worker], [], [], 60)[0]
-
-
-@needs_ray
-def test_an_address_where_nobody_answers():
-    with socket.socket() as taken:  # and does not listen
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with RayEngine(address=address).started(print) as do:
-            with pytest.raises(ConnectionError, match="nobody answers"):
-                list(do([0]))
 
 
 @pytest.mark.slow

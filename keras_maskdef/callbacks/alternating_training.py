@@ -11,6 +11,7 @@ import keras
 from keras_maskdef import _replicas
 from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef.callbacks import _backup
+from keras_maskdef.callbacks._barrier import wait_for_all
 from keras_maskdef.callbacks._compiled import compiled_call
 from keras_maskdef.callbacks._masker_data import (
     batch_size_of,
@@ -254,6 +255,8 @@ class AlternatingTraining(keras.callbacks.Callback):
     def on_train_end(self, logs: dict | None = None) -> None:
         if self._first_epoch:  # all was trained before this `fit`
             self._resume(self.params["epochs"])
+            if self.backup_dir is not None:
+                wait_for_all(self._strategy)  # another process may still be reading
         if self.backup_dir is not None and self.delete_backup and self._writes:
             _backup.Backup(self.backup_dir).delete()
 

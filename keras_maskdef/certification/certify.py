@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_maskdef._progress import Start, silent
+from keras_maskdef._run_folder import kept_in
 from keras_maskdef.certification._answers import Answers
 from keras_maskdef.certification._methods import (
     METHODS,
@@ -18,7 +19,7 @@ from keras_maskdef.certification._methods import (
     law_of,
 )
 from keras_maskdef.certification._parts import Parts, check_soundness, take_apart
-from keras_maskdef.certification._run import Numbers, Prover, config_of, kept_in, work
+from keras_maskdef.certification._run import Numbers, Prover, config_of, work
 from keras_maskdef.certification.certificates import Certificate, Certificates
 from keras_maskdef.certification.mask_law import MaskLaw
 from keras_maskdef.certification.sampled import masks_needed

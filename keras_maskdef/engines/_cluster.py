@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+Resources = Mapping[str, float]
+
 
 @dataclass(frozen=True)
 class Share:
@@ -22,13 +24,19 @@ class Share:
     gpus: int
 
 
-def share(nodes: Sequence[Mapping[str, float]], workers: int | None) -> Share:
+def share(
+    nodes: Sequence[Resources],
+    workers: int | None,
+    free: Sequence[Resources] | None = None,
+) -> Share:
     """Divides a cluster between workers.
 
     Args:
         nodes: The resources of each machine, `"CPU"` and `"GPU"`.
         workers: How many; by default one for each GPU, and where there is none, one
             for each core.
+        free: What nobody uses now; by default all. No worker gets more cores than let
+            as many as possible of them begin at once.
 
     Raises:
         ValueError: If there are more workers than GPUs, or than cores.
@@ -39,18 +47,11 @@ def share(nodes: Sequence[Mapping[str, float]], workers: int | None) -> Share:
     Share(workers=4, cpus=4, gpus=1)
     >>> share([{"CPU": 8}, {"CPU": 4}], 3)
     Share(workers=3, cpus=4, gpus=0)
+    >>> share([{"CPU": 8}, {"CPU": 4}], 3, free=[{"CPU": 4}, {}])
+    Share(workers=3, cpus=1, gpus=0)
     """
     gpus = min(1, int(max((node.get("GPU", 0) for node in nodes), default=0)))
-
-    def room(cpus: int) -> int:
-        """Workers of so many cores: none stretches over two machines."""
-        fit = (int(node.get("CPU", 0)) // cpus for node in nodes)
-        if not gpus:
-            return sum(fit)
-        each = (int(node.get("GPU", 0)) for node in nodes)
-        return sum(map(min, fit, each))
-
-    most = room(1)
+    most = _room(nodes, 1, gpus)
     if workers is None:
         workers = most
     if not 1 <= workers <= most:
@@ -59,16 +60,34 @@ def share(nodes: Sequence[Mapping[str, float]], workers: int | None) -> Share:
             f"`workers` must be at least 1, and at most one for each {what} of the "
             f"cluster, {most}. Received: workers={workers}"
         )
-    cpus = 1
-    while room(cpus + 1) >= workers:
-        cpus += 1
+    cpus = _cores(nodes, workers, gpus)
+    if free is not None:
+        begin = min(workers, _room(free, 1, gpus))
+        cpus = min(cpus, _cores(free, begin, gpus)) if begin else 1
     return Share(workers, cpus, gpus)
+
+
+def _cores(nodes: Sequence[Resources], workers: int, gpus: int) -> int:
+    """The most that so many workers can have each."""
+    cpus = 1
+    while _room(nodes, cpus + 1, gpus) >= workers:
+        cpus += 1
+    return cpus
+
+
+def _room(nodes: Sequence[Resources], cpus: int, gpus: int) -> int:
+    """How many workers of so many cores fit: none stretches over two machines."""
+    fit = (int(node.get("CPU", 0)) // cpus for node in nodes)
+    if not gpus:
+        return sum(fit)
+    return sum(map(min, fit, (int(node.get("GPU", 0)) for node in nodes)))
 
 
 def environment(cpus: int) -> dict[str, str]:
     """What libraries read when a worker imports them.
 
-    By default each worker would take all cores of its machine.
+    By default each worker would take all cores of its machine, and all memory of its
+    GPU, of which the process that asked may have some.
     """
     names = (
         "OMP_NUM_THREADS",
@@ -77,12 +96,18 @@ def environment(cpus: int) -> dict[str, str]:
         "NUMBA_NUM_THREADS",
     )
     threads = {name: str(cpus) for name in names}
-    return {"KERAS_BACKEND": keras.backend.backend(), **threads}
+    return {
+        "KERAS_BACKEND": keras.backend.backend(),
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        **threads,
+    }
 
 
 def settings() -> dict[str, Any]:
-    """Keras' own settings in this process, which a worker takes over."""
+    """What a worker takes over of this process: how Keras and TensorFlow calculate."""
     return {
+        "deterministic": _is_deterministic(),
         "floatx": keras.config.floatx(),
         "epsilon": keras.config.epsilon(),
         "image_data_format": keras.config.image_data_format(),
@@ -92,5 +117,19 @@ def settings() -> dict[str, Any]:
 
 def set_up(found: Mapping[str, Any]) -> None:
     """Makes the settings of another process this one's."""
-    for name, value in found.items():
+    of_keras = dict(found)
+    if of_keras.pop("deterministic"):
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    for name, value in of_keras.items():
         getattr(keras.config, f"set_{name}")(value)
+
+
+def _is_deterministic() -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    # There is no public way to ask; Keras asks in the same way.
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    return is_op_determinism_enabled()

@@ -1,15 +1,19 @@
 """Hands out pieces of work, and again where a worker was killed."""
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from keras_maskdef.engines._cluster import Share
 from keras_maskdef.engines._shipping import pack
 
 # A piece that kills whoever does it is not given to everybody.
 _TRIES = 3
+# Seconds. To import Keras and to load models takes half of it on a busy machine.
+_PATIENCE = 60
 
 
 @dataclass(eq=False)
@@ -30,14 +34,17 @@ class Pool:
 
     Args:
         ray: The module.
-        team: Gives the number of workers, and a function that hires one.
+        team: Gives what workers there are to be, and a function that hires one.
     """
 
     def __init__(
-        self, ray: Any, team: Callable[[], tuple[int, Callable[[], Any]]]
+        self, ray: Any, team: Callable[[], tuple[Share, Callable[[], Any]]]
     ) -> None:
         self._ray, self._team = ray, team
+        self._share: Share | None = None
         self._hire: Callable[[], Any] | None = None
+        # What was warned of, as Python keeps it for a module.
+        self._warned: dict[Any, Any] = {}
         # All of them: Control-C can come while one is neither idle nor busy.
         self._workers: list[Any] = []
         self._idle: list[Any] = []
@@ -48,8 +55,8 @@ class Pool:
         coming = (_Job(piece) for piece in pieces)
         waiting = deque(islice(coming, 1))
         if waiting and self._hire is None:
-            count, self._hire = self._team()
-            for _ in range(count):
+            self._share, self._hire = self._team()
+            for _ in range(self._share.workers):
                 self._make_ready(_Job())
         while waiting or any(job.piece is not None for _, job in self._busy.values()):
             while waiting and self._idle:
@@ -80,10 +87,10 @@ class Pool:
     def _ended(self) -> tuple[_Job, list[Any] | None]:
         """The next job that comes to its end, and its results if its worker lives."""
         errors = self._ray.exceptions
-        (ref,), _ = self._ray.wait(list(self._busy), num_returns=1)
+        ref = self._next()
         worker, job = self._busy[ref]
         try:
-            results = self._ray.get(ref)
+            results, warned = self._ray.get(ref)
         except errors.RayTaskError as error:
             # The same anywhere: it is that of the work, not of the cluster.
             raise error.cause from error
@@ -98,16 +105,44 @@ class Pool:
             return job, None if job.piece is not None else []
         del self._busy[ref]
         self._idle.append(worker)
-        return job, results or []
+        for text, category, file, line in warned:
+            warnings.warn_explicit(text, category, file, line, registry=self._warned)
+        return job, results
+
+    def _next(self) -> Any:
+        """The next call that ends."""
+        while True:
+            ended, _ = self._ray.wait(
+                list(self._busy), num_returns=1, timeout=_PATIENCE
+            )
+            if ended:
+                return ended[0]
+            if all(job.piece is None for _, job in self._busy.values()):
+                self._say_what_is_awaited()
+
+    def _say_what_is_awaited(self) -> None:
+        each, free = self._share, self._ray.available_resources()
+        assert each is not None
+        gpu = " and a GPU" if each.gpus else ""
+        warnings.warn(
+            f"no worker is ready after {_PATIENCE} s: they wait for room, or load "
+            f"slowly. Asked for: {each.workers}, with cores: {each.cpus}{gpu} each. "
+            f"Free on the cluster: cores: {free.get('CPU', 0):g}, GPUs: "
+            f"{free.get('GPU', 0):g}",
+            stacklevel=2,
+        )
 
     def _replace(self, worker: Any, job: _Job, error: Exception) -> None:
         self._workers.remove(worker)
         self._ray.kill(worker)  # it may only be out of reach
         job.lost += 1
         if job.lost == _TRIES:
+            assert self._share is not None
+            when = "over one piece of work" if job.piece is not None else "at its start"
             raise ChildProcessError(
-                f"A piece of work ended {_TRIES} workers, one after the other, mostly "
-                "for want of memory: take smaller batches, or fewer workers on a "
-                f"machine. What was done before is kept. The last one: {error}"
+                "`workers` must have the memory that they need, each for itself: "
+                f"{_TRIES} of them ended one after the other, each {when}. Take fewer "
+                "workers on a machine, or smaller batches. What was done before is "
+                f"kept. Received: workers={self._share.workers}; the last one: {error}"
             ) from error
         self._make_ready(_Job() if job.piece is not None else job)

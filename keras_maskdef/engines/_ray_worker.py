@@ -1,9 +1,14 @@
 """One worker of a cluster."""
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 from keras_maskdef.engines._cluster import set_up
 from keras_maskdef.engines._shipping import unpack
+
+# Text, category, file and line, as `warnings.warn_explicit` takes them.
+Warned = tuple[str, type[Warning], str, int]
 
 
 class RayWorker:
@@ -19,12 +24,23 @@ class RayWorker:
         self._settings = settings
         self._work: Any = None
 
-    def ready(self) -> None:
+    def ready(self) -> tuple[list[Any], list[Warned]]:
         """Makes the models; not on its creation, whose errors Ray makes its own."""
+        return _heard(self._make)
+
+    def do(self, packed: bytes) -> tuple[list[Any], list[Warned]]:
+        """All results of a piece of work, and what it warned of."""
+        return _heard(lambda: list(self._work(unpack(packed))))
+
+    def _make(self) -> list[Any]:
         set_up(self._settings)
         assert self._packed is not None
         self._work, self._packed = unpack(self._packed), None
+        return []
 
-    def do(self, packed: bytes) -> list[Any]:
-        """All results of a piece of work."""
-        return list(self._work(unpack(packed)))
+
+def _heard(call: Callable[[], list[Any]]) -> tuple[list[Any], list[Warned]]:
+    """Warnings go back with the results: nobody reads what a worker prints."""
+    with warnings.catch_warnings(record=True) as caught:
+        results = call()
+    return results, [(str(w.message), w.category, w.filename, w.lineno) for w in caught]

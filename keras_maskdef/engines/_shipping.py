@@ -13,9 +13,11 @@ import numpy as np
 from keras_maskdef._extra import require
 
 _ADVICE = (
-    "A model goes to the workers of a cluster as a .keras file, anything else by "
-    "cloudpickle: give its layers a `get_config`, make functions of plain Python, or "
-    'use engine="local"'
+    "`defence` (`defences` of `evaluate`) must be such that it can be sent to the "
+    "workers of a cluster, a model as a .keras file, anything else by cloudpickle: "
+    "give its layers a `get_config`, make functions of plain Python, or use "
+    'engine="local". '
+    "Received: what ends with "
 )
 
 
@@ -37,7 +39,7 @@ def pack(value: Any) -> bytes:
     try:
         Pickler(buffer).dump(value)
     except Exception as error:  # of whatever is inside
-        raise TypeError(f"{_ADVICE}. Received: {error}") from error
+        raise TypeError(_ADVICE + _said(error)) from error
     return buffer.getvalue()
 
 
@@ -54,10 +56,15 @@ def check_same(here: np.ndarray, there: np.ndarray) -> None:
     """
     if not np.allclose(here, there, rtol=1e-2, atol=1e-2 * np.abs(here).max()):
         raise ValueError(
-            "A model must be the same after it was saved and loaded, or a worker of a "
-            "cluster measures another one: write all arguments of its layers into "
-            f"their `get_config`. Received: outputs {here[0]} before, {there[0]} after"
+            "`defence` (`defences` of `evaluate`) must be the same after it was saved "
+            "and loaded, or a worker of a cluster measures another one: write all "
+            "arguments of its layers into their `get_config`. "
+            f"Received: outputs {here[0]} before, {there[0]} after"
         )
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _is_plain_model(value: Any) -> bool:
@@ -90,7 +97,7 @@ def _load(
                     path, custom_objects, compile=False, safe_mode=False
                 )
     except Exception as error:  # of whatever layer
-        raise TypeError(f"{_ADVICE}. Received: {error}") from error
+        raise TypeError(_ADVICE + _said(error)) from error
     for each, mode in zip(_models(model), modes, strict=True):
         for name, value in mode.items():
             setattr(each, name, value)

@@ -15,6 +15,27 @@ class Engine(Protocol):
     some images. What a piece results in depends on the piece alone, so that an engine
     is free to choose where it is done, and in which order. The process that asked for
     the pieces keeps their results; an engine needs no file system.
+
+    Raises:
+        TypeError: By `evaluate` and `certify`, for an engine without `started`.
+
+    Example:
+
+    >>> from contextlib import contextmanager
+    >>> class Told:
+    ...     @contextmanager
+    ...     def started(self, work):
+    ...         def do(pieces):
+    ...             for piece in pieces:
+    ...                 print("doing", piece)
+    ...                 yield from ((piece, result) for result in work(piece))
+    ...
+    ...         yield do
+    >>> with Told().started(lambda number: [number, -number]) as do:
+    ...     found = list(do([3]))
+    doing 3
+    >>> found
+    [(3, 3), (3, -3)]
     """
 
     def started(self, work: Work) -> AbstractContextManager[Do]:
@@ -28,5 +49,9 @@ class Engine(Protocol):
         Returns:
             A context of a function from pieces of work to pairs of a piece and one of
             its results, as they come. Pieces are taken from their iterator when there
-            is somebody to do them. What `work` raises, it raises.
+            is somebody to do them.
+
+        Raises:
+            Exception: Of any type, what `work` raises, as it is; from the function, not
+                from `started`. It ends the work on all pieces.
         """

@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from keras_maskdef._extra import require
-from keras_maskdef.engines._cluster import environment, settings, share
+from keras_maskdef.engines._cluster import (
+    Resources,
+    Share,
+    environment,
+    settings,
+    share,
+)
 from keras_maskdef.engines._pool import Pool
 from keras_maskdef.engines._ray_worker import RayWorker
 from keras_maskdef.engines._shipping import pack
@@ -22,18 +28,25 @@ class RayEngine:
     of work after the other, with the images of that piece. Where one is killed, its
     piece is done again by another, and a new worker takes its place as soon as there is
     room. All results come back to this process, which alone writes them down: the
-    machines need no file system in common, only the same packages.
+    machines need no file system in common, only the same packages. Where others use the
+    cluster, too, workers begin as there is room; while there is none, a warning says
+    what is awaited. Warnings of workers are given in this process.
 
     Args:
         workers: Integer, at most one for each GPU of the cluster or, where it has none,
-            for each core; as many by default. They divide the cores between them.
+            for each core; as many by default. They divide the cores between them that
+            are free when work begins.
         address: Of a running cluster, as `ray.init` takes it, such as `"auto"` for that
             of this machine. By default what the environment's `RAY_ADDRESS` says, and
-            else a cluster on this machine that is there for this work only.
+            else a cluster on this machine that is there for this work only. To be left
+            out after a `ray.init` in this process, whose cluster is then used.
 
     Raises:
         ImportError: If Ray is not installed.
-        ValueError: If there is no room for so many workers, known when work begins.
+        ValueError: If the cluster is too small for so many workers, or Ray runs in this
+            process with another one than that at the address; known when work begins.
+        ChildProcessError: If three workers ended one after the other, over one piece of
+            work or before the first, while it works.
         ConnectionError: If there is no cluster at the address, known likewise.
 
     Example:
@@ -65,20 +78,41 @@ class RayEngine:
             if own:
                 ray.shutdown()
 
-    def _team(self, ray: Any, work: Work) -> tuple[int, Any]:
-        """How many workers there are to be, and what hires one."""
+    def _team(self, ray: Any, work: Work) -> tuple[Share, Any]:
+        """What workers there are to be, and what hires one."""
+        if ray.is_initialized():
+            _check_own(ray, self.address)
         packed = pack(work)
         if not ray.is_initialized():
             _connect(ray, self.address)
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        each = share(alive, self.workers)
+        everything, free = _resources(ray)
+        each = share(everything, self.workers, free)
         sent, config = ray.put(packed), settings()
         worker = ray.remote(
             num_cpus=each.cpus,
             num_gpus=each.gpus,
             runtime_env={"env_vars": environment(each.cpus)},
         )(RayWorker)
-        return each.workers, lambda: worker.remote(sent, config)
+        return each, lambda: worker.remote(sent, config)
+
+
+def _resources(ray: Any) -> tuple[list[Resources], list[Resources]]:
+    """Of each machine: all, and what is free."""
+    # In public, Ray tells only the sum over all machines.
+    free = ray._private.state.available_resources_per_node()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    everything = [node["Resources"] for node in alive]
+    return everything, [free.get(node["NodeID"], node["Resources"]) for node in alive]
+
+
+def _check_own(ray: Any, address: str | None) -> None:
+    """That no other cluster is asked for than that of this process."""
+    own = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", own):
+        raise ValueError(
+            "`address` must be left out where Ray runs already in this process: its "
+            f"cluster, at {own}, is used. Received: address={address!r}"
+        )
 
 
 def _connect(ray: Any, address: str | None) -> None:

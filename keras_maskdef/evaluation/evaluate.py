@@ -1,8 +1,6 @@
 """Measures defences under attacks that do not and that do know them."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 from keras_maskdef import _fingerprint as fingerprint
 from keras_maskdef._extra import require
 from keras_maskdef._progress import Start, silent
-from keras_maskdef._run_folder import RESULTS, RunFolder
+from keras_maskdef._run_folder import RESULTS, kept_in
 from keras_maskdef._seeding import kept_seeds
 from keras_maskdef.attacks import describe
 from keras_maskdef.attacks._inputs import (
@@ -168,8 +166,7 @@ def evaluate(
         "shard": [int(number) for number in shard],
         "value_range": list(known_range),
     }
-    with _kept_in(folder) as path:
-        store = RunFolder(path, config, resume)
+    with kept_in(folder, config, resume) as store:
         store.write_arrays(LABELS, {"labels": labels})
         numbers = int(seed), int(judgements), known_range
         worker = Worker(defences, columns, images, surrogate, *numbers)
@@ -182,16 +179,6 @@ def evaluate(
             save_speed(store, columns, images, start)
     warn(report.warnings)
     return report
-
-
-@contextmanager
-def _kept_in(folder: str | Path | None) -> Iterator[Path]:
-    """The folder, or one that is used once."""
-    if folder is not None:
-        yield Path(folder)
-        return
-    with tempfile.TemporaryDirectory(prefix="maskdef-") as once:
-        yield Path(once) / "run"
 
 
 def _data(
