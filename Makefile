@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 
 # One thread of TensorFlow's for each worker, which has one core: 22 % less CPU time, and
 # half the wall time on two busy cores.
-test: lint
+test: lint $(VENV)/.backends
 	TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev

@@ -30,9 +30,10 @@ The same cells are the same pixels on all three backends, to the last bit, and t
 views the same labels. The same *seed* is not the same mask: each backend has random
 numbers of its own, and so has XLA on TensorFlow.
 
-- **eager**: `run_eagerly=True`. **graph**: `jit_compile=False`. **compiled**:
-  `jit_compile=True`, which is XLA on TensorFlow and JAX and `torch.compile` on PyTorch.
-  `"auto"` compiles wherever Keras would without our layers.
+- **eager**: `run_eagerly=True`. **graph**: `jit_compile=False`, a graph on TensorFlow
+  and on JAX and PyTorch the same calls as eagerly. **compiled**: `jit_compile=True`,
+  which is XLA on TensorFlow and JAX and `torch.compile` on PyTorch. `"auto"` compiles
+  wherever Keras would without our layers.
 - **.keras**: saved, loaded in safe mode, and weights alone; the same outputs.
 - **export**: a SavedModel, or ONNX on PyTorch, run without Keras; masks without a
   seed, fresh on every call. [Export and serving](serving.md) has more.
@@ -68,6 +69,7 @@ def run(backend: str, only: Iterable[str] = ()) -> dict[str, dict]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=1800,
     )
     if finished.returncode:
         raise RuntimeError(f"{backend}: {finished.stderr[-2000:]}")

@@ -32,7 +32,7 @@ TERMS = ("sparsity", "semantic", "reconstruction", "density", "agreement")
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_every_backend(backend):
-    """Minutes; JAX and PyTorch are not among the requirements of the tests."""
+    """Minutes; the table of backends has one short epoch for all to run."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     finished = subprocess.run(

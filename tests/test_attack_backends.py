@@ -37,6 +37,7 @@ def run(backend, path, which):
         capture_output=True,
         text=True,
         check=False,
+        timeout=1800,
     )
     assert finished.returncode == 0, finished.stderr
 

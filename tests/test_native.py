@@ -243,8 +243,10 @@ def test_parallel_map_of_tf_data():
     run(PARALLEL_MAP, NUMBA_THREADING_LAYER="workqueue")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends(backend):
+    """A minute; the table of backends has the pixels for all to run."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     script = Path(__file__).with_name("filters_on_backend.py")
