@@ -101,8 +101,9 @@ def test_evaluate_and_certify_in_another_range(tmp_path):
     layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
     classifier = keras.Sequential([keras.Input(images.shape[1:]), *layers])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    classifier.compile("adam", loss)
-    classifier.fit(images, labels, epochs=5, verbose=0)
+    training = kmd.VotingEnsemble(classifier, kmd.RandomGridMask(7, (0.0, 0.8)))
+    training.compile("adam", loss)
+    training.fit(images, labels, epochs=20, verbose=0)
     rescaling = keras.layers.Rescaling(1 / 255)
     behind = keras.Sequential([keras.Input(images.shape[1:]), rescaling, classifier])
     for path, model in ((plain, classifier), (scaled, behind)):
@@ -111,19 +112,21 @@ def test_evaluate_and_certify_in_another_range(tmp_path):
         vote.save(path)
     scores, certificates = [], []
     for path, scale, option in ((plain, 1, ()), (scaled, 255, (0, 255))):
-        given = ("--images", 20, *(("--value-range", *option) if option else ()))
+        given = ("--images", 10, *(("--value-range", *option) if option else ()))
         one = ("--attacks", "fgsm", "--epsilon", 0.1 * scale, "--samples", 1)
         folder = tmp_path / path.stem
         assert run("evaluate", path, *given, *one, "--output", folder) == 0
         rows = json.loads((folder / "results.json").read_text())["rows"]
         # The masks of the vote depend on the names of columns and sizes.
         scores.append([row["scores"]["bare classifier"]["accuracy"] for row in rows])
-        proof = ("--method", "double_masking", "--output", folder / "proof")
-        assert run("certify", path, *given, *proof) == 0
+        proof = ("--method", "double_masking", "--sizes", 1)
+        output = ("--output", folder / "proof")
+        assert run("certify", path, *given, *proof, *output) == 0
         found = json.loads((folder / "proof/certificates.json").read_text())
         certificates.append(found["rows"])
     assert scores[0] == scores[1] and len(set(scores[0])) > 1
-    assert certificates[0] == certificates[1] and certificates[0][0]["coverage"] > 0
+    assert certificates[0] == certificates[1]
+    assert any(row["coverage"] for row in certificates[0])
 
 
 def test_train_a_masker(tmp_path, capsys):
