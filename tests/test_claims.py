@@ -81,13 +81,22 @@ def test_rates_defend_and_cost():
     assert free.word == PARTLY
 
 
-def test_votes_rise_over_odd_numbers():
+@pytest.mark.parametrize(
+    ("clean", "attacked", "word"),
+    [
+        ([0.5, 0.4, 0.6, 0.5, 0.7], [0.2, 0.1, 0.2], HOLDS),
+        ([0.5, 0.4, 0.6, 0.5, 0.7], [0.2, 0.2, 0.1], PARTLY),
+        ([0.5, 0.6, 0.4], [0.2, 0.3, 0.1], FAILS),
+    ],
+)
+def test_votes_rise_over_odd_numbers_clean_and_attacked(clean, attacked, word):
     votes = claim("MAD, Figure 2")
-    found = result({"MAD": 0.8})
-    found["rows"][0]["scores"]["MAD"]["votes"] = [0.5, 0.4, 0.6, 0.5, 0.7]
-    assert votes.verdict({votes.recipes[0]: found}).word == HOLDS
-    found["rows"][0]["scores"]["MAD"]["votes"] = [0.5, 0.6, 0.4]
-    assert votes.verdict({votes.recipes[0]: found}).word == FAILS
+    found = result({"MAD": 0.8}, row({"MAD": 0.3}))
+    for each, shares in zip(found["rows"], (clean, attacked), strict=True):
+        each["scores"]["MAD"]["votes"] = shares
+    verdict = votes.verdict({votes.recipes[0]: found})
+    assert verdict.word == word
+    assert "pgd linf 0.01 with 1, 3, 5, ... views: 20.0" in verdict.figures
 
 
 def test_claims_of_sfm():

@@ -13,9 +13,11 @@ import pytest
 
 from keras_maskdef import architectures, comparisons, datasets
 from keras_maskdef._image_data import ImageData
+from keras_maskdef._intervals import wilson
 from keras_maskdef.cli import main
 from keras_maskdef.evaluation.checks import RobustnessWarning
 from keras_maskdef.evaluation.defence import Defence
+from keras_maskdef.evaluation.score import Score
 from keras_maskdef.recipes import (
     attack_table,
     catalogue,
@@ -34,6 +36,7 @@ from keras_maskdef.recipes.model_cache import MODEL, RECORD, ModelCache
 from keras_maskdef.recipes.network import Network
 from keras_maskdef.recipes.recipe import Cuts, settings_of
 from keras_maskdef.recipes.remaining_perturbation import RemainingPerturbation
+from keras_maskdef.recipes.report_rows import title
 from keras_maskdef.recipes.run_recipe import PICTURE, run_recipe, train_recipe
 from keras_maskdef.recipes.time_cost import TimeCost
 
@@ -641,6 +644,37 @@ def test_sfm_pictures(models, tmp_path):
         assert 0 <= figures["density"] <= 1 and 0 <= figures["accuracy"] <= 1
         picture = tmp_path / figures["picture"]
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_mad_votes(models, tmp_path):
+    """Figure 2: each number of views has its interval, and all know the adaptive row."""
+    columns = (mad.MAD, mad.OURS)
+    recipe = tiny("mad/votes", columns, timed=10)
+    result, table = run(recipe, models, tmp_path)
+    assert table.headings[1:] == tuple(map(str, range(1, 11)))
+    found = {row[0]: row[1:] for row in table.rows}
+    kinds = ("clean", "pgd l1 15", "pgd l2 0.3", "pgd linf 0.01")
+    kinds += ("**adaptive** pgd linf 0.01, masks a step: 1", "**the worst of all**")
+    kinds += ("images a second",)
+    assert [*found] == [f"{kind}: {name}" for kind in kinds for name in columns]
+    for row in result["rows"]:
+        for name, votes in (("MAD", 10), ("ours", 8)):
+            share = row["scores"][name].get("votes")
+            line = found[f"{title(row)}: {name}"]
+            if share is None:  # the whole vote only
+                whole = Score.from_dict(row["scores"][name])
+                assert [cell for cell in line if cell] == [str(whole)]
+                assert line[votes // 2 - 1] == str(whole)
+                continue
+            assert len(share) == votes == sum(map(bool, line))
+            for accuracy, cell in zip(share, line, strict=False):
+                low, high = wilson(accuracy, 10)
+                said = f"{100 * accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+                assert cell == said
+    for name, early in result["early_exit"].items():
+        assert early["speed-up"] > 0, name
+        assert early["votes"] / 2 <= early["views"] <= early["votes"], name
+    assert run(recipe, models, tmp_path)[0] == result
 
 
 @pytest.mark.slow

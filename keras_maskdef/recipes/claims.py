@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_maskdef.recipes import mad, sfm
-from keras_maskdef.recipes.report_rows import counted, is_matched
+from keras_maskdef.recipes.report_rows import counted, is_matched, title
 
 HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
 Results = Mapping[str, Mapping[str, Any]]
@@ -124,11 +124,17 @@ def _gain(result: Any) -> Verdict:
 
 
 def _votes(result: Any) -> Verdict:
-    votes = result["rows"][0]["scores"][mad.MAD]["votes"]
-    odd = [100 * share for share in votes[::2]]  # even ones can tie
-    rises = all(after >= before for before, after in zip(odd, odd[1:], strict=False))
-    said = ", ".join(f"{share:.1f}" for share in odd)
-    return _that(rises, f"clean with 1, 3, 5, ... views: {said}")
+    """Clean, and under the attacks that know the bare classifier."""
+    rises = []
+    for row in [result["rows"][0], *_rows(result)]:
+        votes = row["scores"][mad.MAD]["votes"]
+        odd = [100 * share for share in votes[::2]]  # even ones can tie
+        pairs = zip(odd, odd[1:], strict=False)
+        said = ", ".join(f"{share:.1f}" for share in odd)
+        name = title(row)
+        figures = f"{name} with 1, 3, 5, ... views: {said}"
+        rises.append(_that(all(after >= before for before, after in pairs), figures))
+    return _all(*rises)
 
 
 def _ours(result: Any) -> Verdict:
