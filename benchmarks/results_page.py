@@ -71,7 +71,9 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
         yield f"`{name}`: not run here ({why})."
         return
     scaled, results, path = run
-    yield f"    maskdef evaluate --recipe {name} --scale {results['scale']}\n"
+    command = f"maskdef evaluate --recipe {name} --scale {results['scale']}"
+    (*others,) = {each["precision"] for each in results["trained"]} - {"float32"}
+    yield "    " + " ".join([command, *(f"--precision {each}" for each in others)]) + "\n"
     if results["cuts"]:
         yield f"Cut: {'; '.join(results['cuts'])}.\n"
     for trained in results["trained"]:
@@ -91,7 +93,6 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
 
 def training(trained: dict[str, Any]) -> str:
     said = f"{trained['what']}: {trained['epochs']} epochs"
-    said += f", {trained['seconds'] / 60:.0f} min"
     if trained["precision"] != "float32":
         said += f", {trained['precision']}"
     if "accuracy" in trained["last"]:

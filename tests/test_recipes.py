@@ -621,8 +621,8 @@ def test_sfm_time(models, tmp_path):
     training, defending = result["training_seconds"], result["defending_seconds"]
     small = recipe.at("cpu")
     for name, each in small.defences.items():
-        own = [models.record(setting)["seconds"] for setting in settings_of(each)]
-        assert training[name] == pytest.approx(sum(own))
+        own = [models.record(s)["history"]["seconds"] for s in settings_of(each)]
+        assert training[name] == pytest.approx(sum(len(s) * min(s) for s in own))
         assert defending[name] > 0
     assert training[sfm.SFM] > training[sfm.VANILLA] == training[sfm.SQUEEZED]
     assert len(settings_of(small.defences[sfm.SFM])) == 2

@@ -4,13 +4,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
 
 import keras
+from filelock import FileLock, Timeout
 
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
@@ -24,6 +26,7 @@ from keras_maskdef.recipes.reforming import train_autoencoder
 from keras_maskdef.recipes.training import Trained, train
 
 MODEL, RECORD, CURVES = "model.keras", "training.json", "curves.png"
+LOCK = ".lock"
 Load = Callable[[str, str], ImageData]
 
 
@@ -31,14 +34,16 @@ class ModelCache:
     """Trains what a recipe needs, and never again what is trained already.
 
     A model is known by all that its training depends on: two tables that need the same
-    network share it, and a cut training is another one.
+    network share it, and a cut training is another one. What one process trains, others
+    wait for.
 
     Args:
         path: Folder, one below it for each model; by default below Keras' own, which
             `KERAS_HOME` says.
         load: From the name of a data set and `"train"` or `"held out"` to its images.
         start: Starts a progress bar, see `keras_maskdef._progress`.
-        precision: Of a `Network` in training, see `training.train`.
+        precision: Of a `Network` in training, see `training.train`. Models of another
+            precision are other models.
     """
 
     def __init__(
@@ -65,14 +70,18 @@ class ModelCache:
         if setting not in self._made:
             folder = self.folder(setting)
             if not (folder / MODEL).exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                self._train(setting, folder)
+                with self._alone(setting, folder):
+                    if not (folder / MODEL).exists():  # or it was waited for
+                        self._train(setting, folder)
             self._made[setting] = self._read(setting, folder)
         return self._made[setting]
 
     def folder(self, setting: Any) -> Path:
         """Where a training is kept, whether it has been or not."""
-        text = json.dumps(_told(setting), sort_keys=True)
+        told = _told(setting)
+        if self._precision != "float32" and not isinstance(setting, Autoencoder):
+            told["precision"] = self._precision
+        text = json.dumps(told, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         network = setting.network if isinstance(setting, Alternation) else setting
         words = re.findall(r"[\w.]+", f"{network.dataset} {setting.title}")
@@ -88,6 +97,21 @@ class ModelCache:
             self._data[dataset, part] = self._load(dataset, part)
         data = self._data[dataset, part]
         return ImageData(data.images[:images], data.labels[:images], data.class_names)
+
+    @contextmanager
+    def _alone(self, setting: Any, folder: Path) -> Iterator[None]:
+        """Lets one process at a time train; the lock of a killed one is free."""
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            self._start(f"another process trains {setting.title}", 1)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     @singledispatchmethod
     def _train(self, setting: Any, folder: Path) -> None:

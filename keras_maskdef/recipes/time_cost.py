@@ -28,7 +28,11 @@ class TimeCost(Recipe):
     beside: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
-        """By defence, seconds of its trainings and of a prediction of all images."""
+        """By defence, seconds of its trainings and of a prediction of all images.
+
+        Trainings may have been stopped, and have shared the machine: an epoch counts
+        as long as the fastest of its training.
+        """
         built = {name: each.build(models) for name, each in self.defences.items()}
         if not (store.path / TIMES).exists():
             images = models.data(self.dataset, "held out", self.images).images
@@ -45,7 +49,7 @@ class TimeCost(Recipe):
         return {
             "images": len(models.data(self.dataset, "held out", self.images).images),
             "training_seconds": {
-                name: sum(models.record(s)["seconds"] for s in settings_of(each))
+                name: sum(_training(models.record(s)) for s in settings_of(each))
                 for name, each in self.defences.items()
             },
             "defending_seconds": defending,
@@ -67,8 +71,17 @@ class TimeCost(Recipe):
             cells += ["-", "-"] if paper is None else [f"{each} min" for each in paper]
             rows.append(cells)
         headings = ("defence", *kinds, "paper: training", "paper: defending")
-        note = f"Defending: {result['images']:,} test images. In brackets: times none."
-        return ResultTable(headings, rows, [note])
+        notes = [
+            f"Defending: {result['images']:,} test images, the median of {REPEATS}.",
+            "Training: as many epochs as there were, each as fast as the fastest.",
+            f"In brackets: times {rows[0][0]}.",
+        ]
+        return ResultTable(headings, rows, notes)
+
+
+def _training(record: Mapping[str, Any]) -> float:
+    seconds = record["history"]["seconds"]
+    return len(seconds) * min(seconds)
 
 
 def _seconds(defence: Any, images: Any, advance: Any) -> float:
