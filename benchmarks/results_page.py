@@ -73,7 +73,9 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
     scaled, results, path = run
     command = f"maskdef evaluate --recipe {name} --scale {results['scale']}"
     (*others,) = {each["precision"] for each in results["trained"]} - {"float32"}
-    yield "    " + " ".join([command, *(f"--precision {each}" for each in others)]) + "\n"
+    yield (
+        "    " + " ".join([command, *(f"--precision {each}" for each in others)]) + "\n"
+    )
     if results["cuts"]:
         yield f"Cut: {'; '.join(results['cuts'])}.\n"
     for trained in results["trained"]:

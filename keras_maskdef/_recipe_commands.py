@@ -92,7 +92,10 @@ def add_options(parser: Any) -> None:
     group.add_argument("--scale", choices=("paper", "cpu"), default="paper", help=text)
     text = "folder for trained models; below ~/.keras if none"
     group.add_argument("--cache", type=Path, help=text)
-    text = "Keras' dtype policy of classifiers in training: mixed_float16 on a GPU"
+    text = (
+        "Keras' dtype policy of classifiers in training: mixed_float16 on a GPU; a "
+        "model of each is kept, so evaluate with that of the training"
+    )
     group.add_argument("--precision", default="float32", help=text)
 
 

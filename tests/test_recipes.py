@@ -1,8 +1,12 @@
 """Recipes: their data, what they cut, and runs of them on made images."""
 
 import json
+import queue
 import re
 import shutil
+import subprocess
+import sys
+import threading
 import warnings
 from dataclasses import asdict, fields, replace
 from functools import cache as remembered
@@ -10,6 +14,7 @@ from functools import cache as remembered
 import keras
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from keras_maskdef import architectures, comparisons, datasets
 from keras_maskdef._image_data import ImageData
@@ -647,7 +652,7 @@ def test_sfm_pictures(models, tmp_path):
 
 
 def test_mad_votes(models, tmp_path):
-    """Figure 2: each number of views has its interval, and all know the adaptive row."""
+    """Figure 2: each number of views has its interval, beside the adaptive row."""
     columns = (mad.MAD, mad.OURS)
     recipe = tiny("mad/votes", columns, timed=10)
     result, table = run(recipe, models, tmp_path)
@@ -824,6 +829,70 @@ def test_the_record_says_what_was_trained(tmp_path):
     model = models(autoencoder)
     policies = {layer.dtype_policy.name for layer in model.layers}
     assert policies == {models.record(autoencoder)["precision"]}
+
+
+def test_a_training_in_another_precision_is_another_model(counted, tmp_path):
+    plain = ModelCache(made, tmp_path)
+    half = ModelCache(made, tmp_path, precision="mixed_bfloat16")
+    settings = NETWORK, replace(NETWORK, pretrained=NETWORK), Alternation(NETWORK)
+    assert not {*map(plain.folder, settings)} & {*map(half.folder, settings)}
+    autoencoder = Autoencoder("mnist")  # has its own precision
+    assert plain.folder(autoencoder) == half.folder(autoencoder)
+    plain(NETWORK), half(NETWORK)
+    assert counted == [NETWORK, NETWORK]
+    assert half.record(NETWORK)["precision"] == "mixed_bfloat16"
+
+
+def waiting(models):
+    """A thread that asks for a model, what it says, and what it finds."""
+    said, found = queue.Queue(), []
+    other = ModelCache(made, models, lambda title, total: said.put(title) or print)
+    thread = threading.Thread(target=lambda: found.append(other(NETWORK)))
+    return thread, said, found
+
+
+def test_what_another_process_trains_is_waited_for(counted, tmp_path):
+    trained = ModelCache(made, tmp_path / "elsewhere")
+    trained(NETWORK)
+    models = ModelCache(made, tmp_path / "models")
+    folder = models.folder(NETWORK)
+    folder.mkdir(parents=True)
+    thread, said, found = waiting(models.path)
+    with FileLock(folder / model_cache.LOCK):
+        thread.start()
+        assert said.get(timeout=60) == f"another process trains {NETWORK.title}"
+        files = trained.folder(NETWORK)
+        shutil.copytree(files, folder, dirs_exist_ok=True)
+    thread.join(timeout=60)
+    (model,) = found
+    assert counted == [NETWORK]
+    for one, other in zip(
+        model.get_weights(), trained(NETWORK).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_lock_of_a_killed_process_is_free(counted, tmp_path):
+    folder = ModelCache(made, tmp_path).folder(NETWORK)
+    folder.mkdir(parents=True)
+    holds = (
+        "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); "
+        "lock.acquire(); print('held', flush=True); sys.stdin.read()"
+    )
+    lock = folder / model_cache.LOCK
+    killed = subprocess.Popen(
+        [sys.executable, "-c", holds, lock],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert killed.stdout.readline() == b"held\n"
+    thread, said, found = waiting(tmp_path)
+    thread.start()
+    assert said.get(timeout=60) == f"another process trains {NETWORK.title}"
+    killed.kill()
+    thread.join(timeout=120)
+    killed.communicate()
+    assert len(found) == 1 and counted == [NETWORK]
 
 
 def test_an_unknown_setting(tmp_path):
