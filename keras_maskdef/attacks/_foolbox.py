@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def make(info: AttackInfo, target: Target, **options: Any) -> Run:
     if info.kind != "minimal":
         attack_class = _with_compiled_gradient(attack_class, target)
     names = OPTIONS[info.name]
-    attack = attack_class(**{names[key]: value for key, value in options.items()})
+    chosen = {names[key]: value for key, value in options.items()}
+    attack = attack_class(**_reaching(attack_class, chosen))
     backend = this_backend()
     model = backend.foolbox_model(foolbox, target.logits)
 
@@ -68,6 +70,21 @@ def make(info: AttackInfo, target: Target, **options: Any) -> Run:
         return _found(made, images) if info.name == "cw" else made
 
     return run
+
+
+def _reaching(attack_class: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Fewer steps than foolbox's own are larger ones, to go as far in all.
+
+    Ten steps of its PGD in Linf, each a thirtieth of the ball, would stay near the
+    start: on a vote they left 63 % right where the attack that knew less left 45.
+    """
+    defaults = signature(attack_class).parameters
+    if "rel_stepsize" not in defaults or "abs_stepsize" in options:
+        return options
+    own, steps = defaults["steps"].default, options.get("steps")
+    if steps is None or steps >= own:
+        return options
+    return {**options, "rel_stepsize": defaults["rel_stepsize"].default * own / steps}
 
 
 def _with_compiled_gradient(attack_class: Any, target: Target) -> Any:

@@ -39,6 +39,10 @@ class GradientFreeWarning(RobustnessWarning):
     """An attack without gradients harms more than one that follows them."""
 
 
+class KnowledgeWarning(RobustnessWarning):
+    """Who knows less of the defence harms more."""
+
+
 Failure = tuple[type[RobustnessWarning], str]
 
 
@@ -151,12 +155,29 @@ def _gradient_free(rows: Sequence[Row]) -> Iterator[Failure]:
                 )
 
 
+def _knowledge(rows: Sequence[Row]) -> Iterator[Failure]:
+    """The adaptive attack at its best, beside the same one by who knows less."""
+    known = [row for row in _attacks(rows) if row.threat_model == "adaptive"]
+    for row in _attacks(rows):
+        same = [each for each in known if _attack(each) == _attack(row)]
+        for name, score in row.scores.items():
+            left = [r.scores[name].accuracy for r in same if r.scores.get(name)]  # type: ignore[union-attr]
+            if score and left and min(left) > score.accuracy + _margin(score.images):
+                yield (
+                    KnowledgeWarning,
+                    f"{name}: {row.title} harms more by who knows less "
+                    f"({row.threat_model}) than the adaptive one: it is too weak, with "
+                    "too few steps or masks in each, or gradients are masked",
+                )
+
+
 _CHECKS: tuple[Callable[[Sequence[Row]], Iterator[Failure]], ...] = (
     _frozen,
     _noise,
     _single_step,
     _epsilon,
     _gradient_free,
+    _knowledge,
 )
 
 
@@ -192,6 +213,10 @@ def _uses_gradient(row: Row) -> bool:
 
 def _info(row: Row) -> AttackInfo:
     return describe(row.attack, row.norm or "linf", row.library)
+
+
+def _attack(row: Row) -> tuple[str, str | None, float | None]:
+    return row.attack, row.norm, row.epsilon
 
 
 def _ball(row: Row) -> tuple[str | None, float | None]:

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from keras_maskdef._figures import INK, LINES, MARKERS, RULE, finish, new_figure
 from keras_maskdef._run_folder import RunFolder, read_json
 from keras_maskdef.evaluation.score import Score
 from keras_maskdef.recipes.attack_table import AttackTable
-from keras_maskdef.recipes.report_rows import Row, ordered, title
+from keras_maskdef.recipes.report_rows import ordered, title
 from keras_maskdef.recipes.result_table import ResultTable
 
 EARLY, REPEATS, PANELS = "early-exit.json", 3, 3
@@ -41,19 +41,18 @@ class VoteCurve(AttackTable):
         return {**found, "early_exit": read_json(store.path / EARLY)}
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
-        """One column for each number of views; the whole vote where one is broken."""
-        speeds = {
-            name: result["speed"][name]["images_per_second"] for name in self.defences
-        }
-        longest = max(map(len, speeds.values()))
-        cells = []
+        """One row for each attack and number of views."""
+        cells: list[tuple[str, ...]] = []
         for row in ordered(result["rows"]):
-            for name in self.defences:
-                line = _percentages(row["scores"][name], result["defences"][name])
-                cells.append((f"{title(row)}: {name}", *_padded(line, longest)))
-        for name, found in speeds.items():
-            line = [f"{speed:.0f}" for speed in found]
-            cells.append((f"images a second: {name}", *_padded(line, longest)))
+            columns = {
+                name: _percentages(row["scores"][name]) for name in self.defences
+            }
+            cells += _by_views(title(row), columns)
+        speeds = {
+            name: [f"{each:.0f}" for each in result["speed"][name]["images_per_second"]]
+            for name in self.defences
+        }
+        cells += _by_views("images a second", speeds)
         notes = [
             f"Accuracy in % of all {result['settings']['images']:,} test images by the",
             "number of views that vote, with its 95 % interval. The adaptive attack is",
@@ -65,12 +64,13 @@ class VoteCurve(AttackTable):
                 f"{name} {found['views']:.2f} of {found['votes']} views, "
                 f"{found['speed-up']:.2f} times as fast."
             )
-        views = (str(number + 1) for number in range(longest))
-        return ResultTable(("by number of views", *views), cells, notes)
+        return ResultTable(("attack", *self.defences), cells, notes)
 
     def plot(self, result: Mapping[str, Any], path: Path) -> bool:
         """A panel for each attack, and the last for speed."""
-        rows = [row for row in ordered(result["rows"]) if _has_votes(row)]
+        rows = [
+            row for row in ordered(result["rows"]) if row["threat_model"] != "union"
+        ]
         down = -(-(len(rows) + 1) // PANELS)
         figure, axes = new_figure(down, PANELS, (3.3 * PANELS, 2.8 * down))
         panels = axes.flat
@@ -91,25 +91,25 @@ class VoteCurve(AttackTable):
         return True
 
 
-def _has_votes(row: Row) -> bool:
-    return all(score and score.get("votes") for score in row["scores"].values())
-
-
-def _percentages(
-    score: Mapping[str, Any] | None, defence: Mapping[str, Any]
-) -> list[str]:
-    """By number of views; in the last row, that of the whole vote."""
+def _percentages(score: Mapping[str, Any] | None) -> list[str]:
+    """By number of views; of the last row there is one figure."""
     if score is None:
         return []
     if not score.get("votes"):
-        whole = str(Score.from_dict(dict(score)))
-        return [*[""] * (defence["votes"] - 1), whole]
-    images = score["images"]
-    return [str(Score(share, images)) for share in score["votes"]]
+        return [str(Score.from_dict(dict(score)))]
+    return [str(Score(share, score["images"])) for share in score["votes"]]
 
 
-def _padded(cells: list[str], length: int) -> list[str]:
-    return [*cells, *[""] * (length - len(cells))]
+def _by_views(
+    attack: str, columns: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, ...]]:
+    """A row for each number of views, if there is more than one figure."""
+    longest = max(map(len, columns.values()))
+    for views in range(longest):
+        said = f"{views + 1} view{'s' * (views > 0)}"
+        heading = attack if longest == 1 else f"{attack}, {said}"
+        cells = (each[views] if views < len(each) else "-" for each in columns.values())
+        yield heading, *cells
 
 
 def _draw(axis: Any, curves: Mapping[str, Any], heading: str, label: str) -> None:
