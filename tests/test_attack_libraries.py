@@ -62,6 +62,32 @@ def test_foolbox(classifier, digits, name, norm, theirs, options):
     np.testing.assert_array_equal(ours[~found], images[~found])
 
 
+STEPS = {"L1": 50, "L2": 50, "Linf": 40}  # of foolbox's PGD, whatever its size
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_fewer_steps_of_pgd_go_as_far(classifier, digits, norm):
+    """A step is larger then, unless its size is given; more steps are as they were."""
+    theirs = getattr(foolbox.attacks, f"{NORMS[norm]}ProjectedGradientDescentAttack")
+    size = theirs().rel_stepsize
+    (images, labels), epsilon, own = digits, SIZES[norm], STEPS[NORMS[norm]]
+    model = foolbox.TensorFlowModel(classifier, bounds=(0, 1), device="/CPU:0")
+    for ours, by_hand in (
+        ({"steps": 5}, {"steps": 5, "rel_stepsize": size * own / 5}),
+        ({"steps": own + 5}, {"steps": own + 5}),
+        (
+            {"steps": 5, "step_size": epsilon / 9},
+            {"steps": 5, "abs_stepsize": epsilon / 9},
+        ),
+    ):
+        tf.random.set_seed(3)
+        expected = theirs(**by_hand)(
+            model, tf.constant(images), tf.constant(labels), epsilons=epsilon
+        )[1]
+        made = craft("pgd", classifier, images, labels, epsilon, norm, seed=3, **ours)
+        np.testing.assert_allclose(made, expected.numpy(), atol=1e-5, err_msg=str(ours))
+
+
 def by_cleverhans(name, model, images, labels):
     from cleverhans.tf2.attacks import (
         basic_iterative_method,

@@ -45,6 +45,7 @@ def test_a_good_evaluation_passes():
         (2, row("fgsm", "classifier", 0.2), "SingleStepWarning"),
         (4, row("pgd", "classifier", 0.4, epsilon=0.2), "EpsilonWarning"),
         (5, row("square", "white_box", 0.1), "GradientFreeWarning"),
+        (6, row("pgd", "adaptive", 0.4, samples=20), "KnowledgeWarning"),
         (7, row("pgd", "frozen", 0.2), "FrozenMasksWarning"),
     ],
 )
@@ -54,6 +55,14 @@ def test_each_failure_has_its_name(number, bad, name):
     assert [category.__name__ for category, _ in found] == [name] * len(found)
     assert found
     assert all("vote" in message for _, message in found)
+
+
+def test_the_adaptive_attack_counts_at_its_best():
+    """Few masks a step may be weak; another size or attack says nothing."""
+    weak = row("pgd", "adaptive", 0.8, samples=1)
+    others = [row("bim", "classifier", 0.05), row("pgd", "classifier", 0.05, 0.3)]
+    names = {category.__name__ for category, _ in failures([*GOOD, weak, *others])}
+    assert "KnowledgeWarning" not in names
 
 
 @pytest.mark.parametrize("number", range(1, 8))
