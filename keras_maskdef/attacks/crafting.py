@@ -50,9 +50,10 @@ def craft(
 
     Foolbox runs with its own defaults, as in the MAD paper: BIM takes 10 steps of
     epsilon / 5, PGD 40 of epsilon / 30 (50 of epsilon / 40 in L1 and L2) from a random
-    start. In fewer steps, each is as much larger, to go as far in all. Cleverhans takes SFM-Defense's 30 steps of 1/255, at most epsilon each, its
-    PGD from a random start. ART runs with AutoAttack's settings: APGD takes 100 steps,
-    the first of 2 epsilon, Square 5000, from one start each.
+    start. In fewer steps, each is as much larger, to go as far in all. Cleverhans takes
+    SFM-Defense's 30 steps of 1/255, at most epsilon each, its PGD from a random start.
+    ART runs with AutoAttack's settings: APGD takes 100 steps, the first of 2 epsilon,
+    Square 5000, from one start each.
 
     CW, DeepFool and HopSkipJump look for the smallest perturbation. It is scaled down
     to epsilon, so that it may fool no more, and is none at all where nothing was found.
