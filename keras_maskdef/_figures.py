@@ -11,7 +11,7 @@ from keras_maskdef._extra import require
 # Colour-blind safe (Okabe and Ito).
 RIGHT, WRONG = "#0072B2", "#D55E00"
 BARS = ("#999999", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#CC79A7")
-MARKERS = "osDv^P"
+MARKERS = "osDv^PX<>"  # not as many as colours, so that no two lines look alike
 INK = "#333333"
 RULE = "#e3e3e3"
 HIDDEN = 0.35  # grey, since what is hidden and what is drawn are both black

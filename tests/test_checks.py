@@ -57,6 +57,19 @@ def test_each_failure_has_its_name(number, bad, name):
     assert all("vote" in message for _, message in found)
 
 
+def test_one_large_step_may_transfer_best():
+    """Of an attack on a part, it says nothing of gradients; of the whole, it does."""
+    transferred = [*GOOD]
+    transferred[2] = row("fgsm", "classifier", 0.2)
+    assert failures(transferred, {"vote": "bare"}) == []
+    for bare in ({"vote": "vote"}, None):
+        (found,) = failures(transferred, bare)
+        assert found[0].__name__ == "SingleStepWarning"
+    knows = [row("fgsm", "white_box", 0.1), row("pgd", "white_box", 0.2)]
+    (found,) = failures([*GOOD, *knows], {"vote": "bare"})
+    assert found[0].__name__ == "SingleStepWarning"
+
+
 def test_the_adaptive_attack_counts_at_its_best():
     """Few masks a step may be weak; another size or attack says nothing."""
     weak = row("pgd", "adaptive", 0.8, samples=1)

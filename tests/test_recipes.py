@@ -41,11 +41,12 @@ from keras_maskdef.recipes.model_cache import MODEL, RECORD, ModelCache
 from keras_maskdef.recipes.network import Network
 from keras_maskdef.recipes.recipe import Cuts, settings_of
 from keras_maskdef.recipes.remaining_perturbation import RemainingPerturbation
-from keras_maskdef.recipes.report_rows import title
+from keras_maskdef.recipes.report_rows import columns, heading, title
 from keras_maskdef.recipes.run_recipe import PICTURE, run_recipe, train_recipe
 from keras_maskdef.recipes.time_cost import TimeCost
 
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:PyTorch not found:UserWarning"),  # ART's
     # Networks that have learned nothing.
     pytest.mark.filterwarnings(
         "ignore::keras_maskdef.evaluation.checks.RobustnessWarning"
@@ -519,6 +520,25 @@ def test_mad_svhn(models, tmp_path):
             assert f"{100 * share:.1f} (" in here
 
 
+def test_bare_classifiers_stand_before_their_defences():
+    """Under a name that says whose they are, if they are in the table for it alone."""
+    bare, other = "bare classifier", "bare classifier of B"
+    defences = {bare: bare, other: other, "none": "none", "A": bare, "B": other}
+    defences |= {"C": "none", "D": bare}
+    result = {"defences": {name: {"bare": of} for name, of in defences.items()}}
+    names = columns(result)
+    assert names == ["none", bare, "A", other, "B", "C", "D"]
+    assert [heading(result, name) for name in names] == [
+        "none",
+        "bare classifier of A, D",
+        "A",
+        "bare classifier of B",
+        "B",
+        "C",
+        "D",
+    ]
+
+
 @pytest.mark.slow
 def test_mad_comparison(models, tmp_path):
     """Table 6."""
@@ -529,15 +549,15 @@ def test_mad_comparison(models, tmp_path):
     found = cells(table)
     # What the paper has no column of stands alone.
     assert all(" / " not in cell for cell in found[mad.UNDEFENDED].values())
-    for heading, figures in {
+    for column, figures in {
         "MagNet (paper / here)": ("82.3", "67.1", "72.0", "56.9"),
         "Parseval networks (paper / here)": ("77.9", "37.8", "48.2", "36.9"),
     }.items():
         rows = ("clean", "pgd l1 15", "pgd l2 0.3", "pgd linf 0.01")
         for row, figure in zip(rows, figures, strict=True):
             # 82.65 and 77.925 round either way.
-            shown = float(found[heading][row].split(" / ")[0])
-            assert abs(shown - float(figure)) < 0.11, (heading, row)
+            shown = float(found[column][row].split(" / ")[0])
+            assert abs(shown - float(figure)) < 0.11, (column, row)
     assert any("Denoised smoothing, PCL" in note for note in table.notes)
 
 

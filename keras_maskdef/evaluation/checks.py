@@ -46,16 +46,21 @@ class KnowledgeWarning(RobustnessWarning):
 Failure = tuple[type[RobustnessWarning], str]
 
 
-def failures(rows: Sequence[Row]) -> list[Failure]:
+def failures(
+    rows: Sequence[Row], bare: Mapping[str, str] | None = None
+) -> list[Failure]:
     """All controls that failed, the same ones for the same rows.
 
     Args:
         rows: Of one evaluation, with those of the controls (`"noise"`, `"frozen"`).
+        bare: By column, that of its bare classifier, which may be itself.
     """
     found: dict[str, Failure] = {}
     for check in _CHECKS:
         for failure in check(rows):
             found[failure[1]] = failure
+    for failure in _single_step(rows, bare or {}):
+        found[failure[1]] = failure
     return list(found.values())
 
 
@@ -105,12 +110,16 @@ def _noise(rows: Sequence[Row]) -> Iterator[Failure]:
                 )
 
 
-def _single_step(rows: Sequence[Row]) -> Iterator[Failure]:
+def _single_step(rows: Sequence[Row], bare: Mapping[str, str]) -> Iterator[Failure]:
+    """Not where the attacker differentiates a part: one large step transfers best."""
+    whole = ("white_box", "adaptive")
     for single in _of_kind(rows, "single-step"):
         many = [
             r for r in _of_kind(rows, "iterative") if _setting(r) == _setting(single)
         ]
         for row, name in _weaker(single, many):
+            if row.threat_model not in whole and bare.get(name, name) != name:
+                continue
             yield (
                 SingleStepWarning,
                 f"{name}: {single.title} harms more than {row.title} "
@@ -174,7 +183,6 @@ def _knowledge(rows: Sequence[Row]) -> Iterator[Failure]:
 _CHECKS: tuple[Callable[[Sequence[Row]], Iterator[Failure]], ...] = (
     _frozen,
     _noise,
-    _single_step,
     _epsilon,
     _gradient_free,
     _knowledge,

@@ -38,8 +38,9 @@ def save_gallery(
     scenario = next(
         s
         for s in stored.plan
-        if (s.threat_model, s.attack, s.norm, s.library, s.samples)
-        == ("adaptive", last.attack, last.norm, last.library, last.samples)
+        if (s.threat_model, s.attack, s.norm, s.library)
+        == ("adaptive", last.attack, last.norm, last.library)
+        and last.samples in (s.samples, None)
         and last.epsilon in s.epsilons
     )
     arrays: Arrays = {"title": np.array(last.title)}

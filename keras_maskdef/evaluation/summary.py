@@ -1,6 +1,7 @@
 """The report of a run, from its folder alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from keras_maskdef._run_folder import RunFolder
@@ -27,6 +28,8 @@ def summary(store: RunFolder) -> Report:
     outcomes, labels = stored.outcomes(), stored.labels
     plan = settled(stored.plan, outcomes, labels, stored.is_random)
     rows = rows_of(plan, outcomes, stored.bare, labels)
+    if not any(stored.is_random.values()):  # then there are no masks to count
+        rows = [replace(row, samples=None) for row in rows]
     shown = [row for row in rows if row.threat_model != "frozen"]
     frozen = [row for row in rows if row.threat_model == "frozen"]
     config = {"value_range": list(UNIT), **stored.config}
@@ -42,7 +45,7 @@ def summary(store: RunFolder) -> Report:
         tuple(config["class_names"]),
         [
             {"name": category.__name__, "message": message}
-            for category, message in failures(rows)
+            for category, message in failures(rows, stored.bare)
         ],
     )
 

@@ -4,8 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_maskdef._figures import INK, LINES, MARKERS, RULE, finish, new_figure, plain
-from keras_maskdef.recipes.report_rows import counted, ordered, title
+from keras_maskdef._figures import (
+    BARE,
+    INK,
+    LINES,
+    MARKERS,
+    RULE,
+    finish,
+    new_figure,
+    plain,
+)
+from keras_maskdef.recipes.report_rows import columns, counted, heading, ordered, title
 
 
 def plot_beside(recipe: Any, result: Mapping[str, Any], path: Path) -> None:
@@ -17,13 +26,16 @@ def plot_beside(recipe: Any, result: Mapping[str, Any], path: Path) -> None:
         path: Where to write a PNG.
     """
     rows = ordered(result["rows"])
-    names = list(result["defences"])
+    names, colours = columns(result), 0
     figure, axes = new_figure(1, 1, (7.5, 1.2 + 0.26 * len(rows)))
     axis = axes[0, 0]
     for number, name in enumerate(names):
-        colour, marker = LINES[number % len(LINES)], MARKERS[number % len(MARKERS)]
+        bare = result["defences"][name]["bare"] == name
+        colour = BARE if bare else LINES[colours % len(LINES)]
+        colours += not bare
+        marker = MARKERS[number % len(MARKERS)]
         offset = 0.6 * (number / max(1, len(names) - 1) - 0.5) if len(names) > 1 else 0
-        label = plain(name)
+        label = plain(heading(result, name), 60)
         for place, row in enumerate(rows):
             if row["scores"][name] is None:
                 continue

@@ -17,7 +17,14 @@ from keras_maskdef.recipes.network import Network
 from keras_maskdef.recipes.paper_evaluation import TableRun, table_run
 from keras_maskdef.recipes.paper_tables import TABLES, PaperRow, PaperTable
 from keras_maskdef.recipes.recipe import Cuts, Recipe
-from keras_maskdef.recipes.report_rows import NOTES, cell, ordered, title
+from keras_maskdef.recipes.report_rows import (
+    NOTES,
+    cell,
+    columns,
+    heading,
+    ordered,
+    title,
+)
 from keras_maskdef.recipes.result_table import ResultTable
 
 KNOWN = {
@@ -137,9 +144,10 @@ class AttackTable(Recipe):
     def table(self, result: Mapping[str, Any]) -> ResultTable:
         """Paper and here in one cell, where the column stands beside one of it."""
         rows = ordered(result["rows"])
-        names = list(result["defences"])
+        names = columns(result)
         headings = [
-            f"{name} (paper / here)" if name in self.beside else name for name in names
+            f"{heading(result, name)}{' (paper / here)' * (name in self.beside)}"
+            for name in names
         ]
         cells = [
             (title(row), *(self._cell(row, name) for name in names)) for row in rows

@@ -37,6 +37,31 @@ def cell(row: Row, name: str, counts: str) -> str:
     return f"{100 * figure:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
+def columns(result: Mapping[str, Any]) -> list[str]:
+    """The columns of a report, each bare classifier before the first that has it."""
+    names: dict[str, None] = {}
+    for name, about in result["defences"].items():
+        if not _owners(result, name):
+            names |= {about["bare"]: None, name: None}
+    return list(names)
+
+
+def heading(result: Mapping[str, Any], name: str) -> str:
+    """Of a classifier that is in the table for a defence only, of which one."""
+    owners = _owners(result, name)
+    return f"bare classifier of {', '.join(owners)}" if owners else name
+
+
+def _owners(result: Mapping[str, Any], name: str) -> list[str]:
+    if not name.startswith("bare classifier"):
+        return []
+    return [
+        other
+        for other, about in result["defences"].items()
+        if about["bare"] == name and other != name
+    ]
+
+
 def ordered(rows: Sequence[Row]) -> list[Row]:
     """Clean, each row of the paper in its size and then matched, the adaptive ones."""
     figures = [row for row in rows if row["paper"]]
