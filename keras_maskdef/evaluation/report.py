@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from rich.table import Table
 
 from keras_maskdef._version import __version__
+from keras_maskdef._wide_table import WideTable
 from keras_maskdef.evaluation.score import Score
 
 SCHEMA = 1
@@ -126,30 +126,26 @@ class Report:
         """Writes `to_dict` as JSON."""
         Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n")
 
-    def __rich__(self) -> Table:
-        table = Table(
+    def __rich__(self) -> WideTable:
+        known = [row.threat_model for row in self.rows]
+        quoted = [number for number, each in enumerate(known) if each in _QUOTED]
+        return WideTable(
+            ("attack", *self.defences),
+            [
+                (
+                    _marked(row),
+                    *(
+                        "-" if each is None else str(each)
+                        for each in row.scores.values()
+                    ),
+                )
+                for row in self.rows
+            ],
+            bold=frozenset(quoted),
+            sections=frozenset(n for n in quoted if known[n] != known[n - 1]),
             title="Accuracy in %, with its 95 % interval",
-            caption="\n".join([*self._failures(), *self.notes]),
-            caption_justify="left",
-            caption_style="not dim",
+            notes=[*self._failures(), *self.notes],
         )
-        table.add_column("attack", overflow="fold")
-        for name in self.defences:
-            table.add_column(name, justify="right")
-        known = None
-        for row in self.rows:
-            if row.threat_model in _QUOTED and row.threat_model != known:
-                table.add_section()
-            known = row.threat_model
-            table.add_row(
-                _marked(row),
-                *(
-                    "-" if score is None else str(score)
-                    for score in row.scores.values()
-                ),
-                style="bold" if row.threat_model in _QUOTED else None,
-            )
-        return table
 
     def _failures(self) -> list[str]:
         return [f"{each['name']}: {each['message']}." for each in self.warnings]

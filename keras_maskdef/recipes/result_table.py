@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
+from keras_maskdef._wide_table import WideTable
 
 
 @dataclass(frozen=True)
@@ -20,21 +20,17 @@ class ResultTable:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
 
-    def __rich__(self) -> Table:
-        table = Table(
-            caption="\n".join(self.notes),
-            caption_justify="left",
-            caption_style="not dim",
+    def __rich__(self) -> WideTable:
+        return WideTable(
+            self.headings,
+            [(row[0].replace("**", ""), *row[1:]) for row in self.rows],
+            bold=frozenset(
+                number
+                for number, row in enumerate(self.rows)
+                if row[0].startswith("**")
+            ),
+            notes=self.notes,
         )
-        first, *others = self.headings
-        table.add_column(first, overflow="fold")
-        for heading in others:
-            table.add_column(heading, justify="right")
-        for row in self.rows:
-            bold = row[0].startswith("**")
-            cells = (row[0].replace("**", ""), *row[1:])
-            table.add_row(*cells, style="bold" if bold else None)
-        return table
 
     def markdown(self) -> Iterator[str]:
         """The lines of a table in Markdown."""
