@@ -1,6 +1,5 @@
 """Accuracy and speed by the number of votes, as data."""
 
-import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from keras_maskdef.recipes.attack_table import AttackTable
 from keras_maskdef.recipes.report_rows import ordered, title
 from keras_maskdef.recipes.result_table import ResultTable
 
-EARLY, REPEATS, PANELS = "early-exit.json", 3, 3
+EARLY, REPEATS, PANELS = "early-exit.json", 5, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,8 @@ class VoteCurve(AttackTable):
             f"Accuracy in % of all {result['settings']['images']:,} test images by the",
             "number of views that vote, with its 95 % interval. The adaptive attack is",
             "on the whole vote; the worst of all is of the whole vote alone. Images a",
-            "second in one process. Early exit, the same labels with fewer views:",
+            f"second in one process, the fastest of {REPEATS} times. Early exit, the",
+            "same labels with fewer views:",
         ]
         for name, found in result["early_exit"].items():
             notes.append(
@@ -136,7 +136,7 @@ def _early_exit(vote: Any, images: Any) -> dict[str, float]:
             began = time.perf_counter()
             predict(vote, images, early, batch_size=250, seed=0)
             times.append(time.perf_counter() - began)
-        seconds[early] = statistics.median(times)
+        seconds[early] = min(times)
     _, views = predict(vote, images, True, batch_size=250, seed=0, return_views=True)
     return {
         "votes": vote.votes,
