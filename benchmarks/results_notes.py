@@ -56,8 +56,7 @@ of five and little time.""",
     "sfm/cifar10-black-box": """\
 **What disagrees.** Attacks hardly transfer between our two networks: PGD of 16/255 on
 the surrogate, which leaves it nothing, leaves the undefended network 62.2, where
-random signs of that size leave about as many (`NoiseWarning`) and the paper's
-leaves 21.3. On 200 images FGSM transferred better (43 %), larger steps of PGD did not
+noise of that size leaves 61.2 (`NoiseWarning`) and the paper's surrogate 21.3. On 200 images FGSM transferred better (43 %), larger steps of PGD did not
 (57 %), so that it is not for want of steps. Both networks are narrow and were trained
 without augmentation to 98 % of their training images; we think that what fools one of
 them is its own. The rows therefore say little of any defence here, and the columns are
@@ -81,8 +80,12 @@ will do, and any filter undoes that. The paper's feature squeezing falls to 8.6 
 knows them, in the adaptive row.""",
     "sfm/cifar10-white-box": """\
 **What disagrees.** Nothing is left here, of 11.0 and 4.7 under PGD in the paper; and of
-its 51.5 under FGSM 1.6. One step harms the paper's model less than 30 by 40 points;
-ours it harms as much: the signs of gradients that are masked in theirs. The median
-filter is attacked by its exact and by its straight-through gradient, and the worse
-counts.""",
+its 51.5 under FGSM 1.6. One step harms the paper's model less than 30 by 40 points,
+ours as much: a gap that masked gradients would explain. The median filter is attacked
+by its exact and by its straight-through gradient, and the worse counts.""",
+    "sfm/time-cost": """\
+**What limits it.** One thread, with another process on the other core: of the same
+work one run took up to twice the time of another, so the ratios are rough (feature
+squeezing is no faster than nothing). The paper's are 2.9 in training and 2.7 in
+defending, where its text has "about twice".""",
 }

@@ -160,7 +160,10 @@ class AttackTable(Recipe):
             *NOTES[self.counts],
             *not_built,
         ]
-        notes += [f"{each['name']}: {each['message']}." for each in result["warnings"]]
+        notes += [
+            f"{each['name']}: {_with_heading(each['message'], result)}."
+            for each in result["warnings"]
+        ]
         return ResultTable(("attack", *headings), cells, notes)
 
     def _threat_models(self) -> tuple[str, ...]:
@@ -228,6 +231,12 @@ class AttackTable(Recipe):
         }
         store.write_json(MATCHED, kept)
         return plan
+
+
+def _with_heading(message: str, result: Mapping[str, Any]) -> str:
+    """A warning begins with the name of its column."""
+    name, colon, rest = message.partition(": ")
+    return f"{heading(result, name)}{colon}{rest}"
 
 
 def first_sizes(rows: Iterable[PaperRow]) -> list[PaperRow]:

@@ -83,9 +83,10 @@ def _leads(rows: Iterable[Any], better: str, worse: Iterable[str]) -> list[float
 
 
 def _judged(leads: list[float], least: float = 0.0) -> Verdict:
-    """Holds if the lead is more than this in every row."""
+    """Holds if the lead is more than this in every row, in part in half of them."""
     ahead = sum(lead > least for lead in leads)
-    word = HOLDS if ahead == len(leads) else PARTLY if ahead else FAILS
+    part = PARTLY if 2 * ahead >= len(leads) else FAILS
+    word = HOLDS if ahead == len(leads) else part
     return Verdict(
         word,
         f"in {ahead} of {len(leads)} rows; lead {min(leads):+.1f} to "
