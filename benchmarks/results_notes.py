@@ -55,12 +55,13 @@ either leaves less than a third of the images in the last row. Early exit saves 
 of five and little time.""",
     "sfm/cifar10-black-box": """\
 **What disagrees.** Attacks hardly transfer between our two networks: PGD of 16/255 on
-the surrogate, which leaves it nothing, leaves the undefended network 62.2, where
-noise of that size leaves 61.2 (`NoiseWarning`) and the paper's surrogate 21.3. On 200 images FGSM transferred better (43 %), larger steps of PGD did not
-(57 %), so that it is not for want of steps. Both networks are narrow and were trained
-without augmentation to 98 % of their training images; we think that what fools one of
-them is its own. The rows therefore say little of any defence here, and the columns are
-within each other's intervals, but for TVM, which costs most on clean images.
+the surrogate, which leaves it nothing, leaves the undefended network 62.2, where noise
+of that size leaves 61.2 (`NoiseWarning`) and the paper's surrogate 21.3. On 200 images
+FGSM transferred better (43 %), larger steps of PGD did not (57 %): it is not for want
+of steps. Both networks are narrow and were trained without augmentation to 98 % of
+their training images; we think that what fools one of them is its own. The rows
+therefore say little of any defence here, and the columns are within each other's
+intervals, but for TVM, which costs most on clean images.
 
 **What limits it.** One surrogate, of the same architecture and data. The adaptive row
 is the one to quote.""",
