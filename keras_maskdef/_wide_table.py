@@ -34,8 +34,9 @@ class WideTable:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
-        for number, group in enumerate(self.groups(options.max_width)):
-            yield self._table(group, None if number else self.title)
+        width = options.max_width
+        for number, group in enumerate(self.groups(width)):
+            yield self._table(group, width, None if number else self.title)
         if self.notes:
             yield "\n".join(self.notes)
 
@@ -45,8 +46,7 @@ class WideTable:
         Args:
             width: Characters of a line.
         """
-        first = max(cell_len(row[0]) for row in [self.headings, *self.rows])
-        room = left = width - min(first, FIRST) - PADDING - 1
+        room = left = width - min(self._first, FIRST) - PADDING - 1
         group: list[int] = []
         for number in range(1, len(self.headings)):
             wide = self._width(number) + PADDING
@@ -62,14 +62,31 @@ class WideTable:
         words = self.headings[number].split()
         return max(map(cell_len, [*words, *(row[number] for row in self.rows)]))
 
-    def _table(self, group: Sequence[int], title: str | None) -> Table:
+    @property
+    def _first(self) -> int:
+        return max(cell_len(row[0]) for row in [self.headings, *self.rows])
+
+    def _widths(self, group: Sequence[int], width: int) -> list[int]:
+        """Of the first column and of those of a group: what is left is shared out.
+
+        Rich itself takes from columns what it gives to their neighbours' headings.
+        """
+        wanted = [self._first, *(cell_len(self.headings[each]) for each in group)]
+        widths = [min(self._first, FIRST), *map(self._width, group)]
+        spare = width - 1 - sum(each + PADDING for each in widths)
+        for number, each in enumerate(wanted):
+            more = max(0, min(spare, each - widths[number]))
+            widths[number] += more
+            spare -= more
+        return [max(1, widths[0] + min(0, spare)), *widths[1:]]
+
+    def _table(self, group: Sequence[int], width: int, title: str | None) -> Table:
         table = Table(title=title)
-        table.add_column(self.headings[0], overflow="fold")
-        for number in group:
-            width = self._width(number)
-            table.add_column(
-                self.headings[number], justify="right", overflow="fold", min_width=width
-            )
+        first, *others = self._widths(group, width)
+        table.add_column(self.headings[0], overflow="fold", width=first)
+        for number, each in zip(group, others, strict=True):
+            heading = self.headings[number]
+            table.add_column(heading, justify="right", overflow="fold", width=each)
         for number, row in enumerate(self.rows):
             if number in self.sections:
                 table.add_section()

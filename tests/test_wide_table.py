@@ -1,8 +1,9 @@
 """Tables on narrow screens: nothing is cut."""
 
 import io
+from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -27,8 +28,14 @@ def printed(table, width):
     return page.getvalue()
 
 
-@settings(max_examples=60, deadline=None)
+LONG_HEADING = WideTable(
+    ("0",) * 8 + ("00000000000", "0 0 0 0"), [("0 0 0 0",) + ("0",) * 9], title="title"
+)
+
+
+@settings(max_examples=100, deadline=None)
 @given(tables(), st.integers(60, 200))
+@example(replace(LONG_HEADING, notes=("what has to be known",)), 60)
 def test_every_cell_is_there_once_and_whole(table, width):
     text = printed(table, width)
     assert "…" not in text and max(map(len, text.splitlines())) <= width
