@@ -76,7 +76,7 @@ def _reaching(attack_class: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Fewer steps than foolbox's own are larger ones, to go as far in all.
 
     Ten steps of its PGD in Linf, each a thirtieth of the ball, would stay near the
-    start: on a vote they left 63 % right where the attack that knew less left 45.
+    start: on a vote they left 63 % right where the attack that knew less left 48.
     """
     defaults = signature(attack_class).parameters
     if "rel_stepsize" not in defaults or "abs_stepsize" in options:
