@@ -70,6 +70,14 @@ def test_one_large_step_may_transfer_best():
     assert found[0].__name__ == "SingleStepWarning"
 
 
+def test_a_bare_classifier_has_nothing_more_to_know():
+    rows = [*GOOD]
+    rows[6] = row("pgd", "adaptive", 0.4)
+    assert failures(rows, {"vote": "vote"}) == []
+    (found,) = failures(rows, {"vote": "bare"})
+    assert found[0].__name__ == "KnowledgeWarning"
+
+
 def test_the_adaptive_attack_counts_at_its_best():
     """Few masks a step may be weak; another size or attack says nothing."""
     weak = row("pgd", "adaptive", 0.8, samples=1)
