@@ -1,6 +1,7 @@
 """The `maskdef` command: argument parsing and printing."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     options.typed = {text.partition("=")[0] for text in arguments}
+    logging.getLogger("tensorflow").addFilter(_is_no_false_alarm)
     console = Console()
     try:
         options.run(options, console)
@@ -36,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("maskdef: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    """Five Keras models, each traced once, are to TensorFlow one that is retraced."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _demo(options: argparse.Namespace, console: Console) -> None:

@@ -1,6 +1,8 @@
 import json
+import logging
 
 import keras
+import numpy as np
 import pytest
 
 import keras_maskdef as kmd
@@ -42,6 +44,15 @@ QUICK = ("--images", 8, "--attacks", "fgsm", "--samples", 1, "--judgements", 2)
 
 def columns(folder):
     return list(json.loads((folder / "results.json").read_text())["defences"])
+
+
+def test_five_models_are_not_one_that_is_retraced(caplog):
+    assert main(["recipes"]) == 0
+    models = [keras.Sequential([keras.layers.Flatten()]) for _ in range(8)]
+    for model in models:
+        model.predict_on_batch(np.zeros((1, 2, 2, 1)))
+    logging.getLogger("tensorflow").warning("what else it has to say")
+    assert caplog.messages == ["what else it has to say"]
 
 
 def test_train_then_evaluate_then_report(tmp_path, capsys):
