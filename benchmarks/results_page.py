@@ -2,8 +2,10 @@
 
     python benchmarks/results_page.py               # the page, from what is published
     python benchmarks/results_page.py --publish DIR  # a run's results and picture first
+    python benchmarks/results_page.py --again DIR    # the same, of a second training
 
-DIR is what `maskdef evaluate --recipe` wrote.
+DIR is what `maskdef evaluate --recipe` wrote. The second training of a published recipe
+goes below its table: the intervals there are over images and know of one training.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from results_again import said_again
 from results_notes import INTRODUCTION, NOTES
 
 from keras_maskdef.recipes.catalogue import RECIPES
@@ -24,16 +27,17 @@ from keras_maskdef.recipes.run_recipe import PICTURE, published
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "benchmarks/results/recipes"
+AGAIN = ROOT / "benchmarks/results/again"
 PICTURES = ROOT / "docs/images/results"
 PAGE = ROOT / "docs/results.md"
 
 
-def publish(folder: Path) -> None:
+def publish(folder: Path, where: Path = PUBLISHED) -> None:
     results = json.loads((folder / "results.json").read_text())
     name = f"{results['recipe'].replace('/', '-')}-{results['scale']}"
-    PUBLISHED.mkdir(parents=True, exist_ok=True)
-    (PUBLISHED / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-    if (folder / PICTURE).exists():
+    where.mkdir(parents=True, exist_ok=True)
+    (where / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    if where == PUBLISHED and (folder / PICTURE).exists():
         PICTURES.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / PICTURE, PICTURES / f"{name}.png")
 
@@ -84,6 +88,9 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
     yield ""
     yield from table.markdown()
     yield "\n" + " ".join(table.notes)
+    if (AGAIN / path.name).exists():
+        second = json.loads((AGAIN / path.name).read_text())
+        yield "\n" + said_again(scaled, results["result"], second["result"])
     if name in NOTES:
         yield "\n" + NOTES[name]
     picture = PICTURES / f"{path.stem}.png"
@@ -105,8 +112,12 @@ def training(trained: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--publish", type=Path, nargs="*", default=[])
-    for folder in parser.parse_args().publish:
+    parser.add_argument("--again", type=Path, nargs="*", default=[])
+    options = parser.parse_args()
+    for folder in options.publish:
         publish(folder)
+    for folder in options.again:
+        publish(folder, AGAIN)
     PAGE.write_text(page())
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import results_page
+from results_again import said_again
 
 from keras_maskdef.recipes.catalogue import RECIPES
 from keras_maskdef.recipes.claims import CLAIMS, FAILS, HOLDS, PARTLY
@@ -138,6 +139,28 @@ def test_no_verdict_without_figures():
 
 def test_the_page_says_what_the_runs_say():
     assert results_page.PAGE.read_text() == results_page.page()
+
+
+def test_a_second_training_is_compared_by_rows_not_by_sizes():
+    """Matched sizes differ; a figure outside of its interval is counted as such."""
+    names = ("no masks", "MAD", "ours")
+
+    def trained(*shares, matched):
+        scores = dict(zip(names, shares, strict=True))
+        last = row(scores, "the worst of all", own=None, threat_model="union")
+        return result(scores, row(scores, epsilon=matched), {**last, "epsilon": None})
+
+    recipe = RECIPES["mad/mnist-lenet"].at("cpu")
+    first = trained(0.1, 0.6, 0.7, matched=0.2)
+    for each in first["rows"]:
+        each["scores"]["MAD"] |= dict.fromkeys(
+            ("interval_95", "conditional_interval_95"), [0.5, 0.8]
+        )
+    said = said_again(recipe, first, trained(0.1, 0.75, 0.65, matched=0.3))
+    assert "6 of 9 figures are within" in said and "intervals of 3 do not meet" in said
+    assert "MAD under pgd linf 0.2 (matched), 60.0 and then 75.0" in said
+    assert "ours 65.0" in said and "MNIST (this library): does not hold" in said
+    assert "Verdicts: the same" in said_again(recipe, first, first)
 
 
 def test_published_runs_are_those_of_the_recipes():

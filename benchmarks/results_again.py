@@ -1,0 +1,58 @@
+"""What a second training of a recipe changes, in a paragraph."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from keras_maskdef.recipes.claims import CLAIMS
+from keras_maskdef.recipes.report_rows import cell, counted, is_matched, ordered, title
+
+
+def said_again(recipe: Any, first: dict[str, Any], second: dict[str, Any]) -> str:
+    """Beside the intervals, which are over images and know of one training.
+
+    Args:
+        recipe: An `AttackTable`, at its scale.
+        first: The result in the table.
+        second: The result of the second training.
+    """
+    inside, apart, largest = 0, 0, (-1.0, "")
+    pairs = [*_pairs(first, second)]
+    for row, other, column in pairs:
+        was, (low, high) = counted(row["scores"][column], row, recipe.counts)
+        now, (least, most) = counted(other["scores"][column], other, recipe.counts)
+        inside += low <= now <= high
+        apart += least > high or most < low
+        said = f"{column} under {title(row)}, {100 * was:.1f} and then {100 * now:.1f}"
+        largest = max(largest, (abs(now - was), said))
+    last = ordered(second["rows"])[-1]
+    left = [f"{name} {cell(last, name, recipe.counts)}" for name in recipe.defences]
+    changed = [
+        f"{claim.text} ({claim.source}): {claim.judge(second).word}"
+        for claim in CLAIMS
+        if claim.recipes == (recipe.name,)
+        and claim.judge(second).word != claim.judge(first).word
+    ]
+    verdicts = "; ".join(changed) if changed else "the same"
+    return (
+        f"**Trained again**, {inside} of {len(pairs)} figures are within the intervals "
+        f"above, and the intervals of {apart} do not meet. The largest change: "
+        f"{largest[1]}. The worst of all: {', '.join(left)}. Verdicts: {verdicts}. The "
+        "numbers: `benchmarks/results/again`."
+    )
+
+
+def _pairs(first: Any, second: Any) -> Iterator[tuple[Any, Any, str]]:
+    """Each figure of the first, and the row that has it in the second."""
+    others = {_key(row): row for row in ordered(second["rows"])}
+    for row in ordered(first["rows"]):
+        other = others[_key(row)]
+        for column, score in row["scores"].items():
+            if score is not None and other["scores"][column] is not None:
+                yield row, other, column
+
+
+def _key(row: Any) -> tuple[Any, ...]:
+    """A row, whatever size was matched to it."""
+    own = row["paper"]["epsilon"] if row["paper"] else None
+    names = (row[each] for each in ("threat_model", "attack", "norm", "samples"))
+    return *names, own, is_matched(row)
