@@ -537,6 +537,8 @@ def test_bare_classifiers_stand_before_their_defences():
         "C",
         "D",
     ]
+    shared = {"defences": {name: {"bare": bare} for name in (bare, "A", "D")}}
+    assert heading(shared, bare) == "bare classifier of all"
 
 
 @pytest.mark.slow

@@ -49,6 +49,8 @@ def columns(result: Mapping[str, Any]) -> list[str]:
 def heading(result: Mapping[str, Any], name: str) -> str:
     """Of a classifier that is in the table for a defence only, of which one."""
     owners = _owners(result, name)
+    if len(owners) > 1 and len(owners) == len(result["defences"]) - 1:
+        return "bare classifier of all"
     return f"bare classifier of {', '.join(owners)}" if owners else name
 
 
