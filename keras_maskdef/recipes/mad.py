@@ -103,7 +103,7 @@ CIFAR10_VGG16 = AttackTable(
         "ours, 4 px": partition(VGG16, 4),
     },
     beside={NO_MASKS: "attack", MAD: "defence"},
-    minutes=200,
+    minutes=120,
     cpu=_MAIN_CUTS,
 )
 
@@ -139,7 +139,7 @@ MASK_RATES = AttackTable(
     },
     beside={name: name for name in ("0", *_RATES)},
     match_images=0,
-    minutes=240,
+    minutes=120,
     cpu=replace(_ABLATION_CUTS, columns=("0", "1/2", "3/4", "ours, 1/2", "ours, 3/4")),
 )
 
@@ -157,7 +157,7 @@ MASKED_PHASES = AttackTable(
     },
     beside={name: name for name in ("neither", "training", "test", "both")},
     match_images=0,
-    minutes=120,
+    minutes=75,
     cpu=_VGG16_CUTS,
 )
 
@@ -177,7 +177,7 @@ GRID_SIZES = AttackTable(
         name: name for name in ("4 and 2", "4 and 4", "8 and 2", "8 and 4", "8 and 8")
     },
     match_images=0,
-    minutes=120,
+    minutes=90,
     cpu=replace(
         _ABLATION_CUTS,
         columns=("8 and 2", "8 and 4", "8 and 8", "ours, 8 and 4", "ours, 8 and 8"),
@@ -198,7 +198,7 @@ VOTES = VoteCurve(
         "ours, majority": replace(partition(VGG16, 8), pooling="majority"),
     },
     match_images=0,
-    minutes=60,
+    minutes=75,
     cpu=replace(_VGG16_CUTS, recipe={**_VGG16_CUTS.recipe, "options": {}}),
 )
 
