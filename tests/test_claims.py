@@ -74,13 +74,22 @@ def test_a_gain_counts_at_matched_strength_only():
     )
 
 
-def test_rates_defend_and_cost():
-    rates = claim("MAD, Table 1")
-    attacked = row({"1/2": 0.4, "3/4": 0.6})
-    held = rates.verdict({rates.recipes[0]: result({"1/2": 0.8, "3/4": 0.7}, attacked)})
-    assert held.word == HOLDS and "clean 80.0 at 1/2, 70.0 at 3/4" in held.figures
-    free = rates.verdict({rates.recipes[0]: result({"1/2": 0.6, "3/4": 0.7}, attacked)})
-    assert free.word == PARTLY
+@pytest.mark.parametrize(
+    ("clean", "attacked", "words"),
+    [
+        ((0.8, 0.7), (0.4, 0.6), [HOLDS, HOLDS]),
+        ((0.6, 0.7), (0.4, 0.6), [HOLDS, FAILS]),
+        ((0.8, 0.7), (0.6, 0.4), [FAILS, HOLDS]),
+    ],
+)
+def test_rates_defend_and_cost(clean, attacked, words):
+    rates = [claim("MAD, Table 1", number) for number in (0, 1)]
+    rows = [dict(zip(("1/2", "3/4"), each, strict=True)) for each in (clean, attacked)]
+    found = {rates[0].recipes[0]: result(rows[0], row(rows[1]))}
+    defends, costs = (each.verdict(found) for each in rates)
+    assert [defends.word, costs.word] == words
+    low, high = (100 * share for share in clean)
+    assert costs.figures == f"clean {low:.1f} at 1/2, {high:.1f} at 3/4"
 
 
 @pytest.mark.parametrize(
@@ -123,12 +132,17 @@ def test_claims_of_sfm():
     }
     seconds = {"no defence": 2.0, "SFM-Defense": 5.2}
     results["sfm/time-cost"] = {"defending_seconds": seconds}
+    results["sfm/tiny-imagenet-black-box"] = black
+    results["sfm/tiny-imagenet-gray-box"] = result(
+        clean, row(scores(0.0, 0.7, 0.6), "cw", **box)
+    )
     words = {
         each.text: each.verdict(results).word
         for each in CLAIMS
         if each.source.startswith("SFM")
     }
-    assert list(words.values()) == [HOLDS, HOLDS, FAILS, HOLDS, FAILS]
+    on_cifar10, on_tiny = [HOLDS, HOLDS, FAILS], [PARTLY, FAILS]
+    assert list(words.values()) == [*on_cifar10, *on_tiny, HOLDS, FAILS]
 
 
 def test_no_verdict_without_figures():

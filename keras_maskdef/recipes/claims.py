@@ -109,11 +109,13 @@ def _both_phases(result: Any) -> Verdict:
     return _judged(_leads(_rows(result), "both", alone))
 
 
-def _rates(result: Any) -> Verdict:
-    defends = _judged(_leads(_rows(result), "3/4", ["1/2"]))
+def _rate_defends(result: Any) -> Verdict:
+    return _judged(_leads(_rows(result), "3/4", ["1/2"]))
+
+
+def _rate_costs(result: Any) -> Verdict:
     low, high = _clean(result, "1/2"), _clean(result, "3/4")
-    costs = _that(high < low, f"clean {low:.1f} at 1/2, {high:.1f} at 3/4")
-    return _all(defends, costs)
+    return _that(high < low, f"clean {low:.1f} at 1/2, {high:.1f} at 3/4")
 
 
 def _cells(result: Any) -> Verdict:
@@ -190,9 +192,15 @@ CLAIMS = (
     ),
     Claim(
         "MAD, Table 1",
-        "a higher mask rate defends more and costs clean accuracy",
+        "a higher mask rate defends more",
         ("mad/mask-rates",),
-        _rates,
+        _rate_defends,
+    ),
+    Claim(
+        "MAD, Table 1",
+        "a higher mask rate costs clean accuracy",
+        ("mad/mask-rates",),
+        _rate_costs,
     ),
     Claim(
         "MAD, Table 3",
@@ -229,6 +237,18 @@ CLAIMS = (
         "SFM-Defense, Table 2",
         "CW is almost completely prevented in the gray box",
         ("sfm/cifar10-gray-box",),
+        _prevents_cw,
+    ),
+    Claim(
+        "SFM-Defense, Tables 5 and 6",
+        "better than feature squeezing, black box and gray box, on Tiny-ImageNet",
+        ("sfm/tiny-imagenet-black-box", "sfm/tiny-imagenet-gray-box"),
+        _beats_squeezing,
+    ),
+    Claim(
+        "SFM-Defense, Table 6",
+        "CW is almost completely prevented in the gray box, on Tiny-ImageNet",
+        ("sfm/tiny-imagenet-gray-box",),
         _prevents_cw,
     ),
     Claim(
