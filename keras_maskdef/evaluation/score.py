@@ -16,7 +16,7 @@ class Score:
         worst: Float in [0, 1]: the same where an image counts only if all its
             judgements are right.
         conditional: Float in [0, 1]: mean over the images that the bare classifier
-            has right before the attack, which is how both papers count. `None` for
+            has right before the attack, which is how the MAD paper counts. `None` for
             no such images.
         conditional_images: Integer, number of these.
         votes: Accuracy with one view, two, and so on, where views vote.
