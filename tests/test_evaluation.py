@@ -82,6 +82,20 @@ def test_scores_are_those_of_the_images(report, defences):
     assert score.conditional_images == first.sum() < len(images)
 
 
+@pytest.mark.parametrize("name", ["bare", "vote"])
+def test_every_progress_bar_ends_full(defences, name, tmp_path):
+    """Also that of the speed of votes, where nothing votes."""
+    left = {}
+
+    def start(title, total):
+        left[title] = total
+        return lambda done: left.update({title: left[title] - done})
+
+    options = {**QUICK, "folder": tmp_path / "run", "start": start}
+    evaluate(defences[name], toy.data(8), ATTACKS[:1], adaptive=ADAPTIVE, **options)
+    assert set(left.values()) == {0} and ("speed" in left) == (name == "vote")
+
+
 def test_judgements_of_a_random_defence_differ(report):
     clean = scores(report, "clean")
     assert clean.worst < clean.accuracy < 1

@@ -989,6 +989,16 @@ def test_matched_rows_have_the_papers_figures(finished):
     assert all(" / " not in cell for name, cell in defence.items() if "**" in name)
 
 
+def test_a_warning_is_said_once_for_all_columns_that_it_is_about(finished):
+    found = dict(finished[1].results["result"])
+    said = [("A", "no masks", "x: y"), ("A", "MAD", "x: y"), ("B", "MAD", "z")]
+    found["warnings"] = [
+        {"name": name, "message": f"{column}: {text}"} for name, column, text in said
+    ]
+    notes = mnist(match_images=10).at("cpu").table(found).notes
+    assert notes[-2:] == ["A: no masks, MAD: x: y.", "B: MAD: z."]
+
+
 def without_times(results):
     result = {key: each for key, each in results["result"].items() if key != "speed"}
     return json.dumps({**results, "result": result})

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._progress import Start
+from keras_maskdef._progress import Start, silent
 from keras_maskdef._run_folder import Arrays, RunFolder
 from keras_maskdef._seeding import kept_seeds, reseed
 from keras_maskdef.evaluation.columns import Column
@@ -76,7 +76,7 @@ def save_speed(
         return
     voting = [column for column in columns if column.votes]
     measured = {}
-    advance = start("speed", max(1, len(voting)))
+    advance = start("speed", len(voting)) if voting else silent("speed", 0)
     for column in voting:
         assert column.defence.vote is not None
         front, vote = column.defence.vote

@@ -159,10 +159,7 @@ class AttackTable(Recipe):
             f"{images:,} test images. The paper's attacks know {' or '.join(known)}.",
             *NOTES[self.counts],
             *not_built,
-        ]
-        notes += [
-            f"{each['name']}: {_with_heading(each['message'], result)}."
-            for each in result["warnings"]
+            *_warned(result),
         ]
         return ResultTable(("attack", *headings), cells, notes)
 
@@ -233,10 +230,16 @@ class AttackTable(Recipe):
         return plan
 
 
-def _with_heading(message: str, result: Mapping[str, Any]) -> str:
-    """A warning begins with the name of its column."""
-    name, colon, rest = message.partition(": ")
-    return f"{heading(result, name)}{colon}{rest}"
+def _warned(result: Mapping[str, Any]) -> list[str]:
+    """Each warning once, with the headings of all columns that it is about."""
+    by_text: dict[tuple[str, str], list[str]] = {}
+    for each in result["warnings"]:
+        column, _, text = each["message"].partition(": ")
+        by_text.setdefault((each["name"], text), []).append(heading(result, column))
+    return [
+        f"{name}: {', '.join(headings)}: {text}."
+        for (name, text), headings in by_text.items()
+    ]
 
 
 def first_sizes(rows: Iterable[PaperRow]) -> list[PaperRow]:
