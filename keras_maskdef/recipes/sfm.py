@@ -232,7 +232,7 @@ RECIPES: tuple[Recipe, ...] = (
         "sfm/table5-tiny-imagenet",
         _TINY_IMAGENET,
         _TINY_CUTS,
-        240,
+        100,
     ),
     _table(
         "sfm/tiny-imagenet-gray-box",
@@ -240,7 +240,7 @@ RECIPES: tuple[Recipe, ...] = (
         "sfm/table6-tiny-imagenet",
         _TINY_IMAGENET,
         _TINY_CUTS,
-        240,
+        85,
     ),
     _adaptive(
         "sfm/tiny-imagenet-white-box",
