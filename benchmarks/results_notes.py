@@ -188,4 +188,10 @@ filter, as on CIFAR-10.
 
 **What limits it.** As in Table 5: a small network, underfitted, and one of each kind.
 All columns fall to nothing, or next to it, once the attacker knows the filter.""",
+    "sfm/tiny-imagenet-white-box": """\
+**What agrees.** PGD and CW by who knows all leave what they leave in the paper:
+nothing, or next to it. FGSM leaves ours twice as much, and as much of the undefended
+network: one step is a weak attack on it.
+
+**What limits it.** As in Tables 5 and 6.""",
 }

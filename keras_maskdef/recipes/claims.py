@@ -258,6 +258,12 @@ CLAIMS = (
         _falls,
     ),
     Claim(
+        "SFM-Defense, Table 7",
+        "weak against adaptive attacks, on Tiny-ImageNet",
+        ("sfm/tiny-imagenet-white-box",),
+        _falls,
+    ),
+    Claim(
         "SFM-Defense, Table 8",
         "defending costs about twice a plain prediction",
         ("sfm/time-cost",),

@@ -247,7 +247,7 @@ RECIPES: tuple[Recipe, ...] = (
         "sfm/table7-tiny-imagenet",
         _TINY_IMAGENET,
         _TINY_CUTS,
-        240,
+        90,
     ),
     TIME,
     SPARSITY_WEIGHT,
