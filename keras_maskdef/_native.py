@@ -7,6 +7,7 @@ whichever way its values are computed.
 
 import math
 import uuid
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -119,21 +120,50 @@ def with_gradient(
     """Returns `function(x)` with `gradient(x, function(x), upstream)` as its gradient.
 
     Keras makes of it `tf.custom_gradient`, `jax.custom_gradient` (a `custom_vjp`) or a
-    `torch.autograd.Function`.
+    `torch.autograd.Function`. The variables that `function` reads get no gradient.
     """
 
     @ops.custom_gradient
     def differentiable(x: Any) -> Any:
         y = function(x)
 
-        def backward(*arguments: Any, upstream: Any = None) -> Any:
+        def backward(*arguments: Any, upstream: Any = None, variables: Any = ()) -> Any:
             if upstream is None:
                 (upstream,) = arguments
-            return gradient(x, y, upstream)
+            by_x = gradient(x, y, upstream)
+            return (by_x, [None] * len(variables)) if variables else by_x
 
         return y, backward
 
+    if keras.backend.backend() == "tensorflow":
+        return _left_to_its_graph(differentiable, x)
     return differentiable(x)
+
+
+def _left_to_its_graph(differentiable: Callable[[Any], Any], x: Any) -> Any:
+    """Calls a function whose custom gradient shall live as long as the graph it is in.
+
+    TensorFlow registers the gradients of traced functions for the life of the process,
+    and each holds its graph: 0.3 MiB for a LeNet. Here the operation holds its
+    gradient, and what is registered does so weakly, until the operation is gone.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.ops import gradient_registry
+
+    if tf.executing_eagerly():
+        return differentiable(x)
+    # A tensor of this graph: from those that a branch of `tf.cond` captures, the
+    # branch's own gradient cannot be computed.
+    y = differentiable(tf.identity(x))
+    name = y.op.get_attr("_gradient_op_type").decode()
+    entries = gradient_registry._registry
+    y.op.custom_gradient = entries[name]["type"]
+    operation: Any = weakref.ref(y.op)
+    entries[name]["type"] = lambda _, *upstream: operation().custom_gradient(
+        None, *upstream
+    )
+    weakref.finalize(y.op, entries.pop, name, None).atexit = False
+    return y
 
 
 def _call_from_tensorflow(
