@@ -74,6 +74,7 @@ def grid_mask(
     validate.check_images(images)
     cell_size = validate.integer("cell_size", cell_size, 1)
     validate.check_keep(keep, images, cell_size)
+    cell_size = min(cell_size, max(images.shape[1:3]))  # as good, and small
     fill = validate.fill_per_channel(fill_value, images)
     shape = tuple(keep.shape[:-3]) + tuple(images.shape)
     result = place.output(out, shape, images.dtype, (images, keep))

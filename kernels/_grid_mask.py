@@ -89,12 +89,13 @@ def mask_bands(
 
     A byte mask turns the choice into `and` and `or`, the same for every dtype. Loops
     run in whole vectors where what they spill is written again later, which it is up
-    to the end of the image.
+    to the last of these bands in a view; the next may be another thread's.
     """
     wide()
     whole_row, whole_cell = whole_vectors(row, 1), whole_vectors(cell, 1)
     mask = np.empty(row + whole_row + whole_cell, np.uint8)
     bands, across = -(-height // cell_size), -(-row // cell)
+    last_row = last // bands * height + min(last % bands * cell_size, height)
     for job in range(first, last):
         image, band = job // bands, job % bands
         top, bottom = band * cell_size, min((band + 1) * cell_size, height)
@@ -105,7 +106,7 @@ def mask_bands(
                 start = np.uint64(column * cell)
                 for i in range(0, whole_cell, LINE):
                     _fill_line(mask, start + np.uint64(i), value)
-            end = (view * batch + image + 1) * height * row
+            end = (view * batch * height + last_row) * row
             for y in range(top, bottom):
                 source = (image * height + y) * row
                 target = ((view * batch + image) * height + y) * row

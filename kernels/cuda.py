@@ -252,10 +252,9 @@ def _launch_grid_mask(
     views, items = math.prod(keep.shape[:-3]), 16 // bits.itemsize
     wide = _is_aligned(source, target) and (views == 1 or source.size % items == 0)
     blocks = _ceil_div(source.size, THREADS * items)
-    cell = min(cell_size, max(images.shape[1:3]))  # as good, and fits 32 bits
     configured(grid_mask_kernel(str(images.dtype)), blocks)(
         *(source, _flat(keep, np.dtype("uint8")), cuda.to_device(fill.view(bits))),
-        *(target, *map(np.int32, (*images.shape[1:], cell, views)), wide),
+        *(target, *map(np.int32, (*images.shape[1:], cell_size, views)), wide),
     )
 
 

@@ -11,9 +11,8 @@ def grid_mask(
     images: np.ndarray, keep: np.ndarray, cell_size: int, fill_value: object = 0.0
 ) -> np.ndarray:
     """Returns `images` where `keep` is True for their cell, else `fill_value`."""
-    height, width = images.shape[1:3]
-    visible = keep.repeat(cell_size, axis=-2).repeat(cell_size, axis=-1)
-    visible = visible[..., :height, :width, np.newaxis]
+    rows, columns = (np.arange(length) // cell_size for length in images.shape[1:3])
+    visible = keep[..., rows, :][..., columns, np.newaxis]
     fill = np.asarray(fill_value, images.dtype)
     return np.where(visible, images, fill)
 
