@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_maskdef.layers import VotingEnsemble
 from keras_maskdef.layers._arguments import check_images, check_positive_int
-from keras_maskdef.layers._pooling import probabilities
+from keras_maskdef.layers._logits import Logits
 from keras_maskdef.layers._structure import split_vote
 
 # Sums of float32 probabilities are this exact, with room.
@@ -77,8 +77,8 @@ def predict(
         pending = vote.pending if stops_early else np.arange(len(images))
         if not len(pending):
             break
-        outputs = _one_view(ensemble, images[pending], cells[pending], batch_size)
-        vote.add(pending, outputs)
+        logits = _one_view(ensemble, images[pending], cells[pending], batch_size)
+        vote.add(pending, logits)
     labels = vote.labels()
     return (labels, vote.views) if return_views else labels
 
@@ -90,7 +90,7 @@ class _Vote:
         self.ensemble = ensemble
         self.views = np.zeros(images_shape[0], "int64")
         self.scores = np.zeros(ensemble.compute_output_shape(images_shape))
-        self.outputs: list[np.ndarray] = []
+        self.logits: list[np.ndarray] = []
 
     @property
     def pending(self) -> np.ndarray:
@@ -101,30 +101,29 @@ class _Vote:
         left = self.ensemble.votes - self.views
         return np.flatnonzero(first - second <= left + _SLACK)
 
-    def add(self, seen: np.ndarray, outputs: np.ndarray) -> None:
+    def add(self, seen: np.ndarray, logits: np.ndarray) -> None:
         """Counts one view of the images in `seen`."""
-        full = np.zeros(self.scores.shape, outputs.dtype)
-        full[seen] = outputs
-        self.outputs.append(full)
+        full = np.zeros(self.scores.shape, logits.dtype)
+        full[seen] = logits
+        self.logits.append(full)
         self.views[seen] += 1
-        self.scores[seen] += self._ballots(outputs)
+        self.scores[seen] += self._ballots(logits)
 
     def labels(self) -> np.ndarray:
         """The leader where a vote ended early, the pooled class elsewhere."""
         labels = np.argmax(self.scores, axis=-1)
         full = self.views == self.ensemble.votes
         if full.any():
-            stacked = np.stack([view[full] for view in self.outputs])
-            pooled = keras.ops.convert_to_numpy(self.ensemble.pool(stacked))
+            stacked = np.stack([view[full] for view in self.logits])
+            pooled = keras.ops.convert_to_numpy(self.ensemble.pool_logits(stacked))
             labels[full] = np.argmax(pooled, axis=-1)
         return labels
 
-    def _ballots(self, outputs: np.ndarray) -> np.ndarray:
+    def _ballots(self, logits: np.ndarray) -> np.ndarray:
         """What one view adds to each class's score, from 0 to 1."""
         if self.ensemble.pooling == "majority":
-            return np.eye(outputs.shape[-1])[np.argmax(outputs, axis=-1)]
-        shares = probabilities(outputs, self.ensemble.from_logits)
-        return keras.ops.convert_to_numpy(shares)
+            return np.eye(logits.shape[-1])[np.argmax(logits, axis=-1)]
+        return keras.ops.convert_to_numpy(keras.ops.softmax(logits, axis=-1))
 
 
 class _OneView(keras.Model):
@@ -132,11 +131,13 @@ class _OneView(keras.Model):
 
     def __init__(self, ensemble: VotingEnsemble) -> None:
         super().__init__(name="one_view")
+        # Not the ensemble: what is kept for it may not keep it.
         self.mask, self.classifier = ensemble.mask, ensemble.classifier
+        self.logits = Logits(ensemble.classifier, ensemble.from_logits)
 
     def call(self, inputs: Any) -> Any:
         images, cells = inputs
-        return self.classifier(self.mask.apply(images, cells), training=False)
+        return self.logits(self.mask.apply(images, cells))
 
 
 _compiled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

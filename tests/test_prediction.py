@@ -66,7 +66,7 @@ def test_no_further_view_can_change_a_settled_image(pooling, votes, classes, see
             worst = np.concatenate([outputs[:seen], rest[seen:]])
             pooled = np.array(ensemble.pool(worst)).argmax(-1)
             np.testing.assert_array_equal(pooled[settled], leaders[settled])
-        vote.add(np.arange(20), outputs[seen])
+        vote.add(np.arange(20), np.log(np.maximum(outputs[seen], 1e-38)))
     pooled = np.array(ensemble.pool(outputs)).argmax(-1)
     np.testing.assert_array_equal(vote.labels(), pooled)
 

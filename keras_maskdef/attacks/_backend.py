@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
+# From images to logits `(views * n, classes)`, those of one view after the other.
+Logits = Callable[[Any], Any]
 # Of labels and logits, to one number for each image.
 Loss = Callable[[Any, Any], Any]
 
@@ -31,16 +33,19 @@ class Backend(Protocol):
     def labels(self, labels: Any) -> Any:
         """Labels as integers of the dtype that the backend's own argmax has."""
 
-    def forward(self, function: Callable[[Any], Any], images: Any) -> Any:
+    def forward(self, logits: Logits, images: Any, scaled: bool) -> Any:
         """A function of images, compiled; with a gradient by images and no other.
 
         Args:
-            function: Of a tensor of images; it was called before.
+            logits: Of a tensor of images; it was called before.
             images: Some images of the shape that all will have.
+            scaled: Whether gradients go through half precision, see `_half`.
         """
 
-    def loss(self, function: Callable[[Any, Any], Any], images: Any) -> CompiledLoss:
-        """A function of images and labels to one number for each image, compiled."""
+    def loss(
+        self, logits: Logits, loss: Loss, images: Any, scaled: bool
+    ) -> CompiledLoss:
+        """A loss of labels and logits, one number for each image, compiled."""
 
     def rows(self, count: int) -> int:
         """How many images to calculate where `count` are asked for, at any count."""

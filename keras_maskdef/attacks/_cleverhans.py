@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from contextlib import nullcontext
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.attacks.target import Target
 
 STEPS, STEP_SIZE = 30, 1 / 255
+Vary = Callable[[Any, Callable[[Any], Any]], Any]
 # What it calls BIM is its PGD without a random start.
 FUNCTIONS = {
     "fgsm": "fast_gradient_method",
@@ -40,22 +42,41 @@ ATTACKS = tuple(
 
 def make(info: AttackInfo, target: Target, **options: Any) -> Run:
     """An attack of cleverhans on a target."""
-    # Cleverhans traces its gradient once for each function it is given: ours is kept.
-    return iterate(info.name, target, target.view_logits, **options)
+    return iterate(info.name, target, **options)
 
 
 def iterate(
     name: str,
     target: Target,
-    model: Callable[[Any], Any],
     steps: int = STEPS,
     step_size: float = STEP_SIZE,
+    vary: Vary = lambda images, gradient: gradient(images),
 ) -> Run:
-    """An attack of cleverhans that climbs a model's loss, from the target's labels."""
+    """An attack of cleverhans that climbs a target's loss.
+
+    Args:
+        name: Of `FUNCTIONS`.
+        target: The model under attack.
+        steps: Number of steps.
+        step_size: Size of a step, in [0, 1].
+        vary: From images, and a function of images to the gradient by them, to the
+            gradient to follow (TensorFlow only).
+    """
     backend, function = this_backend(), FUNCTIONS[name]
     module = require(f"{backend.cleverhans}.{function}", "attacks")
+
+    def gradient(images: Any, labels: Any) -> Any:
+        def by_images(images: Any) -> Any:
+            return target.compiled_loss().gradient(images, labels)[1]
+
+        return vary(images, by_images)
+
     attack = functools.partial(
-        getattr(module, function), norm=np.inf, clip_min=0.0, clip_max=1.0
+        _following(getattr(module, function), gradient),
+        target.view_logits,
+        norm=np.inf,
+        clip_min=0.0,
+        clip_max=1.0,
     )
 
     def run(
@@ -66,10 +87,28 @@ def iterate(
         y = backend.labels(np.tile(labels, target.views))
         x, sizes = backend.images(images), _sizes(name, epsilon, steps, step_size)
         with backend.seeded(seed) if name == "pgd" else nullcontext():
-            made = attack(model, x, y=y, sanity_checks=False, **sizes)
+            made = attack(x, y=y, sanity_checks=False, **sizes)
         return ops.convert_to_numpy(made)
 
     return run
+
+
+def _following(attack: Any, gradient: Callable[[Any, Any], Any]) -> Any:
+    """The attack on TensorFlow with our gradient in place of its `compute_gradient`.
+
+    That is a `tf.function` which traces each model that it is given, and keeps it. On
+    PyTorch there is no such function, and the attack stays as it is.
+    """
+
+    def compute_gradient(model: Any, loss: Any, x: Any, y: Any, targeted: bool) -> Any:
+        return gradient(x, y[: x.shape[0]])
+
+    names, inner = attack.__globals__, attack.__globals__.get("fast_gradient_method")
+    if "compute_gradient" in names:
+        names = {**names, "compute_gradient": compute_gradient}
+    elif inner not in (None, attack):
+        names = {**names, "fast_gradient_method": _following(inner, gradient)}
+    return FunctionType(attack.__code__, names, argdefs=attack.__defaults__)
 
 
 def _sizes(name: str, epsilon: float, steps: int, step_size: float) -> dict[str, Any]:

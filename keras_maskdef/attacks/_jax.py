@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 from keras_maskdef._extra import require
-from keras_maskdef.attacks._backend import CompiledLoss
+from keras_maskdef.attacks._backend import CompiledLoss, Logits, Loss
+from keras_maskdef.attacks._half import rescaled
 
 
 class Jax:
@@ -27,15 +28,15 @@ class Jax:
     def labels(self, labels: Any) -> Any:
         return self._jax.numpy.asarray(labels)
 
-    def forward(self, function: Callable[[Any], Any], images: Any) -> Any:
+    def forward(self, logits: Logits, images: Any, scaled: bool) -> Any:
         jax = self._jax
-        pure = _Pure(function, images)
+        pure = _Pure(logits, images)
         compiled = jax.jit(pure)
 
         @jax.jit
         def gradient(values: Any, images: Any, upstream: Any) -> Any:
-            _, pull_back = jax.vjp(lambda x: pure(values, x)[0], images)
-            return pull_back(upstream)
+            _, by_images, _ = self._taped(pure, values, images, scaled)
+            return (by_images(upstream),)
 
         def forwards(images: Any) -> tuple[Any, Any]:
             values = pure.values()
@@ -49,24 +50,26 @@ class Jax:
         call.defvjp(forwards, backwards)
         return call
 
-    def loss(self, function: Callable[[Any, Any], Any], images: Any) -> CompiledLoss:
+    def loss(
+        self, logits: Logits, loss: Loss, images: Any, scaled: bool
+    ) -> CompiledLoss:
         jax = self._jax
-        pure = _Pure(function, images, jax.numpy.zeros(len(images), "int32"))
-        compiled = jax.jit(pure)
+        pure = _Pure(logits, images)
 
-        def total(images: Any, values: Any, labels: Any) -> Any:
-            losses, after = pure(values, images, labels)
-            return losses.sum(), (losses, after)
+        @jax.jit
+        def losses(values: Any, images: Any, labels: Any) -> Any:
+            outputs, after = pure(values, images)
+            return loss(labels, outputs), after
 
         @jax.jit
         def gradient(values: Any, images: Any, labels: Any) -> Any:
-            by_images, (losses, after) = jax.grad(total, has_aux=True)(
-                images, values, labels
-            )
-            return (losses, by_images), after
+            outputs, by_images, after = self._taped(pure, values, images, scaled)
+            each, pull_back = jax.vjp(lambda x: loss(labels, x), outputs)
+            (upstream,) = pull_back(jax.numpy.ones_like(each))
+            return (each, by_images(upstream)), after
 
         return CompiledLoss(
-            lambda *arguments: pure.called(compiled, *arguments),
+            lambda *arguments: pure.called(losses, *arguments),
             lambda *arguments: pure.called(gradient, *arguments),
         )
 
@@ -83,6 +86,21 @@ class Jax:
             yield
         finally:
             tensor.key = before
+
+    def _taped(
+        self, pure: "_Pure", values: Any, images: Any, scaled: bool
+    ) -> tuple[Any, Callable[[Any], Any], Any]:
+        """Logits, a function from a gradient by them to one by images, and states."""
+        outputs, pull_back, after = self._jax.vjp(
+            lambda x: pure(values, x), images, has_aux=True
+        )
+
+        def by_images(upstream: Any) -> Any:
+            return pull_back(upstream)[0]
+
+        if not scaled:
+            return outputs, by_images, after
+        return outputs, lambda up: rescaled(by_images, up, images), after
 
     def foolbox_model(self, foolbox: Any, logits: Callable[[Any], Any]) -> Any:
         return foolbox.JAXModel(logits, bounds=(0, 1))

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from keras_maskdef.attacks._backend import CompiledLoss
+from keras_maskdef._native import with_gradient
+from keras_maskdef.attacks._backend import CompiledLoss, Logits, Loss
+from keras_maskdef.attacks._half import rescaled
 
 
 class TensorFlow:
@@ -23,24 +25,45 @@ class TensorFlow:
     def labels(self, labels: Any) -> Any:
         return self._tf.cast(labels, "int64")
 
-    def forward(self, function: Callable[[Any], Any], images: Any) -> Any:
-        return self._concrete(self._by_images_only(function), images)
+    def forward(self, logits: Logits, images: Any, scaled: bool) -> Any:
+        """With no gradient by weights, for attacks that use own tapes.
 
-    def loss(self, function: Callable[[Any, Any], Any], images: Any) -> CompiledLoss:
+        VGG16's filters would else be half of the work of its backward pass.
+        """
+
+        def call(images: Any) -> Any:
+            taped: list[Any] = []
+
+            def forward(images: Any) -> Any:
+                taped[:] = self._taped(logits, images, scaled)
+                return taped[0]
+
+            def gradient(images: Any, outputs: Any, upstream: Any) -> Any:
+                return taped[1](upstream)
+
+            return with_gradient(forward, gradient, images)
+
+        return self._concrete(call, images)
+
+    def loss(
+        self, logits: Logits, loss: Loss, images: Any, scaled: bool
+    ) -> CompiledLoss:
         tf = self._tf
 
+        def values(images: Any, labels: Any) -> Any:
+            return loss(labels, logits(images))
+
         def gradient(images: Any, labels: Any) -> tuple[Any, Any]:
+            outputs, by_images = self._taped(logits, images, scaled)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                losses = function(images, labels)
+                tape.watch(outputs)
+                losses = loss(labels, outputs)
                 total = tf.reduce_sum(losses)
-            # Where a model has no gradient at all, an attack starts and stays.
-            nothing = tf.UnconnectedGradients.ZERO
-            return losses, tape.gradient(total, images, unconnected_gradients=nothing)
+            return losses, by_images(tape.gradient(total, outputs))
 
         labels = tf.TensorSpec((None,), "int64")
         return CompiledLoss(
-            self._concrete(function, images, labels),
+            self._concrete(values, images, labels),
             self._concrete(gradient, images, labels),
         )
 
@@ -58,27 +81,26 @@ class TensorFlow:
         device = "/GPU:0" if gpus else "/CPU:0"
         return foolbox.TensorFlowModel(logits, bounds=(0, 1), device=device)
 
-    def _by_images_only(self, function: Callable[[Any], Any]) -> Any:
-        """The function with no gradient by weights, for attacks that use own tapes.
-
-        VGG16's filters would else be half of the work of its backward pass.
-        """
+    def _taped(
+        self, logits: Logits, images: Any, scaled: bool
+    ) -> tuple[Any, Callable[[Any], Any]]:
+        """Logits, and a function from a gradient by them to one by images."""
         tf = self._tf
+        # Persistent, as an outer function that is traced asks for it once more.
+        with tf.GradientTape(True, watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            outputs = logits(images)
+        # Where a model has no gradient at all, an attack starts and stays.
+        nothing = tf.UnconnectedGradients.ZERO
 
-        @tf.custom_gradient
-        def wrapped(images: Any) -> tuple[Any, Callable]:
-            # Persistent, as an outer function that is traced asks for it once more.
-            with tf.GradientTape(True, watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                outputs = function(images)
+        def by_images(upstream: Any) -> Any:
+            return tape.gradient(
+                outputs, images, upstream, unconnected_gradients=nothing
+            )
 
-            def gradient(upstream: Any, variables: Any = ()) -> Any:
-                by_images = tape.gradient(outputs, images, upstream)
-                return (by_images, [None] * len(variables)) if variables else by_images
-
-            return outputs, gradient
-
-        return wrapped
+        if scaled:
+            return outputs, lambda upstream: rescaled(by_images, upstream, images)
+        return outputs, by_images
 
     def _concrete(self, function: Callable, images: Any, *specs: Any) -> Any:
         # As a concrete function: TensorFlow would take one trace a model for retracing.

@@ -7,7 +7,8 @@ from typing import Any
 from keras import ops
 
 from keras_maskdef._native import with_gradient
-from keras_maskdef.attacks._backend import CompiledLoss
+from keras_maskdef.attacks._backend import CompiledLoss, Logits, Loss
+from keras_maskdef.attacks._half import rescaled
 
 
 class Torch:
@@ -26,28 +27,33 @@ class Torch:
     def labels(self, labels: Any) -> Any:
         return ops.cast(labels, "int64")
 
-    def forward(self, function: Callable[[Any], Any], images: Any) -> Any:
+    def forward(self, logits: Logits, images: Any, scaled: bool) -> Any:
         torch = self._torch
 
         def call(images: Any) -> Any:
             if not images.requires_grad:
                 with torch.no_grad():
-                    return function(images)
-            return self._by_images_only(function, images)
+                    return logits(images)
+            return self._by_images_only(logits, images, scaled)
 
         return call
 
-    def loss(self, function: Callable[[Any, Any], Any], images: Any) -> CompiledLoss:
+    def loss(
+        self, logits: Logits, loss: Loss, images: Any, scaled: bool
+    ) -> CompiledLoss:
         torch = self._torch
 
         def values(images: Any, labels: Any) -> Any:
             with torch.no_grad():
-                return function(images, labels)
+                return loss(labels, logits(images))
 
         def gradient(images: Any, labels: Any) -> tuple[Any, Any]:
-            inputs, losses = self._taped(lambda x: function(x, labels), images)
-            by_images = self._gradient(losses, inputs, torch.ones_like(losses))
-            return losses.detach(), by_images
+            outputs, by_images = self._taped(logits, images, scaled)
+            with torch.enable_grad():
+                scores = outputs.detach().requires_grad_()
+                losses = loss(labels, scores)
+            (upstream,) = torch.autograd.grad(losses.sum(), scores)
+            return losses.detach(), by_images(upstream)
 
         return CompiledLoss(values, gradient)
 
@@ -69,29 +75,37 @@ class Torch:
         device = ops.zeros(()).device
         return foolbox.PyTorchModel(Logits().eval(), bounds=(0, 1), device=device)
 
-    def _by_images_only(self, function: Callable[[Any], Any], images: Any) -> Any:
+    def _by_images_only(self, logits: Logits, images: Any, scaled: bool) -> Any:
         """For attacks that call `backward`: it would add to all weights' gradients."""
         taped: list[Any] = []
 
         def forward(images: Any) -> Any:
-            taped[:] = self._taped(function, images)
-            return taped[1].detach()
+            taped[:] = self._taped(logits, images, scaled)
+            return taped[0].detach()
 
         def gradient(images: Any, outputs: Any, upstream: Any) -> Any:
-            return self._gradient(taped[1], taped[0], upstream)
+            return taped[1](upstream)
 
         return with_gradient(forward, gradient, images)
 
-    def _taped(self, function: Callable[[Any], Any], images: Any) -> tuple[Any, Any]:
-        with self._torch.enable_grad():
+    def _taped(
+        self, logits: Logits, images: Any, scaled: bool
+    ) -> tuple[Any, Callable[[Any], Any]]:
+        """Logits, and a function from a gradient by them to one by images."""
+        torch = self._torch
+        with torch.enable_grad():
             images = images.detach().requires_grad_()
-            return images, function(images)
+            outputs = logits(images)
 
-    def _gradient(self, outputs: Any, images: Any, upstream: Any) -> Any:
-        # Where a model has no gradient at all, an attack starts and stays.
-        if not outputs.requires_grad:
-            return self._torch.zeros_like(images)
-        (by_images,) = self._torch.autograd.grad(
-            outputs, images, upstream, allow_unused=True, materialize_grads=True
-        )
-        return by_images
+        def by_images(upstream: Any) -> Any:
+            # Where a model has no gradient at all, an attack starts and stays.
+            if not outputs.requires_grad:
+                return torch.zeros_like(images)
+            (found,) = torch.autograd.grad(
+                outputs, images, upstream, allow_unused=True, materialize_grads=True
+            )
+            return found
+
+        if scaled:
+            return outputs, lambda upstream: rescaled(by_images, upstream, images)
+        return outputs, by_images

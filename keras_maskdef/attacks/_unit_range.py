@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_maskdef.layers._logits import Function, look_through
 from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._value_range import UNIT, ValueRange, from_unit
 
@@ -51,6 +52,12 @@ class _OnUnitRange(keras.Model):
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         return self.model(from_unit(images, self.value_range), training=training)
+
+    def _look_through(self) -> Function | None:
+        logits = look_through(self.model)
+        if logits is None:
+            return None
+        return lambda images: logits(from_unit(images, self.value_range))
 
 
 class _ViewsOnUnitRange(_OnUnitRange):

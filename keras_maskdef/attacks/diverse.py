@@ -74,10 +74,13 @@ def make(
 
     vary = varied(generator, probability)
 
-    def model(images: Any) -> Any:
-        return target.view_logits(vary(images))
+    def through(images: Any, gradient: Callable[[Any], Any]) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            seen = vary(images)
+        return tape.gradient(seen, images, gradient(seen))
 
-    momentum = iterate("mim", target, model, steps, step_size)
+    momentum = iterate("mim", target, steps, step_size, through)
 
     def run(
         images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int

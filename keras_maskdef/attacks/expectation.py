@@ -1,12 +1,15 @@
 """Expectation over masks, for attacks that know the defence."""
 
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_maskdef.attacks._model_logits import model_logits
 from keras_maskdef.layers._arguments import check_positive_int
-from keras_maskdef.layers._output_kind import infer_from_logits, judge_from_logits
+from keras_maskdef.layers._logits import Function, Logits
+from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._pooling import geometric
 from keras_maskdef.layers._structure import is_random, split_vote
 
@@ -63,35 +66,30 @@ class _Expectation(keras.Model):
     def __init__(self, model: Any, samples: int) -> None:
         super().__init__(name="expectation")
         self.model, self.samples = model, samples
-        self._inner_logits: bool | None = None
+        self._logits: Function | None = None
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        return geometric(self.view_logits(images), from_logits=True)
+        return geometric(self.view_logits(images), as_logits=True)
 
     def view_logits(self, images: Any, training: bool | None = None) -> Any:
         """Logits, or log-probabilities, of each draw: `(samples, batch, classes)`."""
-        outputs = self._views(images)
-        if self._inner_logits is None:
-            self._inner_logits = self._judge(outputs)
-        if self._inner_logits:
-            return outputs
-        return ops.log(ops.maximum(outputs, keras.config.epsilon()))
+        if self._logits is None:
+            self._logits = self._find_logits(images)
+        repeated = ops.tile(images, (self.samples, 1, 1, 1))
+        logits = self._logits(repeated)
+        return ops.reshape(logits, (self.samples, -1, logits.shape[-1]))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return self.model.compute_output_shape(input_shape)
 
-    def _judge(self, outputs: Any) -> bool:
+    def _find_logits(self, images: Any) -> Function:
         """By values where the last layer does not tell; an attack's first are real."""
         try:
-            return infer_from_logits(self.model)
+            logits = Logits(self.model, infer_from_logits(self.model))
         except ValueError:
-            return judge_from_logits(self.model, ops.convert_to_numpy(outputs))
-
-    def _views(self, images: Any) -> Any:
-        repeated = ops.tile(images, (self.samples, 1, 1, 1))
-        outputs = self.model(repeated, training=False)
-        return ops.reshape(outputs, (self.samples, -1, outputs.shape[-1]))
+            return model_logits(self.model, images)
+        return partial(logits, exact=True)
 
 
 class _ExpectationOverViews(_Expectation):
@@ -108,8 +106,8 @@ class _ExpectationOverViews(_Expectation):
             input_shape = self.front.compute_output_shape(input_shape)
         return self.model.compute_output_shape(input_shape)
 
-    def _views(self, images: Any) -> Any:
+    def view_logits(self, images: Any, training: bool | None = None) -> Any:
         if self.front is not None:
             images = self.front(images, training=False)
         keep = self.mask.sample(images, views=self.samples)
-        return self.model.view_outputs(images, keep)
+        return self.model.logits_of_views(images, keep, exact=True)

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_maskdef.attacks._backend import CompiledLoss, Loss
+from keras_maskdef.attacks._backend import CompiledLoss, Logits, Loss
 from keras_maskdef.attacks._backends import this_backend
 from keras_maskdef.attacks._inputs import check_labels
+from keras_maskdef.attacks._model_logits import called, model_logits
 from keras_maskdef.attacks._unit_range import on_unit_range
-from keras_maskdef.layers._output_kind import judge_from_logits
+from keras_maskdef.layers._structure import computes_in_half
 from keras_maskdef.layers._value_range import UNIT, check_value_range
 
 # Images that tell logits from probabilities; a real batch of them is enough.
@@ -26,13 +26,15 @@ class Target:
     batch size. PyTorch calls the model as it is. Weights are taken as they are at each
     call, and random masks are fresh in each. The gradients by the weights, which a
     bare `GradientTape` or `backward` computes too, are left out: an attack has no use
-    for them.
+    for them. Through layers in float16 each image's gradient is scaled to a size that
+    such numbers have, and back.
 
     Args:
         model: Keras model, or any function of a tensor of images, the backend's own,
             `(n, height, width, channels)` in `value_range` to outputs `(n, classes)`.
-            It is called in inference mode. Probabilities, told by the last layer or
-            else by the values for real images, are attacked by their logarithms. A
+            It is called in inference mode. Of probabilities, told by the last layer or
+            else by the values for real images, the logits are attacked: those that a
+            final softmax is given where its layer can be seen, else their logarithms. A
             model with a method `view_logits(images, training=False)` to `(views, n,
             classes)` is differentiated through the mean of its views' losses; by CW
             and DeepFool, which have losses of their own, through its own outputs.
@@ -46,7 +48,8 @@ class Target:
 
     Raises:
         ValueError: On another backend than TensorFlow, JAX and PyTorch; at the first
-            use, for outputs that are not `(n, classes)`; for labels that are none of
+            use, for outputs that are not `(n, classes)`, or are probabilities in half
+            precision of which the logits cannot be had; for labels that are none of
             the classes.
         TypeError: For a model that cannot be called.
         RuntimeError: For `classes`, `views` or `compiled_loss` before `compile`, which
@@ -103,21 +106,22 @@ class Target:
         if shape == self._image_shape:
             return
         sample = self._backend.images(images[:JUDGED])
-        outputs = self._call(sample)
+        outputs = called(self.model, sample)
         if len(outputs.shape) != 2:
             raise ValueError(
                 "`model` must return (n, classes). "
                 f"Received: outputs of shape {tuple(outputs.shape)}"
             )
         self._classes = int(outputs.shape[-1])
-        self._from_logits = judge_from_logits(self.model, ops.convert_to_numpy(outputs))
+        self._model_logits = model_logits(self.model, sample)
         self._views = 1
         if self._has_views:
             self._views = int(self.model.view_logits(sample, training=False).shape[0])
         self._image_shape, self._sample = shape, sample
-        self._logits = self._backend.forward(self._to_logits, sample)
+        self._scaled = computes_in_half(self.model)
+        self._logits = self._compile_logits(self._to_logits)
         if self._has_views:
-            self._view_logits = self._backend.forward(self._to_view_logits, sample)
+            self._view_logits = self._compile_logits(self._to_view_logits)
         self._losses: dict[Loss, CompiledLoss] = {}
 
     def logits(self, images: Any) -> Any:
@@ -172,16 +176,8 @@ class Target:
     def _has_views(self) -> bool:
         return hasattr(self.model, "view_logits")
 
-    def _call(self, images: Any) -> Any:
-        if isinstance(self.model, keras.layers.Layer):
-            return self.model(images, training=False)
-        return self.model(images)
-
     def _to_logits(self, images: Any) -> Any:
-        outputs = ops.cast(self._call(images), "float32")
-        if self._from_logits:
-            return outputs
-        return ops.log(ops.maximum(outputs, keras.config.epsilon()))
+        return ops.cast(self._model_logits(images), "float32")
 
     def _cross_entropy(self, labels: Any, logits: Any) -> Any:
         return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
@@ -190,15 +186,16 @@ class Target:
         views = self.model.view_logits(images, training=False)
         return ops.reshape(ops.cast(views, "float32"), (-1, self._classes))
 
+    def _compile_logits(self, logits: Logits) -> Any:
+        return self._backend.forward(logits, self._sample, self._scaled)
+
     def _compile_loss(self, loss: Loss) -> CompiledLoss:
-        def values(images: Any, labels: Any) -> Any:
-            if not self._has_views:
-                return loss(labels, self._to_logits(images))
-            every = ops.tile(labels, (self._views,))
-            losses = loss(every, self._to_view_logits(images))
+        def over_views(labels: Any, logits: Any) -> Any:
+            losses = loss(ops.tile(labels, (self._views,)), logits)
             return ops.mean(ops.reshape(losses, (self._views, -1)), axis=0)
 
-        return self._backend.loss(values, self._sample)
+        logits = self._to_view_logits if self._has_views else self._to_logits
+        return self._backend.loss(logits, over_views, self._sample, self._scaled)
 
 
 def as_target(model: Any, value_range: Sequence[float] = UNIT) -> Target:

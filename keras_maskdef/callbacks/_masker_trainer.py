@@ -1,6 +1,7 @@
 """Trains a masker against a snapshot of a classifier."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras_maskdef import losses
 from keras_maskdef._replicas import part_of_loss, works_with_others
 from keras_maskdef.callbacks._compiled import is_random_state
 from keras_maskdef.layers import SparseFeatureMasker
+from keras_maskdef.layers._logits import look_through
 from keras_maskdef.layers._value_range import from_unit, to_unit
 
 DEFENDED = "defended_accuracy"
@@ -139,6 +141,8 @@ def _equal(first: Any, second: Any) -> Any:
 def _snapshot(
     classifier: keras.Model, copies: Sequence[keras.Variable]
 ) -> tuple[Callable[[], None], Callable[[Any], Any]]:
+    # Also of a classifier that returns probabilities, which show too little of them.
+    logits = look_through(classifier) or partial(classifier, training=False)
     mine = {id(v): copy for v, copy in zip(classifier.variables, copies, strict=True)}
 
     def take() -> None:
@@ -152,7 +156,7 @@ def _snapshot(
         pairs = [(v, mine[id(v)]) for v in classifier.variables]
         mapping = [(variable, copy.value) for variable, copy in pairs]
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            outputs = classifier(images, training=False)
+            outputs = logits(images)
         for variable, copy in pairs:
             if is_random_state(variable):  # goes on; nothing else may
                 copy.assign(scope.get_current_value(variable))

@@ -13,6 +13,7 @@ from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef.callbacks._masker_data import image_shape
 from keras_maskdef.callbacks.mask_warnings import IdentityOptimumWarning
 from keras_maskdef.layers import SparseFeatureMasker
+from keras_maskdef.layers._structure import computes_in_half
 from keras_maskdef.layers._value_range import from_unit
 
 
@@ -93,6 +94,18 @@ def optimizer_on_replicas(optimizer: Any, strategy: Any) -> Any:
             f"one. Received: optimizer={optimizer!r}"
         )
     return keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+
+
+def scaled_in_half(optimizer: Any, *models: Any) -> Any:
+    """Returns an optimizer that scales the loss where float16 is in one of the models.
+
+    Keras does so for a model that is float16 itself, which their trainer is not.
+    """
+    if not any(map(computes_in_half, models)):
+        return optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
 def check_mask(masker: SparseFeatureMasker, shape: tuple) -> None:

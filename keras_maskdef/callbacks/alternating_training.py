@@ -27,6 +27,7 @@ from keras_maskdef.callbacks._preparation import (
     check_sharing,
     optimizer_on_replicas,
     reconstruction_weight,
+    scaled_in_half,
 )
 from keras_maskdef.callbacks._random_state import kept_random_state
 from keras_maskdef.callbacks._train_view import present_as_it_is, present_next_step
@@ -326,7 +327,7 @@ class AlternatingTraining(keras.callbacks.Callback):
             self.masker, self.model, filters, weights, self.norms
         )
         self._trainer.compile(
-            self.optimizer,
+            scaled_in_half(self.optimizer, self.masker, self.model),
             jit_compile=self.model.jit_compile,
             run_eagerly=self.model.run_eagerly,
         )

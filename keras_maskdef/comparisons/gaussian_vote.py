@@ -1,5 +1,6 @@
 """A vote over noisy copies of each image."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,8 +14,9 @@ from keras_maskdef.layers._arguments import (
     check_positive,
     check_positive_int,
 )
+from keras_maskdef.layers._logits import Logits
 from keras_maskdef.layers._output_kind import infer_from_logits
-from keras_maskdef.layers._pooling import POOLINGS, pool
+from keras_maskdef.layers._pooling import POOLINGS
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
@@ -102,6 +104,7 @@ class GaussianVote(keras.Model):
         self.from_logits = (
             infer_from_logits(classifier) if from_logits is None else bool(from_logits)
         )
+        self._logits = Logits(classifier, self.from_logits)
         self.votes_per_pass = (
             None
             if votes_per_pass is None
@@ -120,7 +123,7 @@ class GaussianVote(keras.Model):
         check_images(images)
         if training:
             return self.classifier(self._noisy(images), training=True)
-        return pool(self.view_outputs(images), self.pooling, self.from_logits)
+        return POOLINGS[self.pooling](self.logits_of_views(images), self.from_logits)
 
     def view_outputs(self, images: Any) -> Any:
         """The classifier's outputs for each of `votes` fresh copies.
@@ -131,9 +134,16 @@ class GaussianVote(keras.Model):
         Returns:
             `(votes, batch, classes)`, in inference mode.
         """
+        return self._of_views(images, lambda x: self.classifier(x, training=False))
+
+    def logits_of_views(self, images: Any, exact: bool = False) -> Any:
+        """The classifier's logits for each copy, as those of `VotingEnsemble`."""
+        return self._of_views(images, lambda x: self._logits(x, exact))
+
+    def _of_views(self, images: Any, function: Callable[[Any], Any]) -> Any:
         step = self.votes_per_pass or self.votes
         outputs = [
-            self._pass(images, min(step, self.votes - start))
+            self._pass(images, min(step, self.votes - start), function)
             for start in range(0, self.votes, step)
         ]
         return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=0)
@@ -175,10 +185,19 @@ class GaussianVote(keras.Model):
         )
         return cls(**{**config, "classifier": classifier})
 
-    def _pass(self, images: Any, copies: int) -> Any:
+    def _look_through(self) -> Callable[[Any], Any]:
+        """The vote's logits, pooled as such and not as probabilities."""
+
+        def logits(images: Any) -> Any:
+            views = self.logits_of_views(images, exact=True)
+            return POOLINGS[self.pooling](views, as_logits=True)
+
+        return logits
+
+    def _pass(self, images: Any, copies: int, function: Callable[[Any], Any]) -> Any:
         """One batch of so many copies."""
         repeated = self._noisy(ops.tile(images, (copies, 1, 1, 1)))
-        outputs = self.classifier(repeated, training=False)
+        outputs = function(repeated)
         return ops.reshape(outputs, (copies, ops.shape(images)[0], outputs.shape[-1]))
 
     def _noisy(self, images: Any) -> Any:

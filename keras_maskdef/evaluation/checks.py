@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from keras_maskdef.attacks import AttackInfo, describe
+from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT
 from keras_maskdef.evaluation.report import Row
+from keras_maskdef.evaluation.results import Outcomes
 
 # More than one image, and more than one in a hundred.
 _MARGIN = 0.01
@@ -43,6 +45,10 @@ class KnowledgeWarning(RobustnessWarning):
     """Who knows less of the defence harms more."""
 
 
+class ZeroGradientWarning(RobustnessWarning):
+    """Many images have a gradient of exactly zero, which no attack can follow."""
+
+
 Failure = tuple[type[RobustnessWarning], str]
 
 
@@ -63,6 +69,31 @@ def failures(
         for failure in check_known(rows, bare or {}):
             found[failure[1]] = failure
     return list(found.values())
+
+
+def without_gradient(outcomes: Outcomes) -> Iterator[Failure]:
+    """Where many images have no gradient, under the best attack of each attacker.
+
+    Args:
+        outcomes: Of one run, those of the controls as well.
+    """
+    shares: dict[tuple[str, str], float] = {}
+    for (scenario, column), arrays in outcomes.items():
+        if WITHOUT_GRADIENT in arrays:
+            key, share = (
+                (column, scenario.threat_model),
+                arrays[WITHOUT_GRADIENT].mean(),
+            )
+            shares[key] = min(shares.get(key, 1.0), float(share))
+    for (column, threat_model), share in shares.items():
+        if share > _ABOUT_ZERO:
+            yield (
+                ZeroGradientWarning,
+                f"{column}: the gradient by the image is exactly zero for {share:.0%} "
+                f"of the images ({threat_model}): no attack that follows it can change "
+                "them. Look for numbers that underflow, activations that saturate and "
+                "steps that have no gradient",
+            )
 
 
 def warn(found: Sequence[Mapping[str, str]]) -> None:

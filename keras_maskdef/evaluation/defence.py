@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_maskdef._native import call_on_host, with_gradient
 from keras_maskdef.layers._agreement import value_ranges
+from keras_maskdef.layers._logits import Function, look_through
 from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._structure import (
     bare_classifier,
@@ -228,11 +229,17 @@ class _Past(keras.Model):
         return _Past, (self._preprocess, self.classifier)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
+        return self.classifier(self._seen(images), training=False)
+
+    def _look_through(self) -> Function | None:
+        logits = look_through(self.classifier)
+        return None if logits is None else lambda images: logits(self._seen(images))
+
+    def _seen(self, images: Any) -> Any:
         def forwards(images: Any) -> Any:
             return call_on_host(self._forwards, images)
 
-        seen = with_gradient(forwards, lambda x, y, upstream: upstream, images)
-        return self.classifier(seen, training=False)
+        return with_gradient(forwards, lambda x, y, upstream: upstream, images)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return self.classifier.compute_output_shape(input_shape)

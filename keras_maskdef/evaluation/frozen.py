@@ -1,11 +1,13 @@
 """A defence with its masks drawn once and for all: the control of a random one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_maskdef.layers import RandomGridMask, VotingEnsemble
+from keras_maskdef.layers._pooling import POOLINGS
 from keras_maskdef.layers._structure import is_random, split_vote
 
 
@@ -51,12 +53,19 @@ class _FrozenVote(keras.Model):
         self.from_logits = vote.from_logits
 
     def call(self, images: Any, training: bool | None = None) -> Any:
+        return self.vote.pool_logits(self._logits_of_views(images))
+
+    def _look_through(self) -> Callable[[Any], Any]:
+        pooled = POOLINGS[self.vote.pooling]
+        return lambda images: pooled(self._logits_of_views(images, exact=True), True)
+
+    def _logits_of_views(self, images: Any, exact: bool = False) -> Any:
         if self.front is not None:
             images = self.front(images, training=False)
         views, _, *cells = self.keep.shape
         shape = (views, ops.shape(images)[0], *cells)
         keep = ops.broadcast_to(ops.convert_to_tensor(self.keep), shape)
-        return self.vote.pool(self.vote.view_outputs(images, keep))
+        return self.vote.logits_of_views(images, keep, exact)
 
 
 class _FrozenMask(keras.layers.Layer):

@@ -12,9 +12,11 @@ from keras_maskdef.attacks import Target, prepare
 from keras_maskdef.attacks.attack import ORDERS
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.layers._value_range import UNIT
+from keras_maskdef.layers._value_range import UNIT, to_unit
 
 EXAMPLES = 8
+# The array of an outcome that says for which images no gradient is left.
+WITHOUT_GRADIENT = "without_gradient"
 
 
 class Attacker:
@@ -50,6 +52,15 @@ class Attacker:
             self._crafted[key] = attack(images, labels, scenario.epsilons, seed)
         return self._crafted[key]
 
+    def without_gradient(
+        self, scenario: Scenario, model: Any, images: np.ndarray, labels: np.ndarray
+    ) -> np.ndarray:
+        """Whether the gradient of the loss by an image is zero everywhere, `(n,)`."""
+        target = self._attack(scenario, model).target
+        unit = to_unit(images, target.value_range)
+        gradient = keras.ops.convert_to_numpy(target.loss_gradient(unit, labels)[1])
+        return ~gradient.any(axis=(1, 2, 3))
+
     def _attack(self, scenario: Scenario, model: Any) -> Any:
         key = (id(model), scenario.key)
         if key not in self._attacks:
@@ -82,8 +93,8 @@ def judge_votes(defence: Defence, images: np.ndarray, seed: int) -> np.ndarray |
     reseed([defence.predict], seed)
     seen = images if front is None else front.predict_on_batch(images)
     keep = vote.mask.sample(seen, views=2 * vote.votes)
-    outputs = keras.ops.convert_to_numpy(vote.view_outputs(seen, keep))
-    pooled = [vote.pool(outputs[: n + 1]) for n in range(len(outputs))]
+    logits = keras.ops.convert_to_numpy(vote.logits_of_views(seen, keep))
+    pooled = [vote.pool_logits(logits[: n + 1]) for n in range(len(logits))]
     classes = [keras.ops.convert_to_numpy(p).argmax(-1) for p in pooled]
     return np.stack(classes).astype("int16")
 

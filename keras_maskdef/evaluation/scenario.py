@@ -82,6 +82,13 @@ class Scenario:
         return "-".join([part for part in parts if part] + options) + masks
 
     @property
+    def uses_gradient(self) -> bool:
+        """Whether it follows a gradient by images."""
+        if self.attack == "clean":
+            return False
+        return describe(self.attack, self.norm or "linf", self.library).uses_gradient
+
+    @property
     def key_without_samples(self) -> str:
         """Of what a defence without randomness makes of it."""
         return replace(self, samples=None).key

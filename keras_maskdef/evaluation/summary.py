@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from keras_maskdef._run_folder import RunFolder
-from keras_maskdef.evaluation.checks import failures
+from keras_maskdef.evaluation.checks import failures, without_gradient
 from keras_maskdef.evaluation.report import Report, Row
 from keras_maskdef.evaluation.results import rows_of, settled, with_paper
 from keras_maskdef.evaluation.stored import Stored
@@ -45,7 +45,10 @@ def summary(store: RunFolder) -> Report:
         tuple(config["class_names"]),
         [
             {"name": category.__name__, "message": message}
-            for category, message in failures(rows, stored.bare)
+            for category, message in [
+                *failures(rows, stored.bare),
+                *without_gradient(outcomes),
+            ]
         ],
     )
 

@@ -12,7 +12,7 @@ from keras_maskdef.engines._shipping import check_same
 from keras_maskdef.evaluation.columns import FEW, Column, columns_of
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.frozen import frozen_masks
-from keras_maskdef.evaluation.outcomes import Attacker, outcome
+from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT, Attacker, outcome
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
 from keras_maskdef.layers._value_range import UNIT, ValueRange
@@ -90,6 +90,7 @@ class Worker:
         images, labels, scenario = piece.images, piece.labels, piece.scenario
         seed, key = self._seed, scenario.key
         defence = column.defence
+        gradients: Arrays = {}
         if scenario.threat_model == "none":
             crafted = [images[None]]
         else:
@@ -103,11 +104,18 @@ class Worker:
                 self._attacker(scenario, model, images, labels, attack_seed)
                 for model in models
             ]
+            if scenario.uses_gradient:
+                lost = [
+                    self._attacker.without_gradient(scenario, model, images, labels)
+                    for model in models
+                ]
+                gradients = {WITHOUT_GRADIENT: np.all(lost, axis=0)}
         # Of its own: no judge may replay the masks that the attacker saw.
         judge_seed = seed_of(seed, key, piece.batch, "judge", column.name)
         random = column.is_random and scenario.threat_model != "frozen"
         times = self._judgements if random else 1
-        return outcome(defence, crafted, images, labels, scenario, times, judge_seed)
+        made = outcome(defence, crafted, images, labels, scenario, times, judge_seed)
+        return {**made, **gradients}
 
     def _attacked(self, scenario: Scenario, column: Column) -> tuple[Any, ...]:
         """The models that this attacker differentiates, made once."""

@@ -83,6 +83,21 @@ def check_scores(classifier: Any, output: Any, fewest: int = 1) -> tuple:
     return tuple(shape)
 
 
+def scoring_layer(output: Any) -> tuple[Any, Any, list[Any]]:
+    """What makes an output's scores: the layer, its node, and what passes them on.
+
+    Layers that pass scores on, the last one first, are such as the linear activation
+    in float32 at the end of a model in mixed precision.
+    """
+    passing: list[Any] = []
+    layer, node, _ = output._keras_history
+    while _passes_on(layer):
+        passing.append(layer)
+        (before,) = layer._inbound_nodes[node].input_tensors
+        layer, node, _ = before._keras_history
+    return layer, layer._inbound_nodes[node], passing
+
+
 def _are_probabilities(outputs: np.ndarray) -> bool:
     sums = outputs.sum(-1)
     return bool(outputs.size and (outputs >= 0).all() and np.allclose(sums, 1, 0, 1e-3))
@@ -113,21 +128,14 @@ def _told_by_last_layer(classifier: Any) -> bool | None:
 
 
 def _last_layer(model: Any) -> Any:
-    """The layer behind a model's output, looked up through nested models.
-
-    And through layers that pass scores on, such as the linear activation in float32 at
-    the end of a model in mixed precision.
-    """
+    """The layer that makes a model's scores, looked up through nested models."""
     graph = getattr(model, "_functional", model)  # a Sequential model's own
     if graph is None and model.layers:  # one that is not built
         return _last_layer(model.layers[-1])
     output: Any = getattr(graph, "output", None)
     layer: Any = model
     if hasattr(output, "_keras_history"):
-        layer, node, _ = output._keras_history
-        while _passes_on(layer):
-            (before,) = layer._inbound_nodes[node].input_tensors
-            layer, node, _ = before._keras_history
+        layer, _, _ = scoring_layer(output)
     # A subclassed model that was called on a symbolic image is its own layer.
     if isinstance(model, keras.Model) and layer is not model:
         return _last_layer(layer)

@@ -1,8 +1,8 @@
-"""How a classifier's outputs for several views of an image become one output.
+"""How a classifier's logits for several views of an image become one output.
 
-Each pooling takes outputs `(views, batch, classes)`, logits or probabilities, in
-at least float32, and returns `(batch, classes)` of the same kind: probabilities
-that sum to one, or their logarithms.
+Each pooling takes logits `(views, batch, classes)`, or logarithms of probabilities, in
+at least float32, and returns `(batch, classes)`: pooled shares that sum to one, or
+their logarithms (`as_logits`).
 """
 
 from typing import Any
@@ -10,60 +10,58 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_maskdef.layers._logits import at_least_float32, log_probabilities
+
 # Puts the winner of a tie first; a millionth of the votes is invisible otherwise.
 TIE_BREAK = 1e-6
 
 
 def pool(outputs: Any, pooling: str, from_logits: bool) -> Any:
-    """Pools outputs of any dtype."""
-    return POOLINGS[pooling](_at_least_float32(outputs), from_logits)
+    """Pools outputs of any dtype, logits or probabilities, to one of their kind."""
+    logits = at_least_float32(outputs) if from_logits else log_probabilities(outputs)
+    return POOLINGS[pooling](logits, from_logits)
 
 
-def probabilities(outputs: Any, from_logits: bool) -> Any:
-    """A classifier's outputs as probabilities in at least float32."""
-    outputs = _at_least_float32(outputs)
-    return ops.softmax(outputs, axis=-1) if from_logits else outputs
-
-
-def majority(outputs: Any, from_logits: bool) -> Any:
+def majority(logits: Any, as_logits: bool) -> Any:
     """Shares of the votes, with the gradient of the mean.
 
     Counting has no gradient of its own. A zero one would blind gradient attacks,
     and so make the vote look safer than it is.
     """
-    shares = _shares_of_votes(outputs, from_logits)
-    value = _log(shares) if from_logits else shares
-    surrogate = mean(outputs, from_logits)
+    shares = _shares_of_votes(logits)
+    # A class without a vote counts as with Keras' epsilon of one.
+    smallest = keras.config.epsilon()
+    value = ops.log(ops.maximum(shares, smallest)) if as_logits else shares
+    surrogate = mean(logits, as_logits)
     return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
 
 
-def mean(outputs: Any, from_logits: bool) -> Any:
+def mean(logits: Any, as_logits: bool) -> Any:
     """The mean of the probabilities."""
-    if not from_logits:
-        return ops.mean(outputs, axis=0)
-    logs = ops.log_softmax(outputs, axis=-1)
+    if not as_logits:
+        return ops.mean(ops.softmax(logits, axis=-1), axis=0)
+    logs = ops.log_softmax(logits, axis=-1)
     return ops.logsumexp(logs, axis=0) - ops.log(
-        ops.cast(ops.shape(outputs)[0], outputs.dtype)
+        ops.cast(ops.shape(logits)[0], logits.dtype)
     )
 
 
-def geometric(outputs: Any, from_logits: bool) -> Any:
+def geometric(logits: Any, as_logits: bool) -> Any:
     """The mean of the log-probabilities, normalised."""
-    if from_logits:
-        logs = ops.mean(ops.log_softmax(outputs, axis=-1), axis=0)
-        return ops.log_softmax(logs, axis=-1)
-    return ops.softmax(ops.mean(_log(outputs), axis=0), axis=-1)
+    logs = ops.mean(ops.log_softmax(logits, axis=-1), axis=0)
+    normalise = ops.log_softmax if as_logits else ops.softmax
+    return normalise(logs, axis=-1)
 
 
 POOLINGS = {"majority": majority, "mean": mean, "geometric": geometric}
 
 
-def _shares_of_votes(outputs: Any, from_logits: bool) -> Any:
+def _shares_of_votes(logits: Any) -> Any:
     """Fractions of the votes; ties go to the class with the larger mean."""
-    views = ops.shape(outputs)[0]
-    counts = ops.sum(_first_largest(outputs), axis=0)
+    views = ops.shape(logits)[0]
+    counts = ops.sum(_first_largest(logits), axis=0)
     leading = counts == ops.max(counts, axis=-1, keepdims=True)
-    average = ops.mean(probabilities(outputs, from_logits), axis=0)
+    average = mean(logits, as_logits=False)
     won = _first_largest(ops.where(leading, average, -1.0))
     return (1.0 - TIE_BREAK) * counts / views + TIE_BREAK * won
 
@@ -78,13 +76,3 @@ def _first_largest(values: Any) -> Any:
     largest = values == ops.max(values, axis=-1, keepdims=True)
     first = ops.min(ops.where(largest, number, classes), axis=-1, keepdims=True)
     return ops.cast(number == first, values.dtype)
-
-
-def _at_least_float32(outputs: Any) -> Any:
-    dtype = keras.backend.standardize_dtype(outputs.dtype)
-    return ops.cast(outputs, keras.backend.result_type(dtype, "float32"))
-
-
-def _log(shares: Any) -> Any:
-    """Logarithms; shares below Keras' epsilon count as that, so none is -inf."""
-    return ops.log(ops.maximum(shares, keras.config.epsilon()))

@@ -49,6 +49,13 @@ def is_random(model: Any) -> bool:
     return any(is_random(layer) for layer in getattr(model, "layers", ()))
 
 
+def computes_in_half(model: Any) -> bool:
+    """Whether float16 is in a model; of what is no Keras layer, nobody knows."""
+    if not isinstance(model, keras.layers.Layer):
+        return True
+    return any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
+
+
 def split_vote(model: Any) -> tuple[keras.Model | None, VotingEnsemble] | None:
     """What comes before the vote that a model ends in, and the vote.
 

@@ -1,5 +1,6 @@
 """A vote over masked views of each image."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras_maskdef.layers._arguments import (
     check_images,
     check_positive_int,
 )
+from keras_maskdef.layers._logits import Logits
 from keras_maskdef.layers._output_kind import check_scores, infer_from_logits
 from keras_maskdef.layers._pooling import POOLINGS, pool
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
@@ -49,7 +51,9 @@ class VotingEnsemble(keras.Model):
             of 8 pixels beside 4 pixels in inference (the paper on CIFAR-10).
         from_logits: Boolean, whether the classifier returns logits rather than
             probabilities. `None` reads it off the classifier's last layer. The
-            output is of the same kind: logits are logarithms of pooled shares.
+            output is of the same kind: logits are logarithms of pooled shares. Views
+            are pooled by their logits: a final softmax is looked through where its
+            layer can be seen.
         votes_per_pass: Integer, views that go through the classifier at once, to
             bound the memory; all of them by default.
         **kwargs: `name`, `dtype` and so on, as for any Keras model.
@@ -125,6 +129,7 @@ class VotingEnsemble(keras.Model):
         self.from_logits = (
             infer_from_logits(classifier) if from_logits is None else bool(from_logits)
         )
+        self._logits = Logits(classifier, self.from_logits)
         self.votes_per_pass = (
             None
             if votes_per_pass is None
@@ -143,7 +148,7 @@ class VotingEnsemble(keras.Model):
         if images.shape[0] == 0:
             # Keras' strided convolutions and reductions fail on an empty batch.
             return ops.zeros(self.compute_output_shape(tuple(images.shape)))
-        return self.pool(self.view_outputs(images))
+        return self.pool_logits(self.logits_of_views(images))
 
     def view_outputs(self, images: Any, keep: Any = None) -> Any:
         """The classifier's outputs for each view.
@@ -156,12 +161,36 @@ class VotingEnsemble(keras.Model):
         Returns:
             `(views, batch, classes)`, in inference mode.
         """
+        return self._of_views(images, keep, self._outputs)
+
+    def logits_of_views(
+        self, images: Any, keep: Any = None, exact: bool = False
+    ) -> Any:
+        """The classifier's logits for each view, also where it returns probabilities.
+
+        Args:
+            images: Floating point images, `(batch, height, width, channels)`.
+            keep: Visible cells, as for `view_outputs`.
+            exact: Whether to raise where all there is are probabilities in half
+                precision.
+
+        Returns:
+            `(views, batch, classes)`, in inference mode and at least float32. Where a
+            softmax cannot be looked through, as in a subclassed classifier, they are
+            logarithms of its probabilities.
+
+        Raises:
+            ValueError: With `exact`, for probabilities in half precision.
+        """
+        return self._of_views(images, keep, lambda x: self._logits(x, exact))
+
+    def _of_views(self, images: Any, keep: Any, function: Callable[[Any], Any]) -> Any:
         if keep is None:
             keep = self.mask.sample(images, views=self.votes)
         views = keep.shape[0]
         step = self.votes_per_pass or views
         outputs = [
-            self._pass(images, keep[start : start + step])
+            self._pass(images, keep[start : start + step], function)
             for start in range(0, views, step)
         ]
         return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=0)
@@ -169,6 +198,10 @@ class VotingEnsemble(keras.Model):
     def pool(self, outputs: Any) -> Any:
         """Pools outputs `(views, batch, classes)` into `(batch, classes)`."""
         return pool(outputs, self.pooling, self.from_logits)
+
+    def pool_logits(self, logits: Any) -> Any:
+        """Pools `logits_of_views` into the vote's own output, `(batch, classes)`."""
+        return POOLINGS[self.pooling](logits, self.from_logits)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         images = keras.KerasTensor(input_shape, dtype=self.classifier.compute_dtype)
@@ -207,12 +240,24 @@ class VotingEnsemble(keras.Model):
         }
         return cls(**{**config, **nested})
 
-    def _pass(self, images: Any, keep: Any) -> Any:
+    def _look_through(self) -> Callable[[Any], Any]:
+        """The vote's logits, pooled as such and not as probabilities."""
+
+        def logits(images: Any) -> Any:
+            views = self.logits_of_views(images, exact=True)
+            return POOLINGS[self.pooling](views, as_logits=True)
+
+        return logits
+
+    def _outputs(self, masked: Any) -> Any:
+        return self.classifier(masked, training=False)
+
+    def _pass(self, images: Any, keep: Any, function: Callable[[Any], Any]) -> Any:
         """One batch of all the views of `keep`."""
         masked = self.mask.apply(images, keep)
         views, batch, *image = ops.shape(masked)
         flat = ops.reshape(masked, (views * batch, *image))
-        outputs = self.classifier(flat, training=False)
+        outputs = function(flat)
         return ops.reshape(outputs, (views, batch, outputs.shape[-1]))
 
 

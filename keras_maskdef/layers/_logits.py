@@ -1,0 +1,154 @@
+"""A classifier's logits, also where it ends in a softmax.
+
+Logarithms of probabilities are no substitute: in float32 a class that is 88 behind has
+none, in float16 one that is 17 behind, and what is zero has no gradient. So the softmax
+is looked through, to the tensor that it is given.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_maskdef.layers._output_kind import scoring_layer
+
+Function = Callable[[Any], Any]
+
+# Smaller ones are flushed to zero where they are computed.
+_SMALLEST = float(np.finfo("float32").tiny)
+_HALF = ("float16", "bfloat16")
+
+
+class Logits:
+    """Calls a classifier, in inference mode, for its logits in at least float32.
+
+    Where it returns probabilities and its softmax cannot be looked through, as in a
+    subclassed model, these are the logarithms of its probabilities.
+
+    Args:
+        classifier: Keras model or layer from images to `(batch, classes)`.
+        from_logits: Whether it returns logits.
+    """
+
+    def __init__(self, classifier: Any, from_logits: bool) -> None:
+        self._classifier, self._from_logits = classifier, from_logits
+        self._through: Function | None = None
+
+    def __call__(self, images: Any, exact: bool = False) -> Any:
+        """The logits of images.
+
+        Args:
+            images: `(batch, height, width, channels)`.
+            exact: Whether to raise where they are logarithms of probabilities in half
+                precision, of which most are zero.
+        """
+        if self._from_logits:
+            return at_least_float32(self._classifier(images, training=False))
+        if self._through is None and self._classifier.built:
+            self._through = look_through(self._classifier)
+        if self._through is not None:
+            return at_least_float32(self._through(images))
+        outputs = self._classifier(images, training=False)
+        if exact:
+            check_precision(self._classifier, outputs)
+        return log_probabilities(outputs)
+
+
+def look_through(model: Any) -> Function | None:
+    """A function of images to the logits before a model's final softmax.
+
+    It runs in inference mode, shares all weights, and leaves nothing on the model.
+
+    Args:
+        model: Keras model or layer that returns probabilities, or one of this library's
+            with a method `_look_through()` of its own.
+
+    Returns:
+        The function, or None where no softmax can be seen: in a subclassed model, in a
+        layer of somebody's own, in a quantized one.
+    """
+    if hasattr(model, "_look_through"):
+        return model._look_through()
+    if _is_softmax(model):
+        return _itself
+    if _is_dense_softmax(model):
+        return lambda inputs: _before_activation(model, inputs)
+    graph = getattr(model, "_functional", model)  # a Sequential model's own
+    output = getattr(graph, "output", None)
+    if not hasattr(graph, "operations") or not hasattr(output, "_keras_history"):
+        return None
+    layer, node, passing = scoring_layer(output)
+    if len(graph.inputs) != 1 or len(node.input_tensors) != 1:
+        return None
+    rank = len(node.output_tensors[0].shape)
+    inner = None if layer is model or rank != 2 else look_through(layer)
+    if inner is None:
+        return None
+    # Not cloned: a model between tensors that there are adds no nodes to layers.
+    before = keras.Model(graph.inputs[0], node.input_tensors[0])
+
+    def logits(images: Any) -> Any:
+        scores = inner(before(images, training=False))
+        for each in reversed(passing):
+            scores = each(scores)
+        return scores
+
+    return logits
+
+
+def log_probabilities(probabilities: Any) -> Any:
+    """Logarithms in at least float32; what is below its normal numbers counts as one.
+
+    Keras' epsilon, 1e-7, would take the gradient from all classes that are 16 behind.
+    """
+    probabilities = at_least_float32(probabilities)
+    return ops.log(ops.maximum(probabilities, _SMALLEST))
+
+
+def at_least_float32(outputs: Any) -> Any:
+    """Outputs in float32, or in float64 where they are that."""
+    dtype = keras.backend.standardize_dtype(outputs.dtype)
+    return ops.cast(outputs, keras.backend.result_type(dtype, "float32"))
+
+
+def check_precision(model: Any, probabilities: Any) -> None:
+    """Raises for probabilities in half precision, which an attack cannot use."""
+    dtype = keras.backend.standardize_dtype(probabilities.dtype)
+    if dtype in _HALF:
+        raise ValueError(
+            f"`model` must return logits, or probabilities in float32: in {dtype} most "
+            "are zero, and attacks that follow their gradients look weaker than they "
+            "are. End it in logits or in a softmax layer, which is looked through, or "
+            "give its last layer `dtype='float32'`. "
+            f"Received: model={model!r}, outputs in {dtype}"
+        )
+
+
+def _itself(inputs: Any) -> Any:
+    return inputs
+
+
+def _is_softmax(layer: Any) -> bool:
+    """A layer or an operation of Keras that is a softmax and nothing else."""
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation is keras.activations.softmax
+    kinds = keras.layers.Softmax, keras.Operation
+    is_named = type(layer).__name__ == "Softmax" and isinstance(layer, kinds)
+    return is_named and layer.axis in (-1, 1, [-1], [1])
+
+
+def _is_dense_softmax(layer: Any) -> bool:
+    return (
+        type(layer) is keras.layers.Dense
+        and layer.activation is keras.activations.softmax
+        and getattr(layer, "quantization_mode", None) is None
+    )
+
+
+def _before_activation(dense: Any, inputs: Any) -> Any:
+    """What a dense layer gives to its activation, in its own precision."""
+    dtype = dense.compute_dtype
+    scores = ops.matmul(ops.cast(inputs, dtype), ops.cast(dense.kernel, dtype))
+    return scores if dense.bias is None else scores + ops.cast(dense.bias, dtype)
