@@ -55,16 +55,18 @@ def array(tensor):
     return ops.convert_to_numpy(tensor)
 
 
-def network():
+def network(scale=1.0, head=None, dtype="float32"):
     """Curved, with the same weights on every backend."""
     layers = [
-        keras.layers.Conv2D(4, 3, activation="tanh"),
-        keras.layers.Flatten(),
-        keras.layers.Dense(4),
+        keras.layers.Conv2D(4, 3, activation="tanh", dtype=dtype),
+        keras.layers.Flatten(dtype=dtype),
+        keras.layers.Dense(4, activation=head, dtype=dtype),
     ]
     model = keras.Sequential([keras.Input((10, 10, 1)), *layers])
     generator = np.random.default_rng(0)
-    model.set_weights([generator.normal(0, 0.4, w.shape) for w in model.get_weights()])
+    weights = [generator.normal(0, 0.4, w.shape) for w in model.get_weights()]
+    weights[2] *= scale
+    model.set_weights(weights)
     images = generator.uniform(0.25, 0.75, (20, 10, 10, 1)).astype("float32")
     return model, images, model.predict(images, verbose=0).argmax(-1)
 
@@ -209,6 +211,25 @@ def check_mixed_precision():
         assert keras.backend.standardize_dtype(result.dtype) == "float32"
 
 
+def check_heads():
+    """Of weights that are sure of their answers, in float32 and in float16."""
+    expected = head_gradients(None, "float32")
+    assert 0 < np.abs(expected).max((1, 2, 3)).min() < 1e-5
+    found = head_gradients("softmax", "float32")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-12)
+    for head in (None, "softmax"):
+        half = head_gradients(head, "mixed_float16")
+        flat = [each.reshape(len(each), -1) for each in (expected, half)]
+        lengths = [np.linalg.norm(each, axis=1) for each in flat]
+        cosines = np.sum(flat[0] * flat[1], axis=1) / np.prod(lengths, axis=0)
+        assert cosines.min() > 0.9, cosines
+
+
+def head_gradients(head, dtype):
+    model, images, labels = network(12.0, head, dtype)
+    return array(Target(model).loss_gradient(images, labels)[1])
+
+
 def states():
     import eagerpy
 
@@ -347,6 +368,7 @@ def check_quickly(path):
     check_live_weights()
     check_models_without_a_gradient(["bim"])
     check_mixed_precision()
+    check_heads()
     check_what_is_refused()
     check_past_a_function()
 

@@ -137,7 +137,8 @@ class _Pure:
 
         self._jax, self._function = jax, function
         with _Noticed() as noticed:
-            jax.eval_shape(function, *arguments)
+            # A function of its own: JAX does not call one again that it has traced.
+            jax.eval_shape(lambda *inputs: function(*inputs), *arguments)
         self._read = list({**noticed.read, **noticed.written}.values())
         self._written = list(noticed.written.values())
 
