@@ -1,5 +1,6 @@
 """Attacks on TensorFlow: each function of a target is one concrete function."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,9 +32,9 @@ class TensorFlow:
         VGG16's filters would else be half of the work of its backward pass.
         """
 
-        def call(images: Any) -> Any:
-            taped: list[Any] = []
+        taped: list[Any] = []
 
+        def call(images: Any) -> Any:
             def forward(images: Any) -> Any:
                 taped[:] = self._taped(logits, images, scaled)
                 return taped[0]
@@ -43,7 +44,11 @@ class TensorFlow:
 
             return with_gradient(forward, gradient, images)
 
-        return self._concrete(call, images)
+        function = self._concrete(call, images)
+        # The graph holds its gradient, which holds a tape, which holds the graph; and
+        # into a tape Python's garbage collector does not see.
+        weakref.finalize(function, taped.clear).atexit = False
+        return function
 
     def loss(
         self, logits: Logits, loss: Loss, images: Any, scaled: bool
