@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # TensorFlow greets with its build flags, and looks for a GPU, on standard error.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint fuzz bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/maskdef demo --output demo-output
@@ -21,6 +21,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy keras_maskdef
 	$(BIN)/mypy kernels
+
+# 100,000 drawn calls of the CPU kernels against the reference.
+fuzz: $(VENV)/.dev
+	$(BIN)/python tests/fuzz_kernels.py
 
 bench: $(VENV)/.dev
 	@mkdir -p .benchmarks

@@ -46,9 +46,20 @@ def choose(device: str, images: Any) -> "Place":
     return _cpu()
 
 
+def cpu_module(name: str = "cpu") -> ModuleType:
+    """Returns a module of CPU kernels, or of what stands for them without a compiler."""
+    from numba import config
+
+    return _module("_interpreted" if config.DISABLE_JIT else name)
+
+
 @cache
-def _cpu() -> "Place":
-    return Place(import_module(f"{__package__}.cpu"), resident=False, upload=False)
+def _module(name: str) -> ModuleType:
+    return import_module(f"{__package__}.{name}")
+
+
+def _cpu(name: str = "cpu") -> "Place":
+    return Place(cpu_module(name), resident=False, upload=False)
 
 
 def host(kernel: str, device: str, images: Any) -> "Place":
@@ -63,8 +74,7 @@ def host(kernel: str, device: str, images: Any) -> "Place":
         raise ValueError(
             f"`device` must be 'auto' or 'cpu'. Received: device={device!r}"
         )
-    module = import_module(f"{__package__}._{kernel}")
-    return Place(module, resident=False, upload=False)
+    return _cpu(f"_{kernel}")
 
 
 @dataclass(frozen=True)

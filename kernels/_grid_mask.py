@@ -102,7 +102,7 @@ def mask_bands(
         for view in range(views):
             cells = ((view * batch + image) * bands + band) * across
             for column in range(across):
-                value = np.uint8(-keep[cells + column])
+                value = np.uint8(-(keep[cells + column] != 0))
                 start = np.uint64(column * cell)
                 for i in range(0, whole_cell, LINE):
                     _fill_line(mask, start + np.uint64(i), value)

@@ -65,10 +65,10 @@ def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
     _filter(images, size, out, holds_nan)
     if holds_nan[0]:
         # Minimum and maximum know no order of NaN: again, as integers that have one.
-        keys = _ordered(np.ascontiguousarray(images).view(np.int32))
+        keys = _ordered(images)
         medians = np.empty_like(keys)
         _filter(keys, size, medians, holds_nan)
-        np.copyto(out, _ordered(medians).view(np.float32))
+        np.copyto(out, _flipped(medians).view(np.float32))
 
 
 def _filter(
@@ -96,11 +96,15 @@ def _filter(
     _write_back(flat, out)
 
 
-def _ordered(bits: np.ndarray) -> np.ndarray:
-    """Turns the bits of floats into integers of the same order, NaN last, and back."""
-    keys = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    is_nan = (bits & 0x7FFFFFFF) > 0x7F800000
-    return np.where(is_nan, np.int32(0x7FFFFFFF), keys)
+def _ordered(images: np.ndarray) -> np.ndarray:
+    """Returns integers of the same order as floats, NaN last."""
+    keys = _flipped(np.ascontiguousarray(images).view(np.int32))
+    return np.where(np.isnan(images), np.int32(0x7FFFFFFF), keys)
+
+
+def _flipped(bits: np.ndarray) -> np.ndarray:
+    """Turns bits of floats into integers of the same order, and back."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
 def _write_back(flat: np.ndarray, out: np.ndarray) -> None:

@@ -23,7 +23,8 @@ from numba.core import config as numba_config
 from numba.cuda import libdevice
 from numba.cuda.extending import intrinsic
 
-from . import _cuda_networks, cpu, reference
+from . import _cuda_networks, reference
+from ._device import cpu_module
 from ._selfcheck import CudaFallbackWarning as CudaFallbackWarning
 from ._selfcheck import sample_images, trusted
 
@@ -689,7 +690,7 @@ def _compute_on_host(
 ) -> None:
     result = np.empty(out.shape, out.dtype)
     hosted = [array.copy_to_host() for array in arrays]
-    getattr(cpu, kernel)(*hosted, *parameters, result)
+    getattr(cpu_module(), kernel)(*hosted, *parameters, result)
     if out.is_c_contiguous():
         out.copy_to_device(result)
     else:
