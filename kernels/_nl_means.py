@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from . import _lab
 from . import _nl_means_jit as jit
 from ._threads import split
+from ._vectors import flat
 
 # Fewer elements a thread than this cost more to hand over than to convert.
 SMALLEST = 1 << 14
@@ -34,7 +35,7 @@ def nl_means(
         out: array of the shape and dtype of `images`.
     """
     window = (strength, patch_size, search_size)
-    levels = np.ascontiguousarray(images)
+    levels = flat(images).reshape(images.shape)
     if images.dtype == np.float32:
         levels = _converted(jit.to_levels, levels, np.empty(levels.shape, np.uint8))
     if images.shape[-1] == 1:

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _bit_depth, _grid_mask, _median, _median_rows, _superset_sums
 from ._threads import split
-from ._vectors import LINE
+from ._vectors import LINE, flat
 
 # Fewer elements a thread than this cost more to hand over than to compute.
 _SMALLEST_MASKED = 1 << 17
@@ -30,33 +30,33 @@ def grid_mask(
     bands = batch * views.shape[2]
     row = width * channels * images.itemsize
     cell = cell_size * channels * images.itemsize
-    flat = out.ravel()
+    result = out.ravel()
     split(
         _grid_mask.mask_bands,
         bands,
         _SMALLEST_MASKED // max(1, row * cell_size * len(views)),
-        images.ravel().view(np.uint8),
-        views.ravel().view(np.uint8),
+        flat(images).view(np.uint8),
+        flat(views).view(np.uint8),
         np.tile(fill, width + LINE).view(np.uint8),
-        flat.view(np.uint8),
+        result.view(np.uint8),
         *(len(views), batch, height, cell_size, row, cell),
     )
-    _write_back(flat, out)
+    _write_back(result, out)
 
 
 def bit_depth(images: np.ndarray, bits: int, out: np.ndarray) -> None:
     """Fills `out` with `images` on `2**bits` levels; see `kernels.bit_depth`."""
-    source, flat = images.ravel(), out.ravel()
+    source, result = flat(images), out.ravel()
     if images.dtype == np.float32:
         levels = 2**bits - 1
-        arguments = (flat.size, _SMALLEST_ROUNDED, source, flat, levels)
+        arguments = (result.size, _SMALLEST_ROUNDED, source, result, levels)
         split(_bit_depth.round_floats, *arguments)
     elif bits == 8:
-        np.copyto(flat, source)
+        np.copyto(result, source)
     else:
-        arguments = (flat.size, _SMALLEST_ROUNDED, source, flat, bits)
+        arguments = (result.size, _SMALLEST_ROUNDED, source, result, bits)
         split(_bit_depth.round_bytes, *arguments)
-    _write_back(flat, out)
+    _write_back(result, out)
 
 
 def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
@@ -76,13 +76,13 @@ def _filter(
 ) -> None:
     """Fills `out` with medians, and sets `holds_nan` where `images` hold any."""
     batch, height, width, channels = images.shape
-    flat = out.ravel()
+    source, result = flat(images), out.ravel()
     if size <= _median_rows.LARGEST:
         split(
             _median_rows.kernel(size, channels),
             batch * height,
             _SMALLEST_FILTERED // (width * channels),
-            *(images.ravel(), flat, holds_nan, height, width),
+            *(source, result, holds_nan, height, width),
         )
     else:
         tiling = _median.tiling(images.shape)
@@ -90,10 +90,10 @@ def _filter(
             _median.kernel(size),
             tiling.total,
             _SMALLEST_FILTERED // max(1, images.size // tiling.total),
-            *(images.ravel(), flat, holds_nan, height, width, channels),
+            *(source, result, holds_nan, height, width, channels),
             *(tiling.rows, tiling.columns),
         )
-    _write_back(flat, out)
+    _write_back(result, out)
 
 
 def _ordered(images: np.ndarray) -> np.ndarray:
@@ -107,10 +107,10 @@ def _flipped(bits: np.ndarray) -> np.ndarray:
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
-def _write_back(flat: np.ndarray, out: np.ndarray) -> None:
+def _write_back(result: np.ndarray, out: np.ndarray) -> None:
     """Copies a result to `out`, where `out.ravel()` could not be a view of it."""
     if not out.flags.c_contiguous:
-        np.copyto(out, flat.reshape(out.shape))
+        np.copyto(out, result.reshape(out.shape))
 
 
 def superset_sums(values: np.ndarray) -> np.ndarray:

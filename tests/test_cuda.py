@@ -142,16 +142,24 @@ def test_grid_mask_covers_nan(cuda: Any) -> None:
     assert not kernels.grid_mask(images, keep, 2, device="cuda").any()
 
 
+# Shapes and indices that leave gaps. Unlike NumPy's and the simulator's, arrays on a
+# device know no `...`.
+EVERY_OTHER_COLUMN = (2, 8, 9, 3), np.s_[:, :, ::2, :]
+THREE_COLUMNS_OF_CELLS = (2, 2, 4, 5), np.s_[:, :, :, :3]
+EVERY_OTHER_CHANNEL = (2, 2, 8, 5, 6), np.s_[:, :, :, :, ::2]
+GAPS = [EVERY_OTHER_COLUMN, THREE_COLUMNS_OF_CELLS, EVERY_OTHER_CHANNEL]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_device_arrays_may_have_gaps(cuda: Any, dtype: str) -> None:
-    images = draw((2, 8, 9, 3), dtype)
+    (shape, columns), (_, cells), (out_shape, channels) = GAPS
+    images = draw(shape, dtype)
     keep = draw_keep(images, 2, (2,))
-    gappy, gappy_keep = cuda.asarray(images), cuda.asarray(keep)
-    gappy, gappy_keep = gappy[:, :, ::2], gappy_keep[..., :3]
+    gappy, gappy_keep = cuda.asarray(images)[columns], cuda.asarray(keep)[cells]
     assert not gappy.is_c_contiguous() and not gappy_keep.is_c_contiguous()
-    out = cuda.empty((2, 2, 8, 5, 6), dtype)[..., ::2]
+    out = cuda.empty(out_shape, dtype)[channels]
     cuda.grid_mask(gappy, gappy_keep, 2, np.zeros(3, dtype), out)
-    expected = reference.grid_mask(images[:, :, ::2], keep[..., :3], 2)
+    expected = reference.grid_mask(images[columns], keep[cells], 2)
     np.testing.assert_array_equal(out.copy_to_host(), expected)
 
 

@@ -12,7 +12,9 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from test_cuda import GAPS
 
 ARCHITECTURES = [(7, 5), (8, 0), (9, 0), (10, 0), (12, 0)]
 DTYPES = ["float32", "uint8"]
@@ -126,6 +128,19 @@ def test_the_copy_of_arrays_with_gaps(
     arrays = array(dtype, 5, "A"), array(dtype, 5)
     for architecture, ptx in compile_to_ptx(cuda, cuda.copy_kernel, *arrays):
         assert registers(ptxas, architecture, ptx, tmp_path) <= 64
+
+
+@pytest.mark.parametrize(("shape", "index"), GAPS)
+def test_arrays_on_a_device_take_the_indices_of_the_tests(
+    cuda: Any, shape: tuple[int, ...], index: Any
+) -> None:
+    """Their bookkeeping needs no device, and takes less than the simulator's."""
+    from numba.cuda.cudadrv.dummyarray import Array
+
+    host = np.empty(shape, "uint8")
+    taken = Array.from_desc(0, shape, host.strides, 1)[index]
+    assert (taken.shape, taken.strides) == (host[index].shape, host[index].strides)
+    assert not taken.is_c_contig
 
 
 def test_small_grids_are_no_reason_to_warn(cuda: Any) -> None:

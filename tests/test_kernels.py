@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
+import kernel_cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -167,6 +169,15 @@ def test_one_nan_is_found_wherever_it_is(size: int, shape: tuple[int, ...]) -> N
         np.testing.assert_array_equal(result, reference.median(holed, size))
 
 
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_nan_elsewhere_leaves_zeros_and_subnormals(size: int) -> None:
+    x = np.full((3, 8, 8, 1), -0.0, "float32")
+    x[1], x[2], x[0, 4, 4] = -1e-45, -1e-40, np.nan
+    result = kernels.median(x, size)
+    np.testing.assert_array_equal(result, reference.median(x, size))
+    assert not np.isnan(result).any()
+
+
 @pytest.mark.parametrize("bits", range(1, 9))
 def test_bit_depth_of_uint8_is_the_formula_on_fractions(bits: int) -> None:
     levels = 2**bits - 1
@@ -218,6 +229,59 @@ def test_covered_pixels_are_exactly_the_fill() -> None:
     assert (covered[..., 0] == 0.25).all()
     assert (np.signbit(covered[..., 1])).all() and (covered[..., 1] == 0).all()
     np.testing.assert_array_equal(result[0, :2, 2:], x[0, :2, 2:])
+
+
+def test_a_cell_may_be_larger_than_any_image() -> None:
+    x = drawn(np.random.default_rng(0), (2, 5, 9, 3), "float32")
+    keep = np.array([[[True]], [[False]]])
+    result = kernels.grid_mask(x, keep, 2**70, 0.5)
+    np.testing.assert_array_equal(result[0], x[0])
+    assert (result[1] == 0.5).all()
+
+
+def test_every_byte_but_zero_is_true() -> None:
+    x = drawn(np.random.default_rng(0), (1, 4, 64, 1), "float32")
+    keep = np.arange(256, dtype="uint8").view(bool).reshape(1, 4, 64)
+    result = kernels.grid_mask(x, keep, 1, fill_value=2)
+    assert result[0, 0, 0, 0] == 2
+    np.testing.assert_array_equal(result.ravel()[1:], x.ravel()[1:])
+
+
+# What was wrong in most calls on two cores: rows that are not whole vectors, in images
+# that are divided.
+DIVIDED = [
+    ((3, 28, 35, 8), 3, 1),
+    ((301, 28, 28, 1), 7, 5),
+    ((1, 225, 225, 3), 25, 1),
+    ((65, 30, 30, 3), 4, 2),
+]
+
+
+@pytest.mark.parametrize(("shape", "cell", "views"), DIVIDED)
+@pytest.mark.parametrize("division", ["real", "threads", "cut"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_grid_mask_divided_within_images(
+    dtype: str, division: str, shape: tuple[int, ...], cell: int, views: int
+) -> None:
+    rng = np.random.default_rng(0)
+    x = drawn(rng, shape, dtype)
+    grid = (shape[0], -(-shape[1] // cell), -(-shape[2] // cell))
+    keep = rng.random((views, *grid)) < 0.5
+    expected = reference.grid_mask(x, keep, cell)
+    for threads in range(1, 8):
+        with kernel_cases.divided(division, threads, rng):
+            result = kernels.grid_mask(x, keep, cell)
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "cases"),
+    [("grid_mask", 400), ("bit_depth", 60), ("median", 120), ("superset_sums", 60)],
+)
+def test_drawn_cases_divided_anywhere(kernel: str, cases: int) -> None:
+    """A few of those that `make fuzz` draws; it runs one again by its seed."""
+    for seed in range(cases):
+        kernel_cases.check_drawn(seed, kernel, few=True)
 
 
 IMAGES = np.zeros((2, 8, 9, 3), "float32")
@@ -303,9 +367,9 @@ def test_device_arrays_are_told_and_not_read_on_the_host() -> None:
         kernels.median(IMAGES, 3, out=OnDevice())
 
 
-def run_python(code: str, **environment: str) -> str:
+def run_python(code: str, *arguments: str, **environment: str) -> str:
     ran = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -321,6 +385,41 @@ def test_import_is_light() -> None:
         "'numba' in sys.modules)"
     )
     assert loaded.split() == ["False", "False"]
+
+
+UNCOMPILED = """
+import sys
+import numpy as np
+from keras_maskdef import kernels
+
+given = np.load(sys.argv[1])
+for x, masked, rounded, filtered in (
+    [given[f"{name}_{dtype}"] for name in ("x", "masked", "rounded", "filtered")]
+    for dtype in ("float32", "uint8")
+):
+    out = np.empty_like(masked)
+    assert kernels.grid_mask(x, given["keep"], 3, 7, out=out) is out
+    np.testing.assert_array_equal(out, masked)
+    np.testing.assert_array_equal(kernels.bit_depth(x, 3), rounded)
+    np.testing.assert_array_equal(kernels.median(x, 5), filtered)
+np.testing.assert_array_equal(kernels.superset_sums(np.array([1, 2, 4, 8]))[0], 15)
+"""
+
+
+def test_the_same_pixels_where_numba_compiles_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {"keep": rng.random((2, 3, 3, 4)) < 0.5}
+    for dtype in DTYPES:
+        x = drawn(rng, (3, 9, 12, 2), dtype)
+        if dtype == "float32":
+            x[0, 0, 0], x[1, 4] = 3e38, np.nan
+        arrays[f"x_{dtype}"] = x
+        arrays[f"masked_{dtype}"] = kernels.grid_mask(x, arrays["keep"], 3, 7)
+        arrays[f"rounded_{dtype}"] = kernels.bit_depth(x, 3)
+        arrays[f"filtered_{dtype}"] = kernels.median(x, 5)
+    path = tmp_path / "arrays.npz"
+    np.savez(path, **arrays)
+    run_python(UNCOMPILED, str(path), NUMBA_DISABLE_JIT="1")
 
 
 THREADED = """

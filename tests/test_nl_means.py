@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
+import kernel_cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -213,6 +214,12 @@ def test_eight_threads_at_once():
                 np.testing.assert_array_equal(result, wanted)
 
 
+def test_drawn_cases_divided_anywhere():
+    """A few of those that `make fuzz` draws; it runs one again by its seed."""
+    for seed in range(80):
+        kernel_cases.check_drawn(seed, "nl_means", few=True)
+
+
 IMAGES = np.zeros((2, 8, 8, 3), np.uint8)
 GOOD = {"images": IMAGES, "strength": 4, "patch_size": 3, "search_size": 13}
 
@@ -269,13 +276,35 @@ for channels in (1, 3):
 """
 
 
-def test_nothing_is_read_outside_an_array():
-    """A weight that is not used was once looked up outside its table, and crashed."""
+def run(code, **environment):
     finished = subprocess.run(
-        [sys.executable, "-c", BOUNDS],
-        env={**os.environ, "NUMBA_BOUNDSCHECK": "1"},
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+
+
+def test_nothing_is_read_outside_an_array():
+    """A weight that is not used was once looked up outside its table, and crashed."""
+    run(BOUNDS, NUMBA_BOUNDSCHECK="1")
+
+
+UNCOMPILED = """
+import cv2
+import numpy as np
+from keras_maskdef import kernels
+images = np.random.default_rng(0).integers(0, 256, (1, 9, 8, 3), "uint8")
+expected = cv2.fastNlMeansDenoisingColored(images[0], None, 20, 20, 3, 5)
+np.testing.assert_array_equal(kernels.nl_means(images, 20, 3, 5)[0], expected)
+floats = images / np.float32(255)
+np.testing.assert_array_equal(
+    kernels.nl_means(floats, 20, 3, 5)[0], expected / np.float32(255)
+)
+"""
+
+
+def test_the_same_pixels_where_numba_compiles_nothing():
+    run(UNCOMPILED, NUMBA_DISABLE_JIT="1")
