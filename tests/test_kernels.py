@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras_maskdef.kernels import reference
+from keras_maskdef.kernels import (
+    _bit_depth,
+    _grid_mask,
+    _median,
+    _median_rows,
+    reference,
+)
 from scipy import ndimage
 
 from keras_maskdef import kernels
@@ -272,6 +278,23 @@ def test_grid_mask_divided_within_images(
         with kernel_cases.divided(division, threads, rng):
             result = kernels.grid_mask(x, keep, cell)
         np.testing.assert_array_equal(result, expected)
+
+
+def test_read_only_arrays_are_not_compiled_for_again() -> None:
+    x = drawn(np.random.default_rng(0), (2, 8, 8, 1), "float32")
+    keep = np.ones((2, 4, 4), bool)
+    compiled = [
+        (lambda: kernels.grid_mask(x, keep, 2), _grid_mask.mask_bands),
+        (lambda: kernels.bit_depth(x, 3), _bit_depth.round_floats),
+        (lambda: kernels.median(x, 2), _median_rows.kernel(2, 1)),
+        (lambda: kernels.median(x, 5), _median.kernel(5)),
+    ]
+    for call, kernel in compiled:
+        x.flags.writeable = keep.flags.writeable = True
+        expected, signatures = call(), len(kernel.signatures)
+        x.flags.writeable = keep.flags.writeable = False
+        np.testing.assert_array_equal(call(), expected)
+        assert len(kernel.signatures) == signatures and not x.flags.writeable
 
 
 @pytest.mark.parametrize(
