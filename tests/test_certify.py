@@ -10,8 +10,9 @@ import pytest
 import toy
 
 import keras_maskdef as kmd
-from keras_maskdef.certification import Certificates, _run, certify
+from keras_maskdef.certification import Certificates, _answers, _run, certify
 from keras_maskdef.certification._answers import Answers
+from keras_maskdef.certification._methods import METHODS
 from keras_maskdef.certification._parts import take_apart
 from keras_maskdef.certification.pictures import plot_certificates
 
@@ -673,6 +674,53 @@ def test_laws_of_many_cells_and_of_one_half():
     assert kmd.certification.masks_needed(half, 1, 1e-3) is None
     fixed = kmd.certification.MaskLaw.fixed_count(1089, 0.5)
     assert fixed.hidden(1) == pytest.approx(544 / 1089) and fixed.hidden(1089) == 0
+
+
+def one_wrong_pixel(monkeypatch, place_of):
+    """A kernel that is wrong in one view of each call of 16 views or more."""
+    kernel = kmd.kernels.grid_mask
+
+    def wrong(images, keep, *arguments, **options):
+        views = kernel(images, keep, *arguments, **options)
+        if len(views) >= 16:
+            views[place_of(len(views)), -1, -1, -1] += 1e-6
+        return views
+
+    monkeypatch.setattr(kmd.kernels, "grid_mask", wrong)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_kernel_that_is_wrong_proves_nothing(method, place, monkeypatch, tmp_path):
+    images, _ = easy(3)
+    sampling = "fixed_count" if method == "exact" else "bernoulli"
+    defence = vote(reader(), sampling=sampling)
+    options = {"method": method, "samples": 300, "selection": 50, "threats": ["cells"]}
+    certify(defence, images, **options, sizes=[1])
+    one_wrong_pixel(monkeypatch, lambda count: place % count)
+    with pytest.raises(RuntimeError, match=r"proves nothing.*view \d+ of .*threads="):
+        certify(defence, images, **options, sizes=[1], folder=tmp_path / "run")
+    assert not (tmp_path / "run" / "certificates.json").exists()
+
+
+def test_a_wrong_view_is_found_at_the_rate_of_the_drawn_share(monkeypatch):
+    """Of 64 views the first, the last and eight that are drawn: 0.146 a call."""
+    random = np.random.default_rng(1)
+    images = random.normal(0.5, 1.0, (1, 8, 8, 1)).astype("float32")
+    masks = [(np.arange(64)[:, None] >> np.arange(CELLS) & 1).astype(bool)]
+    monkeypatch.setattr(_answers, "_BATCH", 64)
+    answers = Answers(take_apart(vote(reader())), images.shape[1:], 1 << 30)
+    monkeypatch.setattr(answers, "outputs", lambda views: np.zeros((len(views), 3)))
+    answers(images, masks)
+    one_wrong_pixel(monkeypatch, random.integers)
+    calls, found = 2000, 0
+    for _ in range(calls):
+        try:
+            answers(images, masks)
+        except RuntimeError:
+            found += 1
+    rate = 1 - 62 / 64 * (63 / 64) ** 8
+    assert abs(found - calls * rate) < 4 * np.sqrt(calls * rate * (1 - rate))
 
 
 def test_answers_that_are_no_class_are_refused():

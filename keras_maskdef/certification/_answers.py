@@ -1,18 +1,24 @@
 """The classifier's answers for masked views, at its full throughput."""
 
+import platform
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import keras
+import llvmlite
+import numba
 import numpy as np
 
+from keras_maskdef._version import __version__
 from keras_maskdef.certification._parts import Parts, nodes_of
 from keras_maskdef.layers._grid_mask_ops import grid_shape
 
 # Larger batches are no faster: LeNet on two cores, 65,536 inputs in 3.1 s with 1,024,
 # 3.0 s with 2,048 and 3.4 s with 4,096.
 _BATCH = 2048
+# One view of so many is compared with the reference, and the first and last of a batch.
+_RECHECKED = 8
 
 
 class Answers:
@@ -39,6 +45,7 @@ class Answers:
         self._batch = max(
             1, min(_BATCH, memory // _bytes_of_a_view(parts.classifier, image_shape))
         )
+        self._random = np.random.default_rng(0)
         self.views: np.ndarray = np.zeros(0, int)
 
     @property
@@ -79,18 +86,49 @@ class Answers:
             rows = np.arange(start, start + self._batch)
             # Every batch is full, so that nothing is compiled twice.
             rows = np.minimum(rows, len(keep) - 1)
-            views = self._parts.hide(
-                images[owner[rows]], keep[rows].reshape(-1, *self._grid)
-            )
+            visible = keep[rows].reshape(-1, *self._grid)
+            views = self._parts.hide(images[owner[rows]], visible)
+            self._recheck(images, owner[rows], visible, views)
             found = self.outputs(views).argmax(axis=-1)
             labels[start : start + self._batch] = found[: len(keep) - start]
         return labels
+
+    def _recheck(
+        self,
+        images: np.ndarray,
+        owner: np.ndarray,
+        visible: np.ndarray,
+        views: np.ndarray,
+    ) -> None:
+        """Compares some views of a batch with the reference, bit by bit.
+
+        Raises:
+            RuntimeError: If one differs: nothing would be proven.
+        """
+        count = len(views)
+        drawn = self._random.integers(count, size=count // _RECHECKED)
+        places = np.unique([0, count - 1, *drawn])
+        right = self._parts.hide_by_reference(images[owner[places]], visible[places])
+        differ = _bits(views[places]) != _bits(right)
+        if differ.any():
+            wrong = np.flatnonzero(differ.reshape(len(places), -1).any(axis=1))
+            raise RuntimeError(
+                "`certify` proves nothing here: `kernels.grid_mask` made wrong pixels. "
+                "Start again with the environment variable NUMBA_NUM_THREADS=1 and in "
+                "a new folder, as what was kept may be wrong, too; and please report "
+                f"this. Received: view {places[wrong[0]]} of {count} views "
+                f"{views.shape[1:]} differs from the reference (of {len(places)} that "
+                f"were compared, {len(wrong)}), cell_size={self._parts.mask.cell_size}"
+                f", threads={numba.config.NUMBA_NUM_THREADS}, "  # type: ignore[attr-defined]
+                f"keras_maskdef {__version__}, numba {numba.__version__}, llvmlite "
+                f"{llvmlite.__version__}, NumPy {np.__version__}, {platform.machine()}"
+            )
 
     def _blank(self, images: np.ndarray) -> np.ndarray:
         """Cells that look the same hidden and visible, `(images, cells)`."""
         mask = self._parts.mask
         none = np.zeros((len(images), *self._grid), bool)
-        same = _bits(images) == _bits(self._parts.hide(images, none))
+        same = _bits(images) == _bits(self._parts.hide_by_reference(images, none))
         first = mask.data_format == "channels_first"
         same = same.all(axis=1 if first else -1)
         for axis, cells in zip((1, 2), self._grid, strict=True):

@@ -1,12 +1,15 @@
 """A defence, taken apart at its mask, and what would break a proof of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_maskdef import kernels
+from keras_maskdef.kernels import reference
 from keras_maskdef.layers import BitDepthReduction, RandomGridMask, VotingEnsemble
 from keras_maskdef.layers._structure import is_random, split_vote
 
@@ -50,10 +53,18 @@ class Parts:
 
     def hide(self, images: np.ndarray, keep: np.ndarray) -> np.ndarray:
         """Masks images with the kernel, in the layer's data format."""
+        return self._masked(partial(kernels.grid_mask, device="cpu"), images, keep)
+
+    def hide_by_reference(self, images: np.ndarray, keep: np.ndarray) -> np.ndarray:
+        """The same in plain NumPy."""
+        return self._masked(reference.grid_mask, images, keep)
+
+    def _masked(
+        self, grid_mask: Callable[..., Any], images: np.ndarray, keep: np.ndarray
+    ) -> np.ndarray:
         first = self.mask.data_format == "channels_first"
         seen = np.moveaxis(images, -3, -1) if first else images
-        fill = self.mask.fill_value
-        masked = kernels.grid_mask(seen, keep, self.mask.cell_size, fill, device="cpu")
+        masked = grid_mask(seen, keep, self.mask.cell_size, self.mask.fill_value)
         return np.ascontiguousarray(np.moveaxis(masked, -1, -3)) if first else masked
 
 
