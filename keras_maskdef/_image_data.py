@@ -39,6 +39,36 @@ def checked(
     return ImageData(images, labels, tuple(class_names))
 
 
+def check_labels(
+    labels: Any, images: int, classes: int | None = None
+) -> NDArray[np.int64]:
+    """Labels of so many images as an array, or ValueError if they are no such thing.
+
+    Whoever compares predictions with labels asks this: a column of labels would be
+    compared with each prediction, and strings with none.
+
+    Args:
+        labels: Integers `(images,)`.
+        images: How many there must be.
+        classes: How many classes the model has; any by default.
+    """
+    found = np.asarray(labels)
+    span = "from 0" if classes is None else f"from 0 to {classes - 1}"
+    if found.shape != (images,) or not np.issubdtype(found.dtype, np.integer):
+        column = ", as of `labels[:, 0]`" if found.shape == (images, 1) else ""
+        raise ValueError(
+            f"`labels` must be {images} integers {span}, one for each image: an array "
+            f"of shape ({images},){column}. "
+            f"Received: labels.shape={found.shape}, labels.dtype={found.dtype}"
+        )
+    if images and (found.min() < 0 or (classes and found.max() >= classes)):
+        raise ValueError(
+            f"`labels` must be integers {span}. Received: "
+            f"labels.min()={found.min()}, labels.max()={found.max()}"
+        )
+    return found.astype(np.int64, copy=False)
+
+
 def parse_split(split: str, names: tuple[str, ...]) -> tuple[str, slice]:
     """Splits `"train[2:-1]"` into `"train"` and `slice(2, -1)`."""
     if not isinstance(split, str):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from keras_maskdef._image_data import check_labels
 from keras_maskdef._intervals import wilson
 from keras_maskdef.certification.exact import ABSTAINS
 
@@ -52,10 +53,16 @@ class Certificate:
 
         `clean`: predicted right. `certified`: predicted right, and proven to stay so.
         `coverage`: proven, right or wrong. `abstained`: no prediction.
+
+        Args:
+            labels: Integers `(images,)`: the true classes, or `None`.
+
+        Raises:
+            ValueError: For labels of another shape or dtype, or below 0.
         """
         shares: dict[str, float | None] = {"clean": None, "certified": None}
         if labels is not None:
-            right = self.predicted == labels
+            right = self.predicted == check_labels(labels, len(self.predicted))
             shares["clean"] = float(right.mean())
             shares["certified"] = float((right & self.certified).mean())
         shares["coverage"] = float(self.certified.mean())
@@ -76,6 +83,9 @@ class Certificates:
         labels: The true classes, `(images,)`, or `None`.
         notes: What has to be known to read the figures.
         settings: Mask, seeds, versions and numbers of the run.
+
+    Raises:
+        ValueError: For labels that are not one integer from 0 for each image.
     """
 
     method: str
@@ -85,6 +95,11 @@ class Certificates:
     labels: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.labels is not None:
+            labels = check_labels(self.labels, len(self.views))
+            object.__setattr__(self, "labels", labels)
 
     def __getitem__(self, attack: tuple[str, int]) -> Certificate:
         """The certificate against `(threat, size)`."""

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef._image_data import check_labels
 from keras_maskdef._progress import Start, silent
 from keras_maskdef._run_folder import kept_in
 from keras_maskdef.certification._answers import Answers
@@ -144,11 +145,12 @@ def certify(
         raise ValueError("`resume` needs the `folder` of a run. Received: folder=None")
     parts = take_apart(defence, mask)
     images = _images(images)
-    labels = _labels(labels, len(images))
     if isinstance(defence, VotingEnsemble) and not defence.built:
         defence.build(images.shape)
     seen = parts.before_the_mask(images).astype("float32", copy=False)
     classes = check_soundness(parts, seen)
+    if labels is not None:
+        labels = check_labels(labels, len(images), classes)
     answers = Answers(parts, seen.shape[1:], check_positive_int("memory", memory))
     chance = method not in ("exact", "double_masking")
     numbers = Numbers(
@@ -268,16 +270,3 @@ def _images(images: Any) -> np.ndarray:
     if not np.isfinite(found).all():
         raise ValueError("`images` must be finite. Received: NaN or infinity in images")
     return found.astype("float32", copy=False)
-
-
-def _labels(labels: Any, images: int) -> np.ndarray | None:
-    if labels is None:
-        return None
-    found = np.asarray(labels)
-    fit = found.shape == (images,) and np.issubdtype(found.dtype, np.integer)
-    if not fit or found.min() < 0:
-        raise ValueError(
-            f"`labels` must be {images} integers from 0, one for each image. "
-            f"Received: labels.shape={found.shape}, labels.dtype={found.dtype}"
-        )
-    return found.astype("int64")

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_maskdef import _fingerprint as fingerprint
 from keras_maskdef._extra import require
+from keras_maskdef._image_data import check_labels
 from keras_maskdef._progress import Start, silent
 from keras_maskdef._run_folder import RESULTS, kept_in
 from keras_maskdef._seeding import kept_seeds
@@ -16,7 +17,6 @@ from keras_maskdef.attacks import describe
 from keras_maskdef.attacks._inputs import (
     check_attack,
     check_attack_inputs,
-    check_labels,
 )
 from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.evaluation.checks import warn
@@ -148,7 +148,7 @@ def evaluate(
     columns = columns_of(defences, images, known_range)
     with kept_seeds(columns[0].models):
         classes = columns[0].classes(images)
-    check_labels(labels, classes)
+    check_labels(labels, len(images), classes)
     class_names = _names(class_names, classes)
     config = {
         "schema": 1,

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef._image_data import check_labels
 from keras_maskdef.attacks import Attack, prepare
 from keras_maskdef.attacks._inputs import check_attack_inputs
 from keras_maskdef.attacks.attack import into_ball
@@ -61,7 +62,7 @@ def match_strength(
 
     Raises:
         ValueError: For an accuracy outside [0, 1], a model that is right on no image,
-            or images outside of `value_range`.
+            images outside of `value_range`, or labels that the model has no class for.
 
     Example:
 
@@ -91,6 +92,7 @@ def match_strength(
     known = attack.target.value_range
     images, labels = check_attack_inputs(data[0], data[1], [setting.epsilon], known)
     right = _right(attack, images, labels)
+    check_labels(labels, len(images), attack.target.classes)
     if not right.any():
         raise ValueError(
             "`model` must be right on some of the images of `data`. Received: a model "

@@ -19,6 +19,7 @@ from keras_maskdef._figures import (
     verdict,
     write,
 )
+from keras_maskdef._image_data import check_labels
 from keras_maskdef.attacks._inputs import check_image_values
 from keras_maskdef.evaluation.report import Report
 from keras_maskdef.layers import (
@@ -105,12 +106,13 @@ def plot_votes(
         value_range: The lowest and the highest value of the images.
 
     Raises:
-        ValueError: For images outside of `value_range`.
+        ValueError: For images outside of `value_range`, or labels without a name.
         ImportError: If matplotlib is not installed.
     """
     known = check_value_range(value_range)
     originals = to_unit(check_image_values(images, known), known)
     adversarial = check_image_values(adversarial, known)
+    labels = check_labels(labels, len(originals), len(class_names))
     attacked = to_unit(adversarial, known)
     keep = defence.mask.sample(adversarial, views=defence.votes)
     views = _drawn(defence.mask, attacked, keep)
