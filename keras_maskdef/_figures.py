@@ -50,7 +50,8 @@ def new_figure(
 def verdict(names: Sequence[str], found: int, label: int) -> tuple[str, str]:
     """The name of the class, marked not by colour alone."""
     right = found == label
-    return f"{names[found]} {'✓' if right else '✗'}", RIGHT if right else WRONG
+    marked = f"{plain(str(names[found]))} {'✓' if right else '✗'}"
+    return marked, RIGHT if right else WRONG
 
 
 def write(axis: Any, text: str, colour: str, fontsize: int = 16) -> None:
@@ -87,11 +88,22 @@ def spread(heights: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 
 def plain(text: str, longest: int = 40) -> str:
-    """Text as it is: no formula between dollars, not left out of a legend for its _."""
+    """A name on one line, cut where it is long, not left out of a legend for its _."""
     if len(text) > longest:
         text = f"{text[: longest - 1]}…"
-    text = text.replace("\n", " ").replace("$", r"\$")
+    text = text.replace("\n", " ")
     return f" {text}" if text.startswith("_") else text
+
+
+def save(figure: Any, path: str | Path, **options: Any) -> None:
+    """Writes a figure whose text is as it was given: no formulas between dollars."""
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with rc_context({"text.parse_math": False}):  # ticks are made while it is drawn
+        figure.savefig(path, **options)
 
 
 def finish(figure: Any, axis: Any, path: Path) -> None:
@@ -101,4 +113,4 @@ def finish(figure: Any, axis: Any, path: Path) -> None:
     where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
     columns = 1 if max(map(len, labels)) > 24 else 2
     figure.legend(handles, labels, ncols=columns, frameon=False, **where)
-    figure.savefig(path, bbox_inches="tight", dpi=160)
+    save(figure, path, bbox_inches="tight", dpi=160)

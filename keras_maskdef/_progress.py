@@ -25,7 +25,7 @@ def silent(description: str, total: int) -> Advance:
 def progress_bars(console: Console) -> Iterator[Start]:
     """Gives a function that starts one bar and returns how to advance it."""
     columns = (
-        TextColumn("{task.description:<37}"),
+        TextColumn("{task.description:<37}", markup=False),
         BarColumn(bar_width=20),
         TaskProgressColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),

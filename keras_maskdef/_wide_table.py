@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 FIRST = 28  # characters of the first column, of which longer ones are folded
 PADDING = 3  # of each column, its line included
@@ -14,6 +15,8 @@ PADDING = 3  # of each column, its line included
 @dataclass(frozen=True)
 class WideTable:
     """Rows and columns; what does not fit beside the first column comes below.
+
+    Text is printed as it is, whatever rich would read in it.
 
     Args:
         headings: Of the columns.
@@ -38,7 +41,7 @@ class WideTable:
         for number, group in enumerate(self.groups(width)):
             yield self._table(group, width, None if number else self.title)
         if self.notes:
-            yield "\n".join(self.notes)
+            yield console.render_str("\n".join(self.notes), markup=False, emoji=False)
 
     def groups(self, width: int) -> Iterator[list[int]]:
         """The columns of each table, so that no cell is cut.
@@ -81,15 +84,16 @@ class WideTable:
         return [max(1, widths[0] + min(0, spare)), *widths[1:]]
 
     def _table(self, group: Sequence[int], width: int, title: str | None) -> Table:
-        table = Table(title=title)
+        table = Table(title=None if title is None else Text(title, "table.title"))
         first, *others = self._widths(group, width)
-        table.add_column(self.headings[0], overflow="fold", width=first)
+        table.add_column(Text(self.headings[0]), overflow="fold", width=first)
         for number, each in zip(group, others, strict=True):
-            heading = self.headings[number]
+            heading = Text(self.headings[number])
             table.add_column(heading, justify="right", overflow="fold", width=each)
         for number, row in enumerate(self.rows):
             if number in self.sections:
                 table.add_section()
             style = "bold" if number in self.bold else None
-            table.add_row(row[0], *(row[each] for each in group), style=style)
+            cells = (Text(row[each]) for each in (0, *group))
+            table.add_row(*cells, style=style)
         return table

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from keras_maskdef import (
     _certification_commands,
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.typed = {text.partition("=")[0] for text in arguments}
     logging.getLogger("tensorflow").addFilter(_is_no_false_alarm)
-    console = Console()
+    # Names of models and files are printed as they are.
+    console = Console(markup=False, emoji=False)
     try:
         options.run(options, console)
     except (ImportError, OSError, TypeError, ValueError) as error:
@@ -91,7 +93,7 @@ def _certify(options: argparse.Namespace, console: Console) -> None:
 def _load(options: argparse.Namespace, console: Console, split: str = "train") -> Any:
     from keras_maskdef import datasets
 
-    with console.status(f"reading {options.dataset}, {split}"):
+    with console.status(Text(f"reading {options.dataset}, {split}")):
         return datasets.load(options.dataset, split, options.data_dir, options.download)
 
 

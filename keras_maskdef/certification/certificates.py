@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from keras_maskdef._image_data import check_labels
 from keras_maskdef._intervals import wilson
@@ -179,11 +180,13 @@ class Certificates:
 
     def __rich__(self) -> Table:
         table = Table(
-            title=f"Accuracy certified by {self.method.replace('_', ' ')}, in % of "
-            f"{len(self.views):,} images with its 95 % interval",
-            caption="\n".join(self.notes),
+            title=Text(
+                f"Accuracy certified by {self.method.replace('_', ' ')}, in % of "
+                f"{len(self.views):,} images with its 95 % interval",
+                "table.title",
+            ),
+            caption=Text("\n".join(self.notes)),
             caption_justify="left",
-            caption_style="not dim",
         )
         table.add_column("no change of", overflow="fold", min_width=18)
         figures = self.certificates[0].figures(self.labels)

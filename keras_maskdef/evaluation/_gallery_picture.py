@@ -14,6 +14,7 @@ from keras_maskdef._figures import (
     beside,
     new_figure,
     plain,
+    save,
     show,
     verdict,
     write,
@@ -61,7 +62,7 @@ def draw_gallery(run: Run, number: int, path: Path) -> Picture:
     for cell, column in zip(axes[0], columns, strict=False):
         above(cell, column.heading)
     above(axes[0, -1], "verdict")
-    figure.savefig(path, bbox_inches="tight", dpi=130)
+    save(figure, path, bbox_inches="tight", dpi=130)
     return _told(run, number, path, own, factor)
 
 

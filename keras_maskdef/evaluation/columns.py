@@ -133,7 +133,11 @@ def _heading(
 ) -> str:
     taken = {*named, *bare}
     heading = "bare classifier"
-    return heading if heading not in taken else f"{heading} of {name}"
+    if heading in taken:
+        heading = f"{heading} of {name}"
+    while heading in taken:
+        heading = f"{heading} (bare)"
+    return heading
 
 
 def _with_one_classifier(defence: Defence, same: dict[str, Any]) -> Defence:

@@ -193,8 +193,13 @@ def as_defences(value: Any) -> dict[str, Defence]:
     named = value if isinstance(value, Mapping) else {"defended": value}
     if not named:
         raise ValueError("`defences` must hold at least one. Received: defences={}")
-    defences = {}
+    defences: dict[str, Defence] = {}
     for name, each in named.items():
+        if str(name) in defences:
+            raise ValueError(
+                "`defences` must have names that differ as text, which head the "
+                f"columns. Received: defences of {[*named]}"
+            )
         if isinstance(each, keras.Model):
             each = Defence.of_model(each)
         if not isinstance(each, Defence):

@@ -14,6 +14,8 @@ from keras_maskdef._figures import (
     above,
     beside,
     new_figure,
+    plain,
+    save,
     show,
     spread,
     verdict,
@@ -61,7 +63,7 @@ def plot_report(report: Report, path: str | Path) -> None:
             yerr=spread(heights, bounds),
             color=BARS[number % len(BARS)],
             error_kw={"elinewidth": 1, "ecolor": "#333333"},
-            label=name,
+            label=plain(name),
         )
         # At the foot of the bar, where no error bar crosses it.
         labels = [f"{100 * height:.0f}" for height in heights]
@@ -82,7 +84,7 @@ def plot_report(report: Report, path: str | Path) -> None:
     axes.set_title(f"{images} test images, 95 % intervals")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
-    figure.savefig(path, bbox_inches="tight")
+    save(figure, path, bbox_inches="tight")
 
 
 def plot_votes(
@@ -123,7 +125,7 @@ def plot_votes(
     columns = 2 + defence.votes + 1
     figure, axes = new_figure(len(images), columns, (1.5 * columns, 1.8 * len(images)))
     for row, (cells, label) in enumerate(zip(axes, labels, strict=True)):
-        show(cells[0], originals[row], class_names[label], "#333333")
+        show(cells[0], originals[row], plain(class_names[label]), "#333333")
         show(cells[1], attacked[row], *verdict(class_names, fooled[row], label))
         for number in range(defence.votes):
             text = verdict(class_names, ballots[number, row], label)
@@ -132,7 +134,7 @@ def plot_votes(
     headings = ["original", "attacked", *("view",) * defence.votes, "vote"]
     for axis, heading in zip(axes[0], headings, strict=True):
         above(axis, heading)
-    figure.savefig(path, bbox_inches="tight")
+    save(figure, path, bbox_inches="tight")
 
 
 def plot_masks(
@@ -180,7 +182,7 @@ def plot_masks(
             title = f"density {image.mean():.2f}" if name == "mask" else ""
             show(axis, np.clip(image, 0, 1), title, "#333333", fontsize=9)
         beside(cells[0], name)
-    figure.savefig(path, bbox_inches="tight")
+    save(figure, path, bbox_inches="tight")
 
 
 def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
@@ -222,7 +224,7 @@ def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -
     figure.tight_layout()
     where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
     figure.legend(handles, labels, ncols=2, frameon=False, **where)
-    figure.savefig(path, bbox_inches="tight")
+    save(figure, path, bbox_inches="tight")
 
 
 def plot_sweep(
@@ -263,7 +265,7 @@ def plot_sweep(
             marker=MARKERS[number % len(MARKERS)],
             capsize=2,
             elinewidth=1,
-            label=attack,
+            label=plain(attack),
             clip_on=False,
         )
     densities = [sweep[rho]["history"]["masker_density"][-1] for rho in rhos]
@@ -273,10 +275,10 @@ def plot_sweep(
     axis.set_ylabel("accuracy in %")
     axis.set_ylim(0, 100)
     images = next(iter(curves.values()))[0]["images"]
-    axis.set_title(f"{defence}: {images} test images, 95 % intervals")
+    axis.set_title(f"{plain(defence)}: {images} test images, 95 % intervals")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.savefig(path, bbox_inches="tight")
+    save(figure, path, bbox_inches="tight")
 
 
 def _curves_of(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from keras_maskdef._figures import INK, LINES, RULE, new_figure
+from keras_maskdef._figures import INK, LINES, RULE, new_figure, save
 
 
 def plot_curves(
@@ -41,7 +41,7 @@ def plot_curves(
             axis.set_ylim(0, 1)
     figure.suptitle(title, color=INK, fontsize=11)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    save(figure, path, dpi=120)
 
 
 def _is_share(name: str) -> bool:

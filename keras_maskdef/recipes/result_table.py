@@ -34,7 +34,12 @@ class ResultTable:
 
     def markdown(self) -> Iterator[str]:
         """The lines of a table in Markdown."""
-        yield f"| {' | '.join(self.headings)} |"
+        yield _markdown_row(self.headings)
         yield f"|{'---|' * len(self.headings)}"
         for row in self.rows:
-            yield f"| {' | '.join(row)} |"
+            yield _markdown_row(row)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", r"\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
