@@ -163,12 +163,12 @@ def _views(vote: VotingEnsemble, images: np.ndarray) -> Arrays:
     if vote.mask.data_format != "channels_last":
         return {}
     keep = vote.mask.sample(images, views=vote.votes)
-    outputs = keras.ops.convert_to_numpy(vote.view_outputs(images, keep))
+    logits = keras.ops.convert_to_numpy(vote.logits_of_views(images, keep))
     ones = np.ones((*images.shape[:3], 1), "float32")
     plain = {**vote.mask.get_config(), "fill_value": 0.0}
     visible = type(vote.mask).from_config(plain).apply(ones, keep)
     return {
         "views": keras.ops.convert_to_numpy(vote.mask.apply(images, keep)),
         "hidden": keras.ops.convert_to_numpy(visible)[..., 0] == 0,
-        "ballots": outputs.argmax(-1),
+        "ballots": logits.argmax(-1),
     }

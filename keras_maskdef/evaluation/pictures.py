@@ -118,9 +118,9 @@ def plot_votes(
     attacked = to_unit(adversarial, known)
     keep = defence.mask.sample(adversarial, views=defence.votes)
     views = _drawn(defence.mask, attacked, keep)
-    outputs = defence.view_outputs(adversarial, keep)
-    ballots = _classes(outputs)
-    verdicts = _classes(defence.pool(outputs))
+    logits = defence.logits_of_views(adversarial, keep)
+    ballots = _classes(logits)
+    verdicts = _classes(defence.pool_logits(logits))
     fooled = _classes(defence.classifier(adversarial, training=False))
     columns = 2 + defence.votes + 1
     figure, axes = new_figure(len(images), columns, (1.5 * columns, 1.8 * len(images)))
