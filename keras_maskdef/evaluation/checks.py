@@ -80,11 +80,9 @@ def without_gradient(outcomes: Outcomes) -> Iterator[Failure]:
     shares: dict[tuple[str, str], float] = {}
     for (scenario, column), arrays in outcomes.items():
         if WITHOUT_GRADIENT in arrays:
-            key, share = (
-                (column, scenario.threat_model),
-                arrays[WITHOUT_GRADIENT].mean(),
-            )
-            shares[key] = min(shares.get(key, 1.0), float(share))
+            key = column, scenario.threat_model
+            share = float(arrays[WITHOUT_GRADIENT].mean())
+            shares[key] = min(shares.get(key, 1.0), share)
     for (column, threat_model), share in shares.items():
         if share > _ABOUT_ZERO:
             yield (
