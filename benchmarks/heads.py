@@ -51,7 +51,7 @@ def trained():
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile("adam", loss)
     classifier.fit(images, labels, batch_size=64, epochs=25, verbose=0)
-    masker = kmd.SparseFeatureMasker()
+    masker = kmd.SparseFeatureMasker(kmd.architectures.attention_unet(SHAPE, (4, 8)))
     alternating = kmd.AlternatingTraining(
         masker, images[:640], preprocessing=kmd.MedianFilter(2)
     )
