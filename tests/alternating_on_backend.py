@@ -1,5 +1,9 @@
 """AlternatingTraining on the backend of KERAS_BACKEND; run by its own test."""
 
+import os
+import random
+import warnings
+
 import keras
 import numpy as np
 from keras import ops
@@ -215,6 +219,90 @@ class Crash(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+class CrashIn(keras.callbacks.Callback):
+    """Raises in a hook of an epoch."""
+
+    def __init__(self, hook, epoch, error):
+        super().__init__()
+        self.place, self.error, self.epoch = (hook, epoch), error, 0
+
+    def _reach(self, hook):
+        if (hook, self.epoch) == self.place:
+            raise self.error
+
+    def on_train_begin(self, logs=None):
+        self._reach("on_train_begin")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self._reach("on_epoch_begin")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._reach("on_train_batch_begin")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._reach("on_epoch_end")
+
+
+def global_state():
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    config = keras.config
+    return (
+        python,
+        [part.tolist() if isinstance(part, np.ndarray) else part for part in numpy],
+        config.dtype_policy().name,
+        (config.floatx(), config.image_data_format(), config.epsilon()),
+        list(warnings.filters),
+        dict(os.environ),
+        np.random.RandomState,
+    )
+
+
+def go_on(model, way):
+    if way == "train_on_batch":
+        model.train_on_batch(X[:16], Y[:16])
+    elif way == "compile":
+        model.compile(keras.optimizers.SGD(1e-2), LOSS)
+        fit(model, epochs=1)
+    else:
+        fit(model, epochs=1)
+
+
+def check_that_a_crash_leaves_nothing_behind():
+    """Wherever another callback raises: as where that one is alone.
+
+    The first epoch sees images as they are, the first batch of the second is the first
+    to be masked.
+    """
+    begin = ("on_train_batch_begin", 1)
+    cases = [
+        ("on_train_begin", 0, OSError("lost"), "fit"),
+        ("on_epoch_end", 0, OSError("lost"), "fit"),
+        ("on_epoch_begin", 1, OSError("lost"), "fit"),
+        (*begin, OSError("lost"), "fit"),
+        (*begin, KeyboardInterrupt(), "train_on_batch"),
+        (*begin, KeyboardInterrupt(), "compile"),
+    ]
+    for hook, epoch, error, way in cases:
+        results = []
+        for beside in (False, True):
+            model, callbacks = classifier(), [CrashIn(hook, epoch, error)]
+            if beside:
+                callbacks.insert(
+                    0, kmd.AlternatingTraining(masker(), X, train_on="masked")
+                )
+            try:
+                fit(model, callbacks)
+            except type(error):
+                state = global_state()
+            else:
+                raise AssertionError("no error")
+            go_on(model, way)
+            results.append((values(model), state))
+        same(results[0][0], results[1][0])
+        assert results[0][1] == results[1][1], hook
+
+
 def check_masks():
     """Gradient through both factors, one mask for all channels, in [0, 1]."""
     masks = masker()
@@ -230,3 +318,4 @@ check_that_the_live_classifier_counts()
 check_a_classifier_with_masks()
 check_an_error_in_the_pass()
 check_resuming()
+check_that_a_crash_leaves_nothing_behind()

@@ -15,22 +15,39 @@ def present_next_step(model: keras.Model, view: View) -> None:
     That function takes an iterator of batches (on PyTorch a list of one batch) and runs
     the compiled step on each, so that neither the step nor its compilation changes. It
     is itself again before the step begins: an error in the step leaves nothing behind.
+
+    Between here and the step another callback may raise, of which nobody tells. But
+    whatever trains a model calls its `make_train_function` first, `fit` as well as
+    `train_on_batch`: until the step, that takes the view off.
     """
-    present_as_it_is(model)
-    step = model.train_function
+    _take_off(model)
+    step, maker = model.train_function, vars(model).get("make_train_function")
+
+    def take_off() -> None:
+        if model.train_function is through_the_view:  # and not compiled anew
+            model.train_function = step
+        if maker is None:
+            del model.make_train_function
+        else:
+            model.make_train_function = maker
 
     def through_the_view(*arguments: Any) -> Any:
-        model.train_function = step
+        take_off()
         *state, batches = arguments
         return step(*state, _viewed(batches, view))
 
-    through_the_view.step = step  # type: ignore[attr-defined]
+    def make_train_function(force: bool = False) -> Any:
+        take_off()
+        return model.make_train_function(force)
+
+    make_train_function.take_off = take_off  # type: ignore[attr-defined]
     model.train_function = through_the_view
+    model.make_train_function = make_train_function
 
 
-def present_as_it_is(model: keras.Model) -> None:
-    """Takes off a view whose step never came, as another callback raised."""
-    model.train_function = getattr(model.train_function, "step", model.train_function)
+def _take_off(model: keras.Model) -> None:
+    """Takes off a view whose step has not come."""
+    getattr(model.make_train_function, "take_off", lambda: None)()
 
 
 def _viewed(batches: Any, view: View) -> Any:

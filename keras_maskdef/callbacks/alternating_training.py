@@ -30,7 +30,7 @@ from keras_maskdef.callbacks._preparation import (
     scaled_in_half,
 )
 from keras_maskdef.callbacks._random_state import kept_random_state
-from keras_maskdef.callbacks._train_view import present_as_it_is, present_next_step
+from keras_maskdef.callbacks._train_view import present_next_step
 from keras_maskdef.callbacks.mask_warnings import (
     EmptyMaskWarning,
     FullMaskWarning,
@@ -222,7 +222,6 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._first_epoch = True
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        present_as_it_is(self.model)
         if self._trained is not self.model:
             self._strategy = _replicas.strategy_of(self.model)
             with _replicas.scope(self._strategy):
@@ -242,7 +241,6 @@ class AlternatingTraining(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = {} if logs is None else logs
-        present_as_it_is(self.model)
         broken = not math.isfinite(logs.get("loss", 0.0))
         pretraining = max(epoch, self._epochs_seen) < self.pretraining_epochs
         self._epochs_seen += 1
@@ -322,7 +320,6 @@ class AlternatingTraining(keras.callbacks.Callback):
             batch=1 if self.norms == "image" else known,
         )
         weights = (self.sparsity_weight, self.semantic_weight, weight)
-        self._trained = self.model
         self._trainer = MaskerTrainer(
             self.masker, self.model, filters, weights, self.norms
         )
@@ -348,6 +345,7 @@ class AlternatingTraining(keras.callbacks.Callback):
             self._views["masked"] = compiled_call(
                 keras.Sequential(stack), self._strategy
             )
+        self._trained = self.model
 
     def _pass(self, epoch: int) -> dict[str, float]:
         """Trains the masker on the data once; it is as before if that fails."""

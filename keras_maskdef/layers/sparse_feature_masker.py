@@ -184,9 +184,9 @@ class SparseFeatureMasker(keras.layers.Layer):
 def _as_global(policy: Any, data_format: str) -> Iterator[None]:
     """Functional models take both for all their layers from there."""
     before = keras.config.dtype_policy(), keras.config.image_data_format()
-    keras.config.set_dtype_policy(policy)
-    keras.config.set_image_data_format(data_format)
     try:
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(data_format)
         yield
     finally:
         keras.config.set_dtype_policy(before[0])
