@@ -7,7 +7,11 @@ import keras
 import numpy as np
 
 from keras_maskdef.layers import VotingEnsemble
-from keras_maskdef.layers._arguments import check_images, check_positive_int
+from keras_maskdef.layers._arguments import (
+    as_array,
+    check_images,
+    check_positive_int,
+)
 from keras_maskdef.layers._logits import Logits
 from keras_maskdef.layers._structure import split_vote
 
@@ -191,7 +195,7 @@ def _split(
 
 
 def _as_images(x: Any) -> np.ndarray:
-    images = keras.ops.convert_to_numpy(x)
+    images = as_array("x", x)
     check_images(images)
     if images.ndim != 4:
         raise ValueError(

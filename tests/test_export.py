@@ -254,6 +254,34 @@ def test_votes_are_votes_of_masked_views(exported, parts, kind, pooling):
     assert len({answer.round(3).tobytes() for answer in answers}) > 1
 
 
+@formats
+def test_images_that_are_too_small_are_refused(tmp_path, kind):
+    """By a model of any size; what runs it has no words but an operation's name."""
+    for module in (NEEDS[kind], RUNTIMES[kind]):
+        pytest.importorskip(module)
+    classifier = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    mask = kmd.RandomGridMask(4, 0.75, sampling="partition")
+    vote = kmd.VotingEnsemble(keras.Sequential(classifier), mask, 4, "mean")
+    for layer in (kmd.RandomGridMask(5), kmd.MedianFilter(5), vote):
+        inputs, path = keras.Input((None, None, 1)), tmp_path / layer.name
+        model = keras.Model(inputs, {"y": layer(inputs)})
+        model(IMAGES)  # Keras 3.15 exports no other to ONNX
+        path = f"{path}{SUFFIXES[kind]}"
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "In the future", FutureWarning)
+            name = "tf_saved_model" if kind == "saved_model" else kind
+            model.export(path, format=name, verbose=False)
+        for images, fit in ((IMAGES, True), (IMAGES[:, :4, :4], False)):
+            loaded = {"path": path, "x": images}
+            exec(LOADERS[kind], loaded)
+            try:
+                loaded["call"](images)
+            except Exception:
+                assert not fit
+            else:
+                assert fit
+
+
 def in_threads(call, threads=8, calls=50):
     """The results of many threads that call the same at once."""
     with ThreadPoolExecutor(threads) as pool:

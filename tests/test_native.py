@@ -126,9 +126,12 @@ def test_native_under_xla_says_why_not():
 
 
 def test_a_kernel_that_raises_in_a_graph_says_why():
-    """Only a graph that does not know the size gets as far as the kernel."""
-    layer = MedianFilter(5, implementation="native")
-    function = tf.function(layer, input_signature=SPECIFICATION)
+    """Where no layer has looked at the images before."""
+    kernel = _native.Kernel("median", (5,))
+    function = tf.function(
+        lambda images: _native.call_kernel(kernel, tf.identity, images),
+        input_signature=SPECIFICATION,
+    )
     with pytest.raises(tf.errors.OpError, match="must not exceed the height"):
         function(IMAGES[:, :4])
 

@@ -28,6 +28,7 @@ from keras_maskdef.certification.threats import Attack, attacks_of
 from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.layers import RandomGridMask, VotingEnsemble
 from keras_maskdef.layers._arguments import (
+    as_array,
     check_choice,
     check_fraction,
     check_images,
@@ -260,7 +261,7 @@ def _notes(numbers: Numbers, law: MaskLaw | None) -> tuple[str, ...]:
 
 
 def _images(images: Any) -> np.ndarray:
-    found = keras.ops.convert_to_numpy(images)
+    found = as_array("images", images)
     check_images(found)
     if found.ndim != 4 or not len(found):
         raise ValueError(

@@ -13,6 +13,7 @@ from keras_maskdef.layers._arguments import (
     check_images,
     check_positive,
     check_positive_int,
+    check_seed,
 )
 from keras_maskdef.layers._logits import Logits
 from keras_maskdef.layers._output_kind import infer_from_logits
@@ -110,8 +111,8 @@ class GaussianVote(keras.Model):
             if votes_per_pass is None
             else check_positive_int("votes_per_pass", votes_per_pass)
         )
-        self.seed = seed
-        self.seed_generator = ReplicaSeedGenerator(seed)
+        self.seed = check_seed("seed", seed)
+        self.seed_generator = ReplicaSeedGenerator(self.seed)
         self.built = classifier.built
 
     def build(self, input_shape: tuple) -> None:

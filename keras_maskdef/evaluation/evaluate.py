@@ -29,7 +29,11 @@ from keras_maskdef.evaluation.stored import LABELS, column_config
 from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
-from keras_maskdef.layers._arguments import check_positive, check_positive_int
+from keras_maskdef.layers._arguments import (
+    check_labelled_arrays,
+    check_positive,
+    check_positive_int,
+)
 from keras_maskdef.layers._value_range import UNIT, ValueRange, check_value_range
 
 _MODULES = {"foolbox": "foolbox", "cleverhans": "cleverhans", "art": "art"}
@@ -112,7 +116,7 @@ def evaluate(
             attacks that do not run on Keras' backend, or a folder of another
             configuration (the backend is a part of it).
         TypeError: For a defence that is neither a Keras model nor a `Defence`, or that
-            cannot be sent to the workers of a cluster.
+            cannot be sent to the workers of a cluster; for `data` that are no arrays.
         FileExistsError: If the folder has a run already, and not `resume`.
         OSError: If a file of the folder is damaged or cannot be written.
         ImportError: If the library of an attack, or of the engine, is not installed.
@@ -184,7 +188,7 @@ def evaluate(
 def _data(
     data: Sequence[Any], value_range: ValueRange
 ) -> tuple[np.ndarray, np.ndarray, Any]:
-    if len(data) not in (2, 3):
+    if len(check_labelled_arrays("data", data)) not in (2, 3):
         raise ValueError(
             "`data` must be images and labels, and maybe the names of the classes. "
             f"Received: data of {len(data)} parts"

@@ -12,6 +12,7 @@ from keras_maskdef.attacks import Attack, prepare
 from keras_maskdef.attacks._inputs import check_attack_inputs
 from keras_maskdef.attacks.attack import into_ball
 from keras_maskdef.evaluation.scenario import AttackSetting
+from keras_maskdef.layers._arguments import check_labelled_arrays
 from keras_maskdef.layers._value_range import UNIT, from_unit, span, to_unit
 
 _HALVINGS = 9
@@ -61,6 +62,7 @@ def match_strength(
         size gives the accuracy, that is the nearest.
 
     Raises:
+        TypeError: For `data` that are no arrays.
         ValueError: For an accuracy outside [0, 1], a model that is right on no image,
             images outside of `value_range`, or labels that the model has no class for.
 
@@ -90,7 +92,8 @@ def match_strength(
         **dict(setting.options),
     )
     known = attack.target.value_range
-    images, labels = check_attack_inputs(data[0], data[1], [setting.epsilon], known)
+    images, labels, *_ = check_labelled_arrays("data", data)
+    images, labels = check_attack_inputs(images, labels, [setting.epsilon], known)
     right = _right(attack, images, labels)
     check_labels(labels, len(images), attack.target.classes)
     if not right.any():

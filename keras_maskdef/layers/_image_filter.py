@@ -7,13 +7,17 @@ from keras import ops
 
 from keras_maskdef import _native
 from keras_maskdef.kernels._validate import MAX_CHANNELS
-from keras_maskdef.layers._arguments import check_choice, check_images
-from keras_maskdef.layers._grid_mask_ops import channels
+from keras_maskdef.layers._arguments import (
+    check_channels,
+    check_choice,
+    check_images,
+)
+from keras_maskdef.layers._image_layer import ImageLayer
 
 IMPLEMENTATIONS = ("auto", "ops", "native")
 
 
-class ImageFilter(keras.layers.Layer):
+class ImageFilter(ImageLayer):
     """A function of images alone, given by a kernel and its twin in `keras.ops`.
 
     Subclasses have `kernel`, the kernel with its parameters, `ops_path`, the twin,
@@ -47,7 +51,7 @@ class ImageFilter(keras.layers.Layer):
         self.built = True
 
     def call(self, images: Any) -> Any:
-        self._check(images)
+        images = self._checked(images)
         filtered = self._filter_in_layout(ops.cast(images, "float32"))
         return ops.cast(filtered, images.dtype)
 
@@ -68,7 +72,7 @@ class ImageFilter(keras.layers.Layer):
         return input_shape
 
     def compute_output_spec(self, images: Any) -> Any:
-        self._check(images)
+        self._checked(images)
         return keras.KerasTensor(images.shape, dtype=images.dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -79,14 +83,11 @@ class ImageFilter(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
-    def _check(self, images: Any) -> None:
+    def _checked(self, images: Any) -> Any:
+        """The images, if the filter can be applied to them."""
         check_images(images)
-        shape = tuple(images.shape)
-        if channels(shape, self.data_format) is None:
-            raise ValueError(
-                "`images` must have a known number of channels. "
-                f"Received: images.shape={shape}, data_format={self.data_format!r}"
-            )
+        check_channels(images, self.data_format)
+        return images
 
     def _filter_in_layout(self, images: Any) -> Any:
         batch = images if len(images.shape) == 4 else ops.expand_dims(images, 0)

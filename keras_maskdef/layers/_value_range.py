@@ -4,14 +4,12 @@ Filters, maskers and attacks are defined on [0, 1]. Where a model takes another 
 what depends on it is told by `value_range`, as in Keras' own preprocessing layers.
 """
 
-import math
-from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_maskdef.layers._arguments import as_numbers
 from keras_maskdef.layers._exact_arithmetic import exact_mixture, exact_quotient
 
 ValueRange = tuple[float, float]
@@ -20,9 +18,8 @@ UNIT: ValueRange = (0.0, 1.0)
 
 def check_value_range(value: Any) -> ValueRange:
     """Two finite numbers, the lower first."""
-    pair = tuple(value) if isinstance(value, Iterable) else ()
-    numeric = all(isinstance(n, Real) and math.isfinite(n) for n in pair)
-    if len(pair) != 2 or not numeric or not pair[0] < pair[1]:
+    pair = as_numbers(value)
+    if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
         raise ValueError(
             "`value_range` must be the lowest and the highest value of the images, "
             f"such as (0, 255). Received: value_range={value!r}"

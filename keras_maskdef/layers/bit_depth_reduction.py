@@ -47,7 +47,8 @@ class BitDepthReduction(RangedFilter):
             channels)`, or one image without the batch axis (or both with the
             channels first). The batch, height and width may be unknown. Values
             outside of the range go to the levels beyond, neither clipped nor refused;
-            NaN stays NaN.
+            NaN stays NaN. Or a dictionary that has them under "images", of which the
+            rest comes back as it is.
 
     Returns:
         Images of the shape and dtype of `images`.

@@ -6,7 +6,7 @@ import keras
 
 from keras_maskdef import _native
 from keras_maskdef.kernels._validate import MAX_CHANNELS
-from keras_maskdef.layers._arguments import check_int
+from keras_maskdef.layers._arguments import at_least, check_int, ensured, sizes_of
 from keras_maskdef.layers._grid_mask_ops import channels, spatial
 from keras_maskdef.layers._image_filter import ImageFilter
 from keras_maskdef.layers._median_ops import median, median_gradient
@@ -46,7 +46,8 @@ class MedianFilter(ImageFilter):
         images: Floating point images of any value range, `(batch, height, width,
             channels)`, or one image without the batch axis (or both with the
             channels first), no smaller than the window. The batch, height and width
-            may be unknown. NaN counts as larger than infinity.
+            may be unknown. NaN counts as larger than infinity. Or a dictionary that
+            has them under "images", of which the rest comes back as it is.
 
     Returns:
         Images of the shape and dtype of `images`.
@@ -95,15 +96,9 @@ class MedianFilter(ImageFilter):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}
 
-    def _check(self, images: Any) -> None:
-        super()._check(images)
+    def _checked(self, images: Any) -> Any:
+        images = super()._checked(images)
         shape = tuple(images.shape)
-        sides = spatial(shape, self.data_format)
-        if any(side is not None and side < self.size for side in sides):
-            raise ValueError(
-                "`size` must be at most the image's height and width. "
-                f"Received: size={self.size}, images.shape={shape}"
-            )
         depth = channels(shape, self.data_format)
         if self.implementation == "native" and depth > MAX_CHANNELS:
             raise ValueError(
@@ -111,3 +106,10 @@ class MedianFilter(ImageFilter):
                 f'`implementation="native"`. Received: images.shape={shape}, '
                 f"data_format={self.data_format!r}"
             )
+        sizes = sizes_of(images)
+        return ensured(
+            images,
+            [at_least(side, self.size) for side in spatial(sizes, self.data_format)],
+            "`size` must be at most the image's height and width.",
+            {"size": self.size, "images.shape": sizes},
+        )

@@ -55,7 +55,9 @@ class NonLocalMeans(RangedFilter):
         images: Floating point images in `value_range` with one or three channels,
             `(batch, height, width, channels)`, or one image without the batch axis (or
             both with the channels first). The batch, height and width may be unknown.
-            Values outside of the range are clipped and NaN becomes its lowest.
+            Values outside of the range are clipped and NaN becomes its lowest. Or a
+            dictionary that has them under "images", of which the rest comes back as it
+            is.
 
     Returns:
         Images of the shape and dtype of `images`.
@@ -122,11 +124,12 @@ class NonLocalMeans(RangedFilter):
             "search_size": self.search_size,
         }
 
-    def _check(self, images: Any) -> None:
-        super()._check(images)
+    def _checked(self, images: Any) -> Any:
+        images = super()._checked(images)
         shape = tuple(images.shape)
         if channels(shape, self.data_format) not in (1, 3):
             raise ValueError(
                 "`images` must have one or three channels. "
                 f"Received: images.shape={shape}, data_format={self.data_format!r}"
             )
+        return images

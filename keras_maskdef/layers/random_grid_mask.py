@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import keras
@@ -12,10 +13,19 @@ from keras_maskdef._export import export_format
 from keras_maskdef._replicas import ReplicaSeedGenerator
 from keras_maskdef._shared_seeds import GivenSeed
 from keras_maskdef.layers._arguments import (
+    as_many,
+    as_numbers,
+    at_least,
+    check_channels,
     check_choice,
     check_fraction,
     check_images,
+    check_int,
     check_positive_int,
+    check_seed,
+    ensured,
+    known,
+    sizes_of,
 )
 from keras_maskdef.layers._exported_random import exported_uniform
 from keras_maskdef.layers._grid_mask_ops import (
@@ -25,12 +35,13 @@ from keras_maskdef.layers._grid_mask_ops import (
     spatial,
 )
 from keras_maskdef.layers._grid_sampling import SAMPLINGS, partition_groups
+from keras_maskdef.layers._image_layer import ImageLayer
 
 ACTIVE = ("always", "training", "inference")
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
-class RandomGridMask(keras.layers.Layer):
+class RandomGridMask(ImageLayer):
     """Hides random square cells of each image, in training and in prediction.
 
     The image is divided into cells of `cell_size` x `cell_size` pixels, counted
@@ -79,7 +90,9 @@ class RandomGridMask(keras.layers.Layer):
     Call arguments:
         images: Floating point images of any value range, `(batch, height, width,
             channels)`, or one image without the batch axis (or both with the
-            channels first). The batch, height and width may be unknown.
+            channels first). The batch, height and width may be unknown. Or a
+            dictionary that has them under "images", as Keras' augmentations take it:
+            what else is in it comes back as it is.
         training: Boolean, see `active`.
 
     Returns:
@@ -127,8 +140,8 @@ class RandomGridMask(keras.layers.Layer):
         self.fill_value = _check_fill_value(fill_value)
         self.sampling = check_choice("sampling", sampling, tuple(SAMPLINGS))
         self.active = check_choice("active", active, ACTIVE)
-        self.seed = seed
-        self.seed_generator = ReplicaSeedGenerator(seed)
+        self.seed = check_seed("seed", seed)
+        self.seed_generator = ReplicaSeedGenerator(self.seed)
         self.data_format = check_choice(
             "data_format",
             data_format or keras.config.image_data_format(),
@@ -139,9 +152,8 @@ class RandomGridMask(keras.layers.Layer):
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        self._check(images)
         if not self.is_active(training):
-            return images
+            return self._checked(images)
         return self.apply(images, self.sample(images))
 
     def is_active(self, training: bool | None) -> bool:
@@ -170,8 +182,7 @@ class RandomGridMask(keras.layers.Layer):
             columns)`, with an axis of `views` in front where that is given. An
             image without a batch axis has none here either.
         """
-        self._check(images)
-        shape = ops.shape(images)
+        shape = sizes_of(self._checked(images))
         rows, columns = grid_shape(shape, self.cell_size, self.data_format)
         batch = shape[:-3]
 
@@ -198,10 +209,9 @@ class RandomGridMask(keras.layers.Layer):
         Returns:
             The masked images, with the axis of views in front if `keep` has it.
         """
-        images = ops.convert_to_tensor(images)
+        images = self._checked(ops.convert_to_tensor(images))
         keep = ops.convert_to_tensor(keep, dtype="bool")
-        self._check(images)
-        self._check_keep(keep, images)
+        images = self._with_cells_of(images, keep)
         fill = ops.broadcast_to(
             ops.convert_to_tensor(self.fill_value, dtype=images.dtype),
             (channels(images.shape, self.data_format),),
@@ -212,7 +222,7 @@ class RandomGridMask(keras.layers.Layer):
         return input_shape
 
     def compute_output_spec(self, images: Any, training: bool | None = None) -> Any:
-        self._check(images)
+        self._checked(images)
         return keras.KerasTensor(images.shape, dtype=images.dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -234,6 +244,8 @@ class RandomGridMask(keras.layers.Layer):
         if seed is None:
             seed = self.seed_generator
         elif not isinstance(seed, keras.random.SeedGenerator):
+            if isinstance(seed, (Real, np.generic)):
+                seed = check_int("seed", seed, 0, 2**32 - 1)
             seed = GivenSeed(seed)
 
         def uniform(*shape: Any) -> Any:
@@ -253,60 +265,60 @@ class RandomGridMask(keras.layers.Layer):
         assert isinstance(self.mask_rate, float)
         return self.mask_rate
 
-    def _check(self, images: Any) -> None:
+    def _checked(self, images: Any) -> Any:
+        """The images, if there are masks for them."""
         check_images(images)
-        shape = tuple(images.shape)
-        depth = channels(shape, self.data_format)
-        if depth is None:
-            raise ValueError(
-                "`images` must have a known number of channels. "
-                f"Received: images.shape={shape}, data_format={self.data_format!r}"
-            )
+        depth = check_channels(images, self.data_format)
         if isinstance(self.fill_value, tuple) and len(self.fill_value) != depth:
             raise ValueError(
                 f"`fill_value` must be one number, or one for each of the {depth} "
                 f"channels. Received: fill_value={self.fill_value}"
             )
-        sides = [s for s in spatial(shape, self.data_format) if s is not None]
-        if any(side < self.cell_size for side in sides):
-            raise ValueError(
-                "`cell_size` must be at most the image's height and width. "
-                f"Received: cell_size={self.cell_size}, images.shape={shape}"
-            )
-        if self.sampling == "partition" and len(sides) == 2:
-            self._check_groups(shape)
+        sizes = sizes_of(images)
+        images = ensured(
+            images,
+            [
+                at_least(side, self.cell_size)
+                for side in spatial(sizes, self.data_format)
+            ],
+            "`cell_size` must be at most the image's height and width.",
+            {"cell_size": self.cell_size, "images.shape": sizes},
+        )
+        return self._with_groups(images) if self.sampling == "partition" else images
 
-    def _check_groups(self, shape: tuple) -> None:
-        rows, columns = grid_shape(shape, self.cell_size, self.data_format)
-        groups = partition_groups(self._rate)
-        if groups > rows * columns:
-            raise ValueError(
-                f'`mask_rate` with sampling="partition" makes {groups} groups of '
-                f"cells here, but there are {rows * columns} cells. Received: "
-                f"mask_rate={self.mask_rate}, cell_size={self.cell_size}, "
-                f"images.shape={shape}"
-            )
+    def _with_groups(self, images: Any) -> Any:
+        sizes, groups = sizes_of(images), partition_groups(self._rate)
+        rows, columns = grid_shape(sizes, self.cell_size, self.data_format)
+        cells = None if rows is None or columns is None else rows * columns
+        there_are = cells if isinstance(cells, int) else "fewer"
+        return ensured(
+            images,
+            [at_least(cells, groups)],
+            f'`mask_rate` with sampling="partition" makes {groups} groups of cells '
+            f"here, but there are {there_are} cells.",
+            {
+                "mask_rate": self.mask_rate,
+                "cell_size": self.cell_size,
+                "images.shape": sizes,
+            },
+        )
 
-    def _check_keep(self, keep: Any, images: Any) -> None:
-        shape, received = tuple(images.shape), tuple(keep.shape)
-        expected = shape[:-3] + grid_shape(shape, self.cell_size, self.data_format)
-        ends = received[len(received) - len(expected) :]
-        if len(received) - len(expected) not in (0, 1) or any(
-            None not in pair and pair[0] != pair[1]
-            for pair in zip(ends, expected, strict=True)
-        ):
-            raise ValueError(
-                f"`keep` must have the shape {expected}, or that with an axis of "
-                f"views in front, for cells of {self.cell_size} pixels on images of "
-                f"the shape {shape}. Received: keep.shape={received}"
-            )
+    def _with_cells_of(self, images: Any, keep: Any) -> Any:
+        sizes, received = sizes_of(images), sizes_of(keep)
+        expected = sizes[:-3] + grid_shape(sizes, self.cell_size, self.data_format)
+        lead = len(received) - len(expected)
+        pairs = zip(received[max(lead, 0) :], expected, strict=False)
+        return ensured(
+            images,
+            [lead in (0, 1), *(as_many(*pair) for pair in pairs)],
+            f"`keep` must have the shape {known(expected)}, or that with an axis of "
+            f"views in front, for cells of {self.cell_size} pixels on the images.",
+            {"keep.shape": received, "images.shape": sizes},
+        )
 
 
 def _check_mask_rate(rate: Any, sampling: str) -> float | tuple[float, float]:
-    try:
-        numbers = np.asarray(rate, dtype="float64")
-    except (TypeError, ValueError):
-        numbers = np.empty(0)
+    numbers = as_numbers(rate)
     if not numbers.ndim:
         return check_fraction("mask_rate", rate)
     if numbers.shape != (2,) or not 0.0 <= numbers[0] <= numbers[1] <= 1.0:
@@ -323,10 +335,7 @@ def _check_mask_rate(rate: Any, sampling: str) -> float | tuple[float, float]:
 
 
 def _check_fill_value(value: Any) -> float | tuple[float, ...]:
-    try:
-        numbers = np.asarray(value, dtype="float64")
-    except (TypeError, ValueError):
-        numbers = np.empty((0, 0))
+    numbers = as_numbers(value)
     if numbers.ndim > 1 or numbers.size == 0 or not np.isfinite(numbers).all():
         raise ValueError(
             "`fill_value` must be a finite number, or one per channel. "

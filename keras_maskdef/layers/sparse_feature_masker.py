@@ -8,8 +8,15 @@ import keras
 from keras import ops
 
 from keras_maskdef.architectures import attention_unet
-from keras_maskdef.layers._arguments import check_choice, check_images
+from keras_maskdef.layers._arguments import (
+    as_many,
+    check_choice,
+    check_images,
+    ensured,
+    sizes_of,
+)
 from keras_maskdef.layers._grid_mask_ops import spatial
+from keras_maskdef.layers._image_layer import ImageLayer
 from keras_maskdef.layers._value_range import (
     UNIT,
     ValueRange,
@@ -19,7 +26,7 @@ from keras_maskdef.layers._value_range import (
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
-class SparseFeatureMasker(keras.layers.Layer):
+class SparseFeatureMasker(ImageLayer):
     """Multiplies images by a learned mask that keeps the features with meaning.
 
     `call(x)` is `x * mask(x)`. The mask has one channel, which all channels of the
@@ -43,7 +50,8 @@ class SparseFeatureMasker(keras.layers.Layer):
 
     Call arguments:
         images: Floating point images in `value_range`, `(batch, height, width,
-            channels)`, or with the channels first.
+            channels)`, or with the channels first. Or a dictionary that has them under
+            "images", of which the rest comes back as it is.
         training: Boolean, given to the network (batch normalization, dropout).
 
     Returns:
@@ -115,11 +123,19 @@ class SparseFeatureMasker(keras.layers.Layer):
             `(batch, height, width, 1)`, or `(batch, 1, height, width)`, in [0, 1], of
             the dtype that the network returns.
         """
-        images = ops.convert_to_tensor(images)
         check_images(images)
+        images = ops.convert_to_tensor(images)
         if not self.built:
             self.build(tuple(images.shape))
-        return self.network(to_unit(images, self.value_range), training=training)
+        mask = self.network(to_unit(images, self.value_range), training=training)
+        sizes, found = sizes_of(images), sizes_of(mask)
+        sides = [spatial(shape, self.data_format) for shape in (found, sizes)]
+        return ensured(
+            mask,
+            [as_many(*pair) for pair in zip(*sides, strict=True)],
+            "`network` must return the images' height and width.",
+            {"mask.shape": found, "images.shape": sizes},
+        )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
