@@ -4,11 +4,13 @@ That the classifier is left alone, what either of them sees, errors and resuming
 in alternating_on_backend.py, run here on each backend that is installed.
 """
 
+import copy
 import csv
 import importlib.util
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -158,6 +160,92 @@ def test_data_of_all_kinds(kind):
     callback = kmd.AlternatingTraining(masker(), data, batch_size=16)
     fit(callback)
     assert int(callback.optimizer.iterations) == 4
+
+
+class NoEnd(Batches):
+    num_batches = None
+
+
+ENDLESS = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(16)
+DICTIONARIES = tf.data.Dataset.from_tensor_slices({"images": X, "labels": Y}).batch(16)
+
+
+class OfDictionaries(Batches):
+    def __getitem__(self, index):
+        images, labels = super().__getitem__(index)
+        return {"images": images, "labels": labels}
+
+
+@pytest.mark.parametrize("data", [ENDLESS, NoEnd()], ids=["tf.data", "PyDataset"])
+def test_data_without_end_is_refused(data):
+    """Before, the pass went on for ever."""
+    with pytest.raises(ValueError, match=r"`steps_per_epoch` must be given.*Received"):
+        kmd.AlternatingTraining(masker(), data)
+    with pytest.raises(ValueError, match=r"`validation_data` must have an end.*Receiv"):
+        kmd.AlternatingTraining(masker(), X, validation_data=data)
+    kmd.AlternatingTraining(masker(), data, steps_per_epoch=1)
+
+
+def test_endless_data_of_a_strategy_are_refused():
+    spread = tf.distribute.OneDeviceStrategy("CPU:0").experimental_distribute_dataset
+    with pytest.raises(ValueError, match=r"`steps_per_epoch` must be given.*Received"):
+        kmd.AlternatingTraining(masker(), spread(ENDLESS))
+    with pytest.raises(ValueError, match=r"`data` must hold at least one batch"):
+        kmd.AlternatingTraining(masker(), spread(ENDLESS.take(0)))
+    kmd.AlternatingTraining(masker(), spread(ENDLESS.take(1)))
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras' own
+def test_a_loader_of_no_known_length():
+    torch = pytest.importorskip("torch")
+
+    class Images(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return zip(torch.from_numpy(X), torch.from_numpy(Y), strict=True)
+
+    loader = torch.utils.data.DataLoader(Images(), batch_size=16)
+    callback = kmd.AlternatingTraining(masker(), loader)
+    fit(callback, epochs=1)
+    assert int(callback.optimizer.iterations)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"images": X}, DICTIONARIES, DICTIONARIES.map(lambda x: (x, x["labels"]))],
+    ids=["arrays", "tf.data", "tf.data of pairs"],
+)
+def test_dictionaries_are_refused(data):
+    with pytest.raises(TypeError, match=r"`data` must be.*not dict.*Received"):
+        kmd.AlternatingTraining(masker(), data)
+    with pytest.raises(TypeError, match=r"`validation_data` must be.*not dict.*Rec"):
+        kmd.AlternatingTraining(masker(), X, validation_data=data)
+
+
+def test_dictionaries_of_a_dataset_that_tells_of_none_are_refused():
+    with pytest.raises(TypeError, match=r"`data` must be.*not dict.*Received"):
+        fit(kmd.AlternatingTraining(masker(), OfDictionaries()))
+
+
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+def test_a_copy_goes_on_where_the_original_is(way):
+    """The next `fit` of both has the same results; neither changes the other."""
+    data = tf.data.Dataset.from_tensor_slices(X).batch(16)
+    model, masks = classifier(), masker()
+    callback = kmd.AlternatingTraining(masks, data if way == "deepcopy" else X)
+    fit(callback, model, epochs=1)
+    copied = copy.deepcopy(copy.deepcopy(callback))
+    if way == "pickle":
+        copied = pickle.loads(pickle.dumps(callback))
+    before, found = masks.get_weights(), []
+    for each in (copied, callback):
+        np.testing.assert_array_equal(masks.get_weights()[0], before[0])
+        other = classifier()
+        other.set_weights(model.get_weights())
+        fit(each, other, epochs=1)
+        found.append(each.masker.get_weights())
+    for a, b, c in zip(*found, before, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+        assert (a != c).any()
 
 
 def test_data_without_end():
@@ -457,8 +545,8 @@ def test_config_round_trip():
         "batch_size": 8,
         "backup_dir": "somewhere",
         "delete_backup": False,
-        "verbose": 1,
-        "seed": 9,
+        "verbose": np.int64(1),
+        "seed": np.uint8(9),
     }
     callback = kmd.AlternatingTraining(masker(), X, **arguments)
     config = json.loads(json.dumps(callback.get_config()))
@@ -519,6 +607,11 @@ def test_a_killed_process_resumes(tmp_path):
     [
         ({"masker": 3}, TypeError, "`masker` must be"),
         ({"data": (x for x in ())}, TypeError, "`data` must be iterable once an epoch"),
+        (
+            {"validation_data": (x for x in ())},
+            TypeError,
+            "`validation_data` must be iterable once an epoch",
+        ),
         ({"data": None}, TypeError, "`data` must be images"),
         ({"data": 3}, TypeError, "`data` must be images"),
         ({"data": X.astype("uint8")}, TypeError, "`data` must be floating point"),

@@ -1,7 +1,8 @@
 """The images of a masker's pass, in any form that `fit` takes and can take again."""
 
 import inspect
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,24 +11,27 @@ import numpy as np
 from keras_maskdef._batches import ShuffledBatches
 
 
-def masker_data(data: Any, batch_size: int, seed: int) -> Any:
+def masker_data(data: Any, batch_size: int, seed: int, steps: int | None) -> Any:
     """Returns what `fit` is to iterate; arrays become `ShuffledBatches`.
 
     Raises:
-        TypeError: For a generator, which gives its images once only.
-        ValueError: For data known to hold no batch.
+        TypeError: For a generator, which gives its images once only, or dictionaries.
+        ValueError: For data known to hold no batch, or to have no end without `steps`.
     """
-    if inspect.isgenerator(data) or (hasattr(data, "__next__")):
-        raise TypeError(
-            "`data` must be iterable once an epoch: arrays, a tf.data.Dataset, a "
-            f"PyDataset or a DataLoader. Received: data={data!r}"
-        )
+    _check_iterable_again("data", data)
     if isinstance(data, Sequence) and not isinstance(data, keras.utils.PyDataset):
         data = data[0] if len(data) else np.empty(0)
+    _images_of("data", getattr(data, "element_spec", data))
     if not _is_dataset(data):
         data = ShuffledBatches((_images(data),), batch_size, seed)
-    if _batches(data) == 0:
+    batches = _batches(data)
+    if batches == 0:
         raise ValueError(f"`data` must hold at least one batch. Received: data={data}")
+    if batches == math.inf and steps is None:
+        raise ValueError(
+            "`steps_per_epoch` must be given where `data` has no end, or a pass would "
+            f"have none. Received: steps_per_epoch=None, data={data!r}"
+        )
     return data
 
 
@@ -47,14 +51,24 @@ def _images(data: Any) -> np.ndarray:
 
 
 def check_labelled(data: Any) -> Any:
-    """Returns data to evaluate on, or raises where it is known to have no labels."""
+    """Returns data to evaluate on, or raises where it is known to have no labels.
+
+    Or no end, or to be there only once.
+    """
+    _check_iterable_again("validation_data", data)
     spec = getattr(data, "element_spec", data)
     arrays = isinstance(spec, Sequence) and not isinstance(spec, keras.utils.PyDataset)
     known = arrays or hasattr(data, "element_spec") or hasattr(data, "shape")
+    _images_of("validation_data", spec)
     if data is not None and known and (not arrays or len(spec) < 2):
         raise ValueError(
             "`validation_data` must hold images and their labels, `(x, y)` or a "
             f"dataset of such batches. Received: {type(data).__name__}"
+        )
+    if _is_dataset(data) and _batches(data) == math.inf:
+        raise ValueError(
+            "`validation_data` must have an end; `.take(n)` gives a tf.data.Dataset "
+            f"one. Received: validation_data={data!r}"
         )
     return data
 
@@ -64,8 +78,7 @@ def image_shape(data: Any) -> tuple | None:
     spec = getattr(data, "element_spec", None)
     if spec is None and isinstance(data, keras.utils.PyDataset):
         spec = data[0]
-    images = spec[0] if isinstance(spec, (tuple, list)) else spec
-    shape = getattr(images, "shape", None)
+    shape = getattr(_images_of("data", spec), "shape", None)
     rank = getattr(shape, "rank", 0 if shape is None else len(shape))
     return tuple(shape)[1:] if shape is not None and rank else None
 
@@ -76,10 +89,30 @@ def batch_size_of(data: Any) -> int | None:
         return data.batch_size
     if isinstance(getattr(data, "batch_size", None), int):  # a DataLoader
         return data.batch_size
-    spec = getattr(data, "element_spec", None)
-    images = spec[0] if isinstance(spec, (tuple, list)) else spec
+    images = _images_of("data", getattr(data, "element_spec", None))
     shape = getattr(images, "shape", None)
     return shape[0] if shape is not None and shape.rank else None
+
+
+def _check_iterable_again(name: str, data: Any) -> None:
+    if inspect.isgenerator(data) or hasattr(data, "__next__"):
+        raise TypeError(
+            f"`{name}` must be iterable once an epoch: arrays, a tf.data.Dataset, a "
+            f"PyDataset or a DataLoader. Received: {name}={data!r}"
+        )
+
+
+def _images_of(name: str, batch: Any) -> Any:
+    """The images of a batch, or of what is known of batches."""
+    images = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    if isinstance(images, Mapping):
+        raise TypeError(
+            f"`{name}` must be images or `(x, y)`, not dictionaries of them; "
+            '`dataset.map(lambda batch: (batch["images"], batch["labels"]))` makes '
+            "them so. Received: a dictionary with the keys "
+            f"{sorted(map(str, images))}"
+        )
+    return images
 
 
 def _is_dataset(data: Any) -> bool:
@@ -89,7 +122,17 @@ def _is_dataset(data: Any) -> bool:
     )
 
 
-def _batches(data: Any) -> int | None:
+def _batches(data: Any) -> float | None:
+    """How many batches there are, infinity included; None if nobody knows."""
     if hasattr(data, "cardinality"):
-        return int(data.cardinality())
-    return len(data) if hasattr(data, "__len__") else None
+        import tensorflow as tf
+
+        found = data.cardinality  # a number of a DistributedDataset
+        found = int(found() if callable(found) else found)
+        return math.inf if found == tf.data.INFINITE_CARDINALITY else found
+    if isinstance(data, keras.utils.PyDataset):
+        return math.inf if data.num_batches is None else data.num_batches
+    try:
+        return len(data)
+    except TypeError:  # a DataLoader of what has no length
+        return None

@@ -93,6 +93,11 @@ def optimizer_on_replicas(optimizer: Any, strategy: Any) -> Any:
             "`optimizer` has trained already, and not under this strategy: give a new "
             f"one. Received: optimizer={optimizer!r}"
         )
+    return made_anew(optimizer)
+
+
+def made_anew(optimizer: Any) -> Any:
+    """An optimizer of the same settings that has no variables yet."""
     return keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
 
 

@@ -1,5 +1,6 @@
 """The training of SFM-Defense: a masker in turn with the classifier."""
 
+import copy
 import math
 import os
 import warnings
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_maskdef import _replicas
 from keras_maskdef._batches import ShuffledBatches
@@ -25,6 +27,7 @@ from keras_maskdef.callbacks._preparation import (
     check_mask,
     check_replicas,
     check_sharing,
+    made_anew,
     optimizer_on_replicas,
     reconstruction_weight,
     scaled_in_half,
@@ -123,9 +126,10 @@ class AlternatingTraining(keras.callbacks.Callback):
         seed: Integer for the order of arrays.
 
     Raises:
-        TypeError: For a `masker` that is none, `data` that can be iterated only once, a
-            `preprocessing` that is no layer.
-        ValueError: For an argument out of its range or `data` without a batch; when
+        TypeError: For a `masker` that is none, `data` that can be iterated only once or
+            holds dictionaries, a `preprocessing` that is no layer.
+        ValueError: For an argument out of its range, `data` without a batch or, without
+            `steps_per_epoch`, known to have no end, or such `validation_data`; when
             `fit` begins, for a classifier that is not built or does not return `(batch,
             classes)`, images of another shape than it takes, a mask outside [0, 1], a
             `preprocessing` that changes the shape or has trainable weights; and under
@@ -207,19 +211,46 @@ class AlternatingTraining(keras.callbacks.Callback):
             None if batch_size is None else check_positive_int("batch_size", batch_size)
         )
         self.seed = check_int("seed", seed, 0)
-        self.data = masker_data(data, self.batch_size or BATCH_SIZE, self.seed)
+        self.data = masker_data(
+            data, self.batch_size or BATCH_SIZE, self.seed, self.steps_per_epoch
+        )
         self.validation_data = check_labelled(validation_data)
         self.backup_dir, self.delete_backup = backup_dir, bool(delete_backup)
-        self.verbose = verbose
+        self.verbose = int(verbose)
+        self._last_pass: int | None = None
+        self._epochs_seen = 0
+        self._learned: list[np.ndarray] | None = None
+        self._forget_classifier()
+
+    def _forget_classifier(self) -> None:
+        """All that is made for one classifier, when its `fit` begins."""
         self._trainer: MaskerTrainer | None = None
         self._views: dict[str, Callable[[Any], Any]] = {}
         self._view: Callable[[Any], Any] | None = None
         self._trained: keras.Model | None = None
+        self._share_statistics: Callable[[], None] | None = None
         self._strategy: Any = None
         self._sharing = 1
-        self._last_pass: int | None = None
-        self._epochs_seen = 0
         self._first_epoch = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy goes on from here, with whatever classifier it is given next."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        if self._trainer is not None:
+            learned = self._trainer.optimizer.variables
+            copied._learned = _backup.values_of(learned)
+            copied.optimizer = made_anew(self.optimizer)
+        copied._forget_classifier()
+        copied.set_model(None)
+        return copied.__dict__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "AlternatingTraining":
+        """Shares the data, of which a `tf.data.Dataset` cannot be copied."""
+        memo.update({id(data): data for data in (self.data, self.validation_data)})
+        made = object.__new__(type(self))
+        made.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        return made
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self._trained is not self.model:
@@ -329,6 +360,9 @@ class AlternatingTraining(keras.callbacks.Callback):
             run_eagerly=self.model.run_eagerly,
         )
         self._trainer.optimizer.build(self._trainer.trainable_variables)
+        if self._learned is not None:
+            _backup.assign(self._trainer.optimizer.variables, self._learned)
+            self._learned = None
         self._share_statistics = _replicas.share(
             [
                 variable
@@ -349,8 +383,8 @@ class AlternatingTraining(keras.callbacks.Callback):
 
     def _pass(self, epoch: int) -> dict[str, float]:
         """Trains the masker on the data once; it is as before if that fails."""
-        trainer = self._trainer
-        assert trainer is not None
+        trainer, share = self._trainer, self._share_statistics
+        assert trainer is not None and share is not None
         trainer.take_snapshot()
         if isinstance(self.data, ShuffledBatches):
             self.data.start_epoch(epoch)
@@ -372,7 +406,7 @@ class AlternatingTraining(keras.callbacks.Callback):
                         "`data` must hold at least one batch in every pass. "
                         f"Received: data={self.data!r}"
                     )
-                self._share_statistics()
+                share()
                 results = {name: values[-1] for name, values in history.items()}
                 finite = math.isfinite(results["loss"])
                 if self.validation_data is not None and finite:
