@@ -75,11 +75,23 @@ def call_on_host(function: Callable[[np.ndarray], np.ndarray], images: Any) -> A
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        made = tf.numpy_function(function, [images], images.dtype)
+        made = tf.numpy_function(_weakly(function), [images], images.dtype)
+        if not tf.executing_eagerly():
+            made.op.host_function = function
         return tf.ensure_shape(made, images.shape)
     if keras.backend.backend() == "jax":
         return _call_from_jax(lambda x: function(np.asarray(x)), images)
     return ops.convert_to_tensor(function(ops.convert_to_numpy(images)))
+
+
+def _weakly(function: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Calls a function as long as somebody holds it, such as the operation of a graph.
+
+    TensorFlow keeps what it is given for the life of the process, and a method of a
+    model is the model.
+    """
+    held: Any = weakref.ref(function)
+    return lambda images: held()(images)
 
 
 def pays() -> bool:

@@ -19,6 +19,15 @@ def seed_of(seed: int, *names: Any) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def generator_of(seed: int) -> keras.random.SeedGenerator:
+    """A generator to be used once.
+
+    All have one name: TensorFlow keeps a kernel for each name that a variable ever had,
+    35 KiB, and Keras counts its generators in their names.
+    """
+    return keras.random.SeedGenerator(seed, name="once")
+
+
 def reseed(models: Sequence[Any], seed: int) -> None:
     """Sets the random state of all layers of the models."""
     generator = np.random.default_rng(seed)

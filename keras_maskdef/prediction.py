@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef._seeding import generator_of
 from keras_maskdef.layers import VotingEnsemble
 from keras_maskdef.layers._arguments import (
     as_array,
@@ -166,7 +167,7 @@ def _draw(
     ensemble: VotingEnsemble, images: np.ndarray, batch_size: int, seed: int | None
 ) -> np.ndarray:
     """Visible cells, `(votes, n, rows, columns)`."""
-    generator = None if seed is None else keras.random.SeedGenerator(seed)
+    generator = None if seed is None else generator_of(seed)
     draws = [
         ensemble.mask.sample(
             images[start : start + batch_size], views=ensemble.votes, seed=generator

@@ -1,86 +1,169 @@
-"""What a long-lived process keeps of the calls that it made: nothing."""
+"""What many calls leave behind in a process that lives long."""
 
 import gc
-import warnings
+import subprocess
+import sys
+import weakref
+from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from tensorflow.python.framework.func_graph import FuncGraph
-from tensorflow.python.framework.ops import gradient_registry
+import tensorflow as tf
+import toy
 
 import keras_maskdef as kmd
-from keras_maskdef.attacks import craft
-from keras_maskdef.evaluation import AttackSetting, evaluate
+from keras_maskdef._seeding import generator_of
+from keras_maskdef.evaluation import AttackSetting, Defence
+from keras_maskdef.evaluation.frozen import frozen_masks
 
-IMAGES = np.random.default_rng(0).random((4, 12, 12, 1), dtype="float32")
-LABELS = np.arange(4) % 3
-OPTIONS = {
-    "pgd": {"steps": 2},
-    "mim": {"steps": 2},
-    "diverse": {"steps": 2},
-    "deepfool": {"steps": 2},
-    "cw": {"steps": 2, "binary_search_steps": 1},
-    "apgd": {"steps": 2},
+IMAGES, LABELS = toy.data(4)
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::keras_maskdef.evaluation.checks.RobustnessWarning"
+)
+
+
+def collect():
+    """Twice: what was made of a model goes when that is gone."""
+    gc.collect()
+    gc.collect()
+
+
+def in_the_model():
+    """With a mask, a masker and a filter of its own, and no vote."""
+    masker = kmd.SparseFeatureMasker(
+        kmd.architectures.attention_unet((8, 8, 1), (2, 4))
+    )
+    layers = [
+        kmd.MedianFilter(2),
+        masker,
+        kmd.RandomGridMask(2, 0.75, sampling="fixed_count"),
+    ]
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), *layers, *toy.classifier().layers]
+    )
+    model(IMAGES)
+    return model
+
+
+def voted():
+    mask = kmd.RandomGridMask(2, 0.75, sampling="fixed_count")
+    return kmd.defend(toy.classifier(), filters=[kmd.MedianFilter(2)], voting=mask)
+
+
+def evaluate(model, folder):
+    kmd.evaluate(
+        model,
+        (IMAGES, LABELS),
+        [AttackSetting("fgsm", "linf", 0.1)],
+        threat_models=("classifier", "gray_box", "white_box"),
+        samples=(1,),
+        judgements=1,
+        folder=folder,
+    )
+
+
+def predict(model, folder):
+    kmd.predict(model, IMAGES, seed=0)
+
+
+def freeze(model, folder):
+    frozen_masks(model, (8, 8, 1), seed=1)
+
+
+CALLS = {
+    "evaluate a vote": (evaluate, voted),
+    "evaluate a model": (evaluate, in_the_model),
+    "predict": (predict, voted),
+    "freeze a vote": (freeze, voted),
+    "freeze a model": (freeze, in_the_model),
 }
 
 
-def classifier():
-    layers = [keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
-    return keras.Sequential([keras.Input((12, 12, 1)), *layers])
-
-
-def kept():
-    """Names of gradients in TensorFlow's registry, graphs, and models."""
-    for _ in range(3):  # what one collection frees may hold more
-        gc.collect()
-    names = [n for n in gradient_registry._registry if n.startswith("CustomGradient")]
-    graphs, models = (
-        sum(issubclass(type(each), kind) for each in gc.get_objects())
-        for kind in (FuncGraph, keras.Model)
+def nodes(layer):
+    inner = [*getattr(layer, "layers", ()), getattr(layer, "classifier", None)]
+    return (
+        len(layer._inbound_nodes)
+        + len(layer._outbound_nodes)
+        + sum(nodes(each) for each in inner if each is not None)
     )
-    return len(names), graphs, models
 
 
-def grown(function, calls=3):
-    """What more calls of a function add, once it was called."""
-    function()
-    before = kept()
-    for _ in range(calls):
-        function()
-    return np.subtract(kept(), before).tolist()
+@pytest.mark.parametrize("name", CALLS)
+def test_a_model_is_as_it_was_after_each_call(name, tmp_path):
+    call, build = CALLS[name]
+    model = build()
+    call(model, tmp_path / "0")
+    before = nodes(model)
+    for number in (1, 2):
+        call(model, tmp_path / str(number))
+    assert nodes(model) == before
 
 
-@pytest.mark.parametrize("attack", OPTIONS)
-def test_an_attack_leaves_nothing_behind(attack):
-    norm = "l2" if attack == "cw" else "linf"
-
-    def call():
-        craft(attack, classifier(), IMAGES, LABELS, 0.1, norm, **OPTIONS[attack])
-
-    assert grown(call) == [0, 0, 0]
-
-
-@pytest.mark.parametrize("is_new", [True, False])
-def test_an_evaluation_leaves_nothing_behind(is_new):
-    same = classifier()
-
-    def call():
-        model = classifier() if is_new else same
-        filtered = kmd.defend(
-            model, filters=[kmd.MedianFilter(2)], voting=kmd.RandomGridMask(3)
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            attack = AttackSetting("fgsm", "linf", 0.1)
-            evaluate(filtered, (IMAGES, LABELS), [attack], samples=(1,), judgements=2)
-
-    assert grown(call) == [0, 0, 0]
+@pytest.mark.parametrize("name", ["predict", "freeze a vote", "freeze a model"])
+def test_a_model_goes_when_nobody_holds_it(name, tmp_path):
+    call, build = CALLS[name]
+    model = build()
+    call(model, tmp_path / "run")
+    held = [weakref.ref(layer) for layer in (model, *model.layers)]
+    del model
+    collect()
+    assert [layer() for layer in held] == [None] * len(held)
 
 
-def test_a_prediction_leaves_nothing_behind():
-    def call():
-        vote = kmd.VotingEnsemble(classifier(), kmd.RandomGridMask(3))
-        kmd.predict(vote, IMAGES)
+def test_certify_leaves_nothing_on_a_model():
+    mask = kmd.RandomGridMask(2, 0.75, sampling="fixed_count")
+    layers = [keras.layers.Rescaling(1.0), mask, *toy.classifier().layers]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    kmd.certify(model, IMAGES[:1])
+    before = nodes(model)
+    kmd.certify(model, IMAGES[:1])
+    assert nodes(model) == before
+    held = [weakref.ref(layer) for layer in (model, *model.layers)]
+    del model, layers, mask
+    collect()
+    assert [layer() for layer in held] == [None] * len(held)
 
-    assert grown(call) == [0, 0, 0]
+
+def test_a_function_of_the_host_goes_with_its_graph():
+    past = Defence.behind(np.round, toy.classifier()).white_box[0]
+    expected, held = past(IMAGES), weakref.ref(past)
+    function = tf.function(partial(past, training=False), autograph=False)
+    concrete = function.get_concrete_function(tf.TensorSpec((None, 8, 8, 1)))
+    del past, function
+    collect()
+    np.testing.assert_allclose(concrete(tf.constant(IMAGES)), expected, rtol=1e-6)
+    del concrete
+    collect()
+    assert held() is None
+
+
+def test_generators_for_one_use_have_one_name():
+    """TensorFlow keeps a kernel for each name of a variable."""
+    names = set()
+    for _ in range(3):
+        generator = generator_of(0)
+        names.add(generator.state.path)
+    assert len(names) == 1
+    package = Path(kmd.__file__).parent
+    users = {
+        path.name
+        for path in package.rglob("*.py")
+        if "= keras.random.SeedGenerator(" in path.read_text()
+    }
+    assert not users
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "call",
+    ["craft", "evaluate", "evaluate_behind", "evaluate_one", "certify", "predict"]
+    + ["trace_filters"],
+)
+def test_memory_of_many_calls(call):
+    script = Path(__file__).with_name("memory_of_calls.py")
+    done = subprocess.run(
+        [sys.executable, script, call], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -11,8 +11,9 @@ import numba
 import numpy as np
 
 from keras_maskdef._version import __version__
-from keras_maskdef.certification._parts import Parts, nodes_of
+from keras_maskdef.certification._parts import Parts
 from keras_maskdef.layers._grid_mask_ops import grid_shape
+from keras_maskdef.layers._structure import nodes_of
 
 # Larger batches are no faster: LeNet on two cores, 65,536 inputs in 3.1 s with 1,024,
 # 3.0 s with 2,048 and 3.4 s with 4,096.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from keras_maskdef._seeding import seed_of
+from keras_maskdef._seeding import generator_of, seed_of
 from keras_maskdef.certification import sampled
 from keras_maskdef.certification._answers import distinct
 from keras_maskdef.certification.double_masking import double_masking
@@ -103,7 +103,7 @@ class Sampled:
 
     def masks(self, image: int) -> np.ndarray:
         """Masks of its own for each image, whatever else is certified beside it."""
-        generator = keras.random.SeedGenerator(seed_of(self.seed, "certify", image))
+        generator = generator_of(seed_of(self.seed, "certify", image))
         keep = self.mask.sample(
             np.empty((1, *self.image_shape), "float32"),
             views=self.selection + self.samples,

@@ -9,9 +9,15 @@ import keras
 import numpy as np
 
 from keras_maskdef import kernels
+from keras_maskdef._seeding import generator_of
 from keras_maskdef.kernels import reference
 from keras_maskdef.layers import BitDepthReduction, RandomGridMask, VotingEnsemble
-from keras_maskdef.layers._structure import is_random, split_vote
+from keras_maskdef.layers._structure import (
+    is_random,
+    nodes_of,
+    once_per_graph,
+    split_vote,
+)
 
 # Layers whose every output value depends on the one in its place alone; no subclasses,
 # which may do anything.
@@ -128,9 +134,7 @@ def check_soundness(parts: Parts, images: np.ndarray) -> int:
             than the masked image.
     """
     few = np.concatenate([images[:_FEW], _noise(_FEW, images, seed=0)])
-    keep = keras.ops.convert_to_numpy(
-        parts.mask.sample(few, seed=keras.random.SeedGenerator(0))
-    )
+    keep = keras.ops.convert_to_numpy(parts.mask.sample(few, seed=generator_of(0)))
     _check_mask(parts, few, keep)
     company = _noise(len(few), images, seed=1)
     return _check_classifier(parts.classifier, parts.hide(few, keep), company)
@@ -140,12 +144,6 @@ def _noise(count: int, images: np.ndarray, seed: int) -> np.ndarray:
     """Images of no kind: those that were given may be black, and tell nothing."""
     shape = (count, *images.shape[1:])
     return np.random.default_rng(seed).normal(0.5, 1.0, shape).astype(images.dtype)
-
-
-def nodes_of(graph: Any) -> list[Any]:
-    """The calls of layers that a functional model is made of; none of any other."""
-    by_depth = getattr(graph, "_nodes_by_depth", {})
-    return [node for nodes in by_depth.values() for node in nodes]
 
 
 def _model(classifier: Any) -> keras.Model:
@@ -186,16 +184,21 @@ def _at_the_mask(model: keras.Model) -> tuple:
             "with one RandomGridMask (in it, not in a model within). Received: "
             f"defence={model!r}, with {len(nodes)} of them"
         )
-    mask, (node,) = nodes[0].operation, nodes
-    front = keras.Model(graph.inputs[0], node.input_tensors[0])
+    (node,) = nodes
     try:
-        rest = keras.Model(node.outputs[0], graph.outputs[0])
+        front, rest = _halves(graph, node)
     except ValueError as error:
         raise ValueError(
             "`defence` must let its classifier see masked images only; here something "
             f"goes around the mask. Received: defence={model!r}"
         ) from error
-    return (front if len(front.operations) > 1 else None), mask, rest
+    return (front if len(front.operations) > 1 else None), node.operation, rest
+
+
+@once_per_graph
+def _halves(graph: Any, node: Any) -> tuple[keras.Model, keras.Model]:
+    front = keras.Model(graph.inputs[0], node.input_tensors[0])
+    return front, keras.Model(node.outputs[0], graph.outputs[0])
 
 
 def _check_front(front: keras.Model | None) -> None:

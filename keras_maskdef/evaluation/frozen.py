@@ -1,11 +1,13 @@
 """A defence with its masks drawn once and for all: the control of a random one."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_maskdef._seeding import generator_of
 from keras_maskdef.layers import RandomGridMask, VotingEnsemble
 from keras_maskdef.layers._pooling import POOLINGS
 from keras_maskdef.layers._structure import is_random, split_vote
@@ -29,16 +31,16 @@ def frozen_masks(model: Any, image_shape: tuple[int, ...], seed: int = 0) -> Any
     """
     if not is_random(model):
         return None
-    images = ops.zeros((1, *image_shape))
-    generator = keras.random.SeedGenerator(seed)
     parts = split_vote(model)
     if parts is not None:
         front, vote = parts
+        images = ops.zeros((1, *image_shape))
+        generator = generator_of(seed)
         seen = images if front is None else front(images)
         keep = vote.mask.sample(seen, views=vote.votes, seed=generator)
         fixed = _FrozenVote(front, vote, keep)
         return None if is_random(front) or is_random(vote.classifier) else fixed
-    return _with_frozen_layers(model, generator)
+    return _with_frozen_layers(model, seed)
 
 
 class _FrozenVote(keras.Model):
@@ -81,18 +83,27 @@ class _FrozenMask(keras.layers.Layer):
         return self.mask.apply(images, keep)
 
 
-def _with_frozen_layers(model: Any, generator: Any) -> Any:
+# By graph, with its seed: each one made leaves nodes on the layers that it shares.
+_latest: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _with_frozen_layers(model: Any, seed: int) -> Any:
     graph = getattr(model, "_functional", model)
     if not hasattr(graph, "operations"):
         return None
+    if _latest.get(graph, (None,))[0] != seed:
+        _latest[graph] = seed, _frozen(graph, generator_of(seed))
+    fixed = _latest[graph][1]
+    return None if is_random(fixed) else fixed
 
+
+def _frozen(graph: Any, generator: Any) -> Any:
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         if not (isinstance(layer, RandomGridMask) and layer.is_active(False)):
             return layer(*arguments, **options)
         keep = layer.sample(ops.zeros((1, *arguments[0].shape[1:])), seed=generator)
         return _FrozenMask(layer, keep)(arguments[0])
 
-    fixed = keras.models.clone_model(
+    return keras.models.clone_model(
         graph, clone_function=lambda layer: layer, call_function=call
     )
-    return None if is_random(fixed) else fixed

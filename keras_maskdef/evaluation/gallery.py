@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from keras_maskdef.evaluation.report import Report
 from keras_maskdef.evaluation.stored import Stored
 from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
 from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._structure import nodes_of
 from keras_maskdef.layers._value_range import to_unit
 
 GALLERY, SPEED = "gallery.npz", "speed.json"
@@ -138,25 +138,19 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
 def _inner(model: keras.Model, images: np.ndarray) -> Arrays:
     """The learned mask, and what reaches the classifier."""
     graph = getattr(model, "_functional", model)
-    if not hasattr(graph, "operations"):
+    kinds = (SparseFeatureMasker, ImageFilter)
+    nodes = [node for node in nodes_of(graph) if isinstance(node.operation, kinds)]
+    if not nodes:
         return {}
-    taken: dict[str, Any] = {}
-
-    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
-        if isinstance(layer, SparseFeatureMasker):
-            taken["mask"] = layer.mask(arguments[0])
-        result = layer(*arguments, **options)
-        if isinstance(layer, (SparseFeatureMasker, ImageFilter)):
-            taken["filtered"] = result
-        return result
-
-    clone = keras.models.clone_model(
-        graph, clone_function=lambda layer: layer, call_function=call
-    )
-    if not taken:
-        return {}
-    values = keras.Model(clone.inputs[0], taken).predict(images, verbose=0)
-    return dict(values)
+    maskers = [n for n in nodes if isinstance(n.operation, SparseFeatureMasker)]
+    taken = {"filtered": nodes[-1].outputs[0]}
+    if maskers:
+        taken["seen"] = maskers[-1].input_tensors[0]
+    shown = keras.Model(graph.inputs[0], taken).predict(images, verbose=0)
+    if maskers:
+        mask = maskers[-1].operation.mask(shown.pop("seen"))
+        shown["mask"] = keras.ops.convert_to_numpy(mask)
+    return dict(shown)
 
 
 def _views(vote: VotingEnsemble, images: np.ndarray) -> Arrays:

@@ -1,6 +1,8 @@
 """What a model is made of, as far as defences are concerned."""
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import keras
@@ -13,6 +15,31 @@ from keras_maskdef.layers.voting_ensemble import VotingEnsemble
 
 # What a defence puts before a classifier.
 _FRONT = (RandomGridMask, SparseFeatureMasker, ImageFilter)
+_made: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def once_per_graph(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps what is made of a functional model, as long as that is there.
+
+    A model of layers that another has, too, leaves nodes on each of them for good: 0.1
+    MiB for each of a ResNet18. The other arguments must be few different ones.
+    """
+
+    @wraps(make)
+    def made(graph: Any, *options: Any) -> Any:
+        known = _made.setdefault(graph, {})
+        key = make, *options
+        if key not in known:
+            known[key] = make(graph, *options)
+        return known[key]
+
+    return made
+
+
+def nodes_of(graph: Any) -> list[Any]:
+    """The calls that a functional model is made of, inputs first; none of any other."""
+    by_depth = getattr(graph, "_nodes_by_depth", {})
+    return [node for _, nodes in sorted(by_depth.items())[::-1] for node in nodes]
 
 
 def as_filters(name: str, value: Any) -> tuple[keras.layers.Layer, ...]:
@@ -66,13 +93,19 @@ def split_vote(model: Any) -> tuple[keras.Model | None, VotingEnsemble] | None:
     graph = getattr(model, "_functional", model)  # a Sequential model's own
     if not hasattr(graph, "operations"):
         return None
-    last, node, _ = graph.outputs[0]._keras_history
+    last = graph.outputs[0]._keras_history[0]
     if not isinstance(last, VotingEnsemble):
         return None
+    return _before_the_last(graph), last
+
+
+@once_per_graph
+def _before_the_last(graph: Any) -> keras.Model | None:
+    last, node, _ = graph.outputs[0]._keras_history
     # What it is called on in this model: it may be in others as well.
     called_on = last._inbound_nodes[node].input_tensors[0]
     front = keras.Model(_single(graph.inputs), called_on)
-    return (front if len(front.operations) > 1 else None), last
+    return front if len(front.operations) > 1 else None
 
 
 def bare_classifier(model: Any) -> Any:
@@ -99,7 +132,11 @@ def _without(model: Any, front: tuple[type, ...]) -> Any:
         return model
     if not any(isinstance(layer, (VotingEnsemble, *front)) for layer in layers):
         return model
+    return _clone_without(graph, front)
 
+
+@once_per_graph
+def _clone_without(graph: Any, front: tuple[type, ...]) -> Any:
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(layer, front):
             return arguments[0]
@@ -123,7 +160,11 @@ def through_exact_medians(model: Any) -> Any:
     layers = getattr(graph, "layers", ())
     if not hasattr(graph, "operations") or not any(map(_is_detoured, layers)):
         return None
+    return _clone_through_exact_medians(graph)
 
+
+@once_per_graph
+def _clone_through_exact_medians(graph: Any) -> Any:
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         if _is_detoured(layer):
             config = {**layer.get_config(), "gradient": "exact"}
