@@ -36,8 +36,8 @@ ATTACKS = [
     AttackSetting("pgd", "linf", 0.15, options={"steps": 20}),
     AttackSetting("mim", "linf", 0.1),
     AttackSetting("cw", "l2", 1.5, options=CW),
-    AttackSetting("deepfool", "l2", 1.5, options={"steps": 20}),
-    AttackSetting("deepfool", "linf", 0.1, options={"steps": 20}),
+    AttackSetting("deepfool", "l2", 1.5),
+    AttackSetting("deepfool", "linf", 0.1),
     AttackSetting("apgd", "linf", 0.1, options={"steps": 15}),
     AttackSetting("square", "linf", 0.15, options={"steps": 150}),
 ]

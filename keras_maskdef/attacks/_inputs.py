@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.layers._arguments import (
+    as_array,
     check_fraction,
     check_positive,
     check_positive_int,
@@ -49,7 +50,7 @@ def check_attack_inputs(
 
 def check_image_values(images: Any, value_range: ValueRange = UNIT) -> np.ndarray:
     """A batch of images in their range, as a float32 array."""
-    images = np.asarray(images)
+    images = as_array("images", images)
     if images.ndim != 4 or not np.issubdtype(images.dtype, np.floating):
         raise ValueError(
             "`images` must be a floating point array (n, height, width, channels). "

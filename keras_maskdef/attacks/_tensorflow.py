@@ -31,7 +31,6 @@ class TensorFlow:
 
         VGG16's filters would else be half of the work of its backward pass.
         """
-
         taped: list[Any] = []
 
         def call(images: Any) -> Any:
