@@ -128,7 +128,9 @@ def check_labelled_arrays(name: str, data: Any) -> Sequence[Any]:
 
 
 def as_array(name: str, images: Any) -> np.ndarray:
-    """Images as an array of NumPy."""
+    """Images as an array of NumPy; the same one, if they are one."""
+    if isinstance(images, np.ndarray):
+        return images
     if not isinstance(images, (tuple, list)) and not hasattr(images, "shape"):
         raise TypeError(
             f"`{name}` must be an array of images. "
