@@ -13,7 +13,7 @@ from keras_maskdef.layers._arguments import (
     check_images,
     check_positive_int,
 )
-from keras_maskdef.layers._logits import Logits
+from keras_maskdef.layers._logits import logits_of, shares_of
 from keras_maskdef.layers._structure import split_vote
 
 # Sums of float32 probabilities are this exact, with room.
@@ -128,7 +128,8 @@ class _Vote:
         """What one view adds to each class's score, from 0 to 1."""
         if self.ensemble.pooling == "majority":
             return np.eye(logits.shape[-1])[np.argmax(logits, axis=-1)]
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits, axis=-1))
+        shares = shares_of(self.ensemble.classifier, self.ensemble.from_logits)
+        return keras.ops.convert_to_numpy(shares(logits))
 
 
 class _OneView(keras.Model):
@@ -138,11 +139,12 @@ class _OneView(keras.Model):
         super().__init__(name="one_view")
         # Not the ensemble: what is kept for it may not keep it.
         self.mask, self.classifier = ensemble.mask, ensemble.classifier
-        self.logits = Logits(ensemble.classifier, ensemble.from_logits)
+        self.from_logits = ensemble.from_logits
 
     def call(self, inputs: Any) -> Any:
         images, cells = inputs
-        return self.logits(self.mask.apply(images, cells))
+        masked = self.mask.apply(images, cells)
+        return logits_of(self.classifier, self.from_logits, masked)
 
 
 _compiled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

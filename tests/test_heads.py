@@ -168,6 +168,18 @@ def test_what_is_no_plain_softmax_is_not_looked_through():
     def behind(layer):
         return keras.Sequential([keras.Input((4,)), layer])
 
+    class Softmax(keras.layers.Softmax):
+        def call(self, inputs, mask=None):
+            return super().call(2.0 * inputs, mask)
+
+    class Activation(keras.layers.Activation):
+        def call(self, inputs):
+            return super().call(2.0 * inputs)
+
+    class Darkened(keras.Sequential):
+        def call(self, inputs, training=None, mask=None):
+            return super().call(0.5 * inputs)
+
     middle = keras.layers.Softmax(axis=1)
     grid = [keras.Input((4, 4)), middle, keras.layers.Flatten()]
     quantized = behind(keras.layers.Dense(4, activation="softmax"))
@@ -176,6 +188,9 @@ def test_what_is_no_plain_softmax_is_not_looked_through():
         network(),
         Subclassed(network()),
         behind(Tempered(3, activation="softmax")),
+        behind(Softmax()),
+        behind(Activation("softmax")),
+        Darkened([keras.Input((4,)), keras.layers.Softmax()]),
         behind(keras.layers.Dense(4, activation="sigmoid")),
         keras.Sequential(grid),
         quantized,
@@ -226,6 +241,30 @@ def test_votes_are_pooled_from_the_logits(pooling):
     np.testing.assert_allclose(tf.nn.softmax(logits), shares, atol=1e-6)
 
 
+def test_votes_follow_their_classifier():
+    model = HEADS["dense"](1.0)
+    vote = votes("mean")(model)
+    vote(IMAGES)
+    keep = vote.mask.sample(IMAGES, views=3)
+    model.layers[-1].quantize("int8")
+    pooled = vote.pool_logits(vote.logits_of_views(IMAGES, keep))
+    np.testing.assert_allclose(
+        pooled, np.mean(vote.view_outputs(IMAGES, keep), axis=0), atol=1e-5
+    )
+    model.pop()
+    model.add(keras.layers.Dense(7, activation="softmax"))
+    assert vote(IMAGES).shape == (12, 7)
+
+
+def test_sigmoids_are_not_made_to_sum_to_one():
+    model = network(1.0, "sigmoid")
+    vote = kmd.VotingEnsemble(model, mask(), 3, "mean", from_logits=False)
+    keep = vote.mask.sample(IMAGES, views=3)
+    pooled = vote.pool_logits(vote.logits_of_views(IMAGES, keep))
+    outputs = np.mean(vote.view_outputs(IMAGES, keep), axis=0)
+    np.testing.assert_allclose(pooled, outputs, rtol=1e-5)
+
+
 def test_small_probabilities_are_pooled_as_they_are():
     shares = np.array([[[1 - 1e-5, 1e-12, 1e-5]], [[1e-12, 1 - 1e-5, 1e-5]]])
     found = pool(shares.astype("float32"), "geometric", from_logits=False)
@@ -272,6 +311,20 @@ def test_gradients_do_not_underflow_in_half_precision(defence, head):
         cosines = np.sum(found * expected, axis=1) / np.prod(lengths, axis=0)
         assert cosines.min() > 0.9
         assert np.median(cosines) > 0.99
+
+
+def test_a_gradient_that_grows_is_finite_in_half_precision():
+    """By 1 / p of a thousand classes, or on its way through steep weights."""
+    inputs = keras.Input(SHAPE, dtype="float32")
+    dense = keras.layers.Dense(1000, activation="softmax", dtype="mixed_float16")
+    shares = ops.cast(dense(keras.layers.Flatten()(inputs)), "float32")
+    hidden = keras.Model(inputs, ops.multiply(1.0, shares))
+    steep = network(2000.0, dtype="mixed_float16")
+    for model in (hidden, steep):
+        wrong = (np.asarray(model(IMAGES)).argmax(-1) + 1) % CLASSES
+        _, gradient = Target(model).loss_gradient(IMAGES, wrong)
+        assert np.isfinite(gradient).all()
+        assert np.asarray(gradient).any(axis=(1, 2, 3)).all()
 
 
 def test_probabilities_in_half_precision_are_refused_by_name():

@@ -10,13 +10,13 @@ from typing import Any
 
 from keras import ops
 
-# The largest part of a gradient by logits. Up to 65504 there is room to grow by 256;
-# what grows by more is infinite, and reported.
-_SIZE = 256.0
+# The largest part of a gradient by logits. From the first there is room to grow by 256,
+# up to 65504; of an image whose gradient grows by more the second is taken.
+_SIZES = 256.0, 1.0
 
 
 def rescaled(pull_back: Callable[[Any], Any], upstream: Any, images: Any) -> Any:
-    """A gradient by images, of which nothing underflows on its way.
+    """A gradient by images that does not underflow for being small at the logits.
 
     Args:
         pull_back: From a gradient by logits to one by images.
@@ -30,7 +30,13 @@ def rescaled(pull_back: Callable[[Any], Any], upstream: Any, images: Any) -> Any
     count = ops.shape(images)[0]
     by_image = ops.reshape(ops.abs(upstream), (-1, count, upstream.shape[-1]))
     largest = ops.max(by_image, axis=(0, 2))
-    factor = _SIZE / ops.maximum(largest, 1e-30)
     views = ops.shape(by_image)[0]
-    gradient = pull_back(upstream * ops.tile(factor, (views,))[:, None])
-    return gradient / ops.reshape(factor, (-1, 1, 1, 1))
+
+    def at(size: float) -> Any:
+        factor = size / ops.maximum(largest, 1e-30)
+        gradient = pull_back(upstream * ops.tile(factor, (views,))[:, None])
+        return gradient / ops.reshape(factor, (-1, 1, 1, 1))
+
+    large, small = map(at, _SIZES)
+    fits = ops.all(ops.isfinite(large), axis=(1, 2, 3), keepdims=True)
+    return ops.where(fits, large, small)

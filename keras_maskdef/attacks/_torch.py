@@ -53,7 +53,7 @@ class Torch:
                 scores = outputs.detach().requires_grad_()
                 losses = loss(labels, scores)
             (upstream,) = torch.autograd.grad(losses.sum(), scores)
-            return losses.detach(), by_images(upstream)
+            return losses.detach(), self._finite(by_images(upstream))
 
         return CompiledLoss(values, gradient)
 
@@ -84,9 +84,18 @@ class Torch:
             return taped[0].detach()
 
         def gradient(images: Any, outputs: Any, upstream: Any) -> Any:
-            return taped[1](upstream)
+            return self._finite(taped[1](upstream))
 
         return with_gradient(forward, gradient, images)
+
+    def _finite(self, gradient: Any) -> Any:
+        """PyTorch's sign of NaN is 0: an attack would stay where it is."""
+        if not self._torch.isfinite(gradient).all():
+            raise ValueError(
+                "`model` must have finite gradients: an image that no attack could "
+                "change would count as withstood. Received: NaN or infinity"
+            )
+        return gradient
 
     def _taped(
         self, logits: Logits, images: Any, scaled: bool
@@ -102,7 +111,10 @@ class Torch:
             if not outputs.requires_grad:
                 return torch.zeros_like(images)
             (found,) = torch.autograd.grad(
-                outputs, images, upstream, allow_unused=True, materialize_grads=True
+                *(outputs, images, upstream),
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
             )
             return found
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_maskdef.attacks._model_logits import model_logits
 from keras_maskdef.layers._arguments import check_positive_int
-from keras_maskdef.layers._logits import Function, Logits
+from keras_maskdef.layers._logits import Function, logits_of
 from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._pooling import geometric
 from keras_maskdef.layers._structure import is_random, split_vote
@@ -86,10 +86,10 @@ class _Expectation(keras.Model):
     def _find_logits(self, images: Any) -> Function:
         """By values where the last layer does not tell; an attack's first are real."""
         try:
-            logits = Logits(self.model, infer_from_logits(self.model))
+            told = infer_from_logits(self.model)
         except ValueError:
             return model_logits(self.model, images)
-        return partial(logits, exact=True)
+        return partial(logits_of, self.model, told, exact=True)
 
 
 class _ExpectationOverViews(_Expectation):

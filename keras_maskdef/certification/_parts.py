@@ -12,10 +12,10 @@ from keras_maskdef import kernels
 from keras_maskdef._seeding import generator_of
 from keras_maskdef.kernels import reference
 from keras_maskdef.layers import BitDepthReduction, RandomGridMask, VotingEnsemble
+from keras_maskdef.layers._per_graph import once_per_graph
 from keras_maskdef.layers._structure import (
     is_random,
     nodes_of,
-    once_per_graph,
     split_vote,
 )
 

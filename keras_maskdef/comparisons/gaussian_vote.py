@@ -15,7 +15,7 @@ from keras_maskdef.layers._arguments import (
     check_positive_int,
     check_seed,
 )
-from keras_maskdef.layers._logits import Logits
+from keras_maskdef.layers._logits import logits_of, shares_of
 from keras_maskdef.layers._output_kind import infer_from_logits
 from keras_maskdef.layers._pooling import POOLINGS
 
@@ -105,7 +105,6 @@ class GaussianVote(keras.Model):
         self.from_logits = (
             infer_from_logits(classifier) if from_logits is None else bool(from_logits)
         )
-        self._logits = Logits(classifier, self.from_logits)
         self.votes_per_pass = (
             None
             if votes_per_pass is None
@@ -124,7 +123,9 @@ class GaussianVote(keras.Model):
         check_images(images)
         if training:
             return self.classifier(self._noisy(images), training=True)
-        return POOLINGS[self.pooling](self.logits_of_views(images), self.from_logits)
+        logits = self.logits_of_views(images)
+        shares = shares_of(self.classifier, self.from_logits)
+        return POOLINGS[self.pooling](logits, self.from_logits, shares)
 
     def view_outputs(self, images: Any) -> Any:
         """The classifier's outputs for each of `votes` fresh copies.
@@ -139,7 +140,11 @@ class GaussianVote(keras.Model):
 
     def logits_of_views(self, images: Any, exact: bool = False) -> Any:
         """The classifier's logits for each copy, as those of `VotingEnsemble`."""
-        return self._of_views(images, lambda x: self._logits(x, exact))
+
+        def logits(noisy: Any) -> Any:
+            return logits_of(self.classifier, self.from_logits, noisy, exact)
+
+        return self._of_views(images, logits)
 
     def _of_views(self, images: Any, function: Callable[[Any], Any]) -> Any:
         step = self.votes_per_pass or self.votes

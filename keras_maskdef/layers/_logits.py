@@ -12,7 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_maskdef.layers._output_kind import scoring_layer
+from keras_maskdef.layers._output_kind import is_of_keras, scoring_layer
+from keras_maskdef.layers._per_graph import once_per_graph
 
 Function = Callable[[Any], Any]
 
@@ -21,39 +22,40 @@ _SMALLEST = float(np.finfo("float32").tiny)
 _HALF = ("float16", "bfloat16")
 
 
-class Logits:
-    """Calls a classifier, in inference mode, for its logits in at least float32.
+def logits_of(
+    classifier: Any, from_logits: bool, images: Any, exact: bool = False
+) -> Any:
+    """Calls a classifier, in inference mode, for logits in at least float32.
 
-    Where it returns probabilities and its softmax cannot be looked through, as in a
-    subclassed model, these are the logarithms of its probabilities.
+    Of one that returns probabilities its softmax is looked through, or where that
+    cannot be seen, they are the logarithms of its probabilities.
 
     Args:
         classifier: Keras model or layer from images to `(batch, classes)`.
         from_logits: Whether it returns logits.
+        images: `(batch, height, width, channels)`.
+        exact: Whether to raise where they are logarithms of probabilities in half
+            precision, of which most are zero.
     """
+    through = None if from_logits else look_through(classifier)
+    if through is not None:
+        return at_least_float32(through(images))
+    outputs = classifier(images, training=False)
+    if from_logits:
+        return at_least_float32(outputs)
+    if exact:
+        check_precision(classifier, outputs)
+    return log_probabilities(outputs)
 
-    def __init__(self, classifier: Any, from_logits: bool) -> None:
-        self._classifier, self._from_logits = classifier, from_logits
-        self._through: Function | None = None
 
-    def __call__(self, images: Any, exact: bool = False) -> Any:
-        """The logits of images.
+def shares_of(classifier: Any, from_logits: bool) -> Function:
+    """From what `logits_of` gives to probabilities.
 
-        Args:
-            images: `(batch, height, width, channels)`.
-            exact: Whether to raise where they are logarithms of probabilities in half
-                precision, of which most are zero.
-        """
-        if self._from_logits:
-            return at_least_float32(self._classifier(images, training=False))
-        if self._through is None and self._classifier.built:
-            self._through = look_through(self._classifier)
-        if self._through is not None:
-            return at_least_float32(self._through(images))
-        outputs = self._classifier(images, training=False)
-        if exact:
-            check_precision(self._classifier, outputs)
-        return log_probabilities(outputs)
+    Several sigmoids do not sum to one, and what their logarithms are of is kept.
+    """
+    if not from_logits and look_through(classifier) is None:
+        return ops.exp
+    return ops.softmax
 
 
 def look_through(model: Any) -> Function | None:
@@ -79,6 +81,8 @@ def look_through(model: Any) -> Function | None:
     output = getattr(graph, "output", None)
     if not hasattr(graph, "operations") or not hasattr(output, "_keras_history"):
         return None
+    if not _calls_its_graph(model):
+        return None
     layer, node, passing = scoring_layer(output)
     if len(graph.inputs) != 1 or len(node.input_tensors) != 1:
         return None
@@ -86,8 +90,7 @@ def look_through(model: Any) -> Function | None:
     inner = None if layer is model or rank != 2 else look_through(layer)
     if inner is None:
         return None
-    # Not cloned: a model between tensors that there are adds no nodes to layers.
-    before = keras.Model(graph.inputs[0], node.input_tensors[0])
+    before = _before_the_scores(graph)
 
     def logits(images: Any) -> Any:
         scores = inner(before(images, training=False))
@@ -130,13 +133,28 @@ def _itself(inputs: Any) -> Any:
     return inputs
 
 
+@once_per_graph
+def _before_the_scores(graph: Any) -> keras.Model:
+    """Not cloned: a model between tensors that there are adds no nodes to layers."""
+    _, node, _ = scoring_layer(graph.output)
+    return keras.Model(graph.inputs[0], node.input_tensors[0])
+
+
+def _calls_its_graph(model: Any) -> bool:
+    """Whether a functional or sequential model has no `call` of its own."""
+    return all(
+        next(
+            kind for kind in type(model).__mro__ if name in vars(kind)
+        ).__module__.startswith("keras.")
+        for name in ("call", "__call__")
+    )
+
+
 def _is_softmax(layer: Any) -> bool:
     """A layer or an operation of Keras that is a softmax and nothing else."""
-    if isinstance(layer, keras.layers.Activation):
+    if type(layer) is keras.layers.Activation:
         return layer.activation is keras.activations.softmax
-    kinds = keras.layers.Softmax, keras.Operation
-    is_named = type(layer).__name__ == "Softmax" and isinstance(layer, kinds)
-    return is_named and layer.axis in (-1, 1, [-1], [1])
+    return is_of_keras(layer, "Softmax") and layer.axis in (-1, 1, [-1], [1])
 
 
 def _is_dense_softmax(layer: Any) -> bool:

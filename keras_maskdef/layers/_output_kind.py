@@ -83,6 +83,12 @@ def check_scores(classifier: Any, output: Any, fewest: int = 1) -> tuple:
     return tuple(shape)
 
 
+def is_of_keras(layer: Any, name: str) -> bool:
+    """Whether it is Keras' own layer or operation of a name, and no subclass."""
+    kind = type(layer)
+    return kind.__name__ == name and kind.__module__.startswith("keras.")
+
+
 def scoring_layer(output: Any) -> tuple[Any, Any, list[Any]]:
     """What makes an output's scores: the layer, its node, and what passes them on.
 
@@ -144,6 +150,8 @@ def _last_layer(model: Any) -> Any:
 
 def _passes_on(layer: Any) -> bool:
     linear = getattr(layer, "activation", None) is keras.activations.linear
+    if is_of_keras(layer, "Cast"):
+        return True
     return isinstance(layer, _PASSING) or (
         isinstance(layer, keras.layers.Activation) and linear
     )

@@ -1,8 +1,8 @@
 """How a classifier's logits for several views of an image become one output.
 
 Each pooling takes logits `(views, batch, classes)`, or logarithms of probabilities, in
-at least float32, and returns `(batch, classes)`: pooled shares that sum to one, or
-their logarithms (`as_logits`).
+at least float32, and returns `(batch, classes)`: pooled shares, or their logarithms
+(`as_logits`). `shares` makes probabilities of them.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_maskdef.layers._logits import at_least_float32, log_probabilities
+from keras_maskdef.layers._logits import Function, at_least_float32, log_probabilities
 
 # Puts the winner of a tie first; a millionth of the votes is invisible otherwise.
 TIE_BREAK = 1e-6
@@ -19,34 +19,36 @@ TIE_BREAK = 1e-6
 def pool(outputs: Any, pooling: str, from_logits: bool) -> Any:
     """Pools outputs of any dtype, logits or probabilities, to one of their kind."""
     logits = at_least_float32(outputs) if from_logits else log_probabilities(outputs)
-    return POOLINGS[pooling](logits, from_logits)
+    return POOLINGS[pooling](
+        logits, from_logits, ops.softmax if from_logits else ops.exp
+    )
 
 
-def majority(logits: Any, as_logits: bool) -> Any:
+def majority(logits: Any, as_logits: bool, shares: Function = ops.softmax) -> Any:
     """Shares of the votes, with the gradient of the mean.
 
     Counting has no gradient of its own. A zero one would blind gradient attacks,
     and so make the vote look safer than it is.
     """
-    shares = _shares_of_votes(logits)
+    counted = _shares_of_votes(logits, shares)
     # A class without a vote counts as with Keras' epsilon of one.
     smallest = keras.config.epsilon()
-    value = ops.log(ops.maximum(shares, smallest)) if as_logits else shares
-    surrogate = mean(logits, as_logits)
+    value = ops.log(ops.maximum(counted, smallest)) if as_logits else counted
+    surrogate = mean(logits, as_logits, shares)
     return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))
 
 
-def mean(logits: Any, as_logits: bool) -> Any:
+def mean(logits: Any, as_logits: bool, shares: Function = ops.softmax) -> Any:
     """The mean of the probabilities."""
     if not as_logits:
-        return ops.mean(ops.softmax(logits, axis=-1), axis=0)
+        return ops.mean(shares(logits), axis=0)
     logs = ops.log_softmax(logits, axis=-1)
     return ops.logsumexp(logs, axis=0) - ops.log(
         ops.cast(ops.shape(logits)[0], logits.dtype)
     )
 
 
-def geometric(logits: Any, as_logits: bool) -> Any:
+def geometric(logits: Any, as_logits: bool, shares: Function = ops.softmax) -> Any:
     """The mean of the log-probabilities, normalised."""
     logs = ops.mean(ops.log_softmax(logits, axis=-1), axis=0)
     normalise = ops.log_softmax if as_logits else ops.softmax
@@ -56,12 +58,12 @@ def geometric(logits: Any, as_logits: bool) -> Any:
 POOLINGS = {"majority": majority, "mean": mean, "geometric": geometric}
 
 
-def _shares_of_votes(logits: Any) -> Any:
+def _shares_of_votes(logits: Any, shares: Function) -> Any:
     """Fractions of the votes; ties go to the class with the larger mean."""
     views = ops.shape(logits)[0]
     counts = ops.sum(_first_largest(logits), axis=0)
     leading = counts == ops.max(counts, axis=-1, keepdims=True)
-    average = mean(logits, as_logits=False)
+    average = ops.mean(shares(logits), axis=0)
     won = _first_largest(ops.where(leading, average, -1.0))
     return (1.0 - TIE_BREAK) * counts / views + TIE_BREAK * won
 

@@ -1,13 +1,12 @@
 """What a model is made of, as far as defences are concerned."""
 
-import weakref
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._per_graph import once_per_graph
 from keras_maskdef.layers.median_filter import MedianFilter
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 from keras_maskdef.layers.sparse_feature_masker import SparseFeatureMasker
@@ -15,25 +14,6 @@ from keras_maskdef.layers.voting_ensemble import VotingEnsemble
 
 # What a defence puts before a classifier.
 _FRONT = (RandomGridMask, SparseFeatureMasker, ImageFilter)
-_made: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-def once_per_graph(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Keeps what is made of a functional model, as long as that is there.
-
-    A model of layers that another has, too, leaves nodes on each of them for good: 0.1
-    MiB for each of a ResNet18. The other arguments must be few different ones.
-    """
-
-    @wraps(make)
-    def made(graph: Any, *options: Any) -> Any:
-        known = _made.setdefault(graph, {})
-        key = make, *options
-        if key not in known:
-            known[key] = make(graph, *options)
-        return known[key]
-
-    return made
 
 
 def nodes_of(graph: Any) -> list[Any]:

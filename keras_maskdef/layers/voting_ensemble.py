@@ -11,7 +11,7 @@ from keras_maskdef.layers._arguments import (
     check_images,
     check_positive_int,
 )
-from keras_maskdef.layers._logits import Logits
+from keras_maskdef.layers._logits import logits_of, shares_of
 from keras_maskdef.layers._output_kind import check_scores, infer_from_logits
 from keras_maskdef.layers._pooling import POOLINGS, pool
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
@@ -129,7 +129,6 @@ class VotingEnsemble(keras.Model):
         self.from_logits = (
             infer_from_logits(classifier) if from_logits is None else bool(from_logits)
         )
-        self._logits = Logits(classifier, self.from_logits)
         self.votes_per_pass = (
             None
             if votes_per_pass is None
@@ -175,14 +174,18 @@ class VotingEnsemble(keras.Model):
                 precision.
 
         Returns:
-            `(views, batch, classes)`, in inference mode and at least float32. Where a
-            softmax cannot be looked through, as in a subclassed classifier, they are
-            logarithms of its probabilities.
+            `(views, batch, classes)`, in inference mode and at least float32. Of a
+            classifier that returns probabilities, their logarithms: without a loss
+            where its softmax can be looked through, else as far as float32 goes.
 
         Raises:
             ValueError: With `exact`, for probabilities in half precision.
         """
-        return self._of_views(images, keep, lambda x: self._logits(x, exact))
+
+        def logits(masked: Any) -> Any:
+            return logits_of(self.classifier, self.from_logits, masked, exact)
+
+        return self._of_views(images, keep, logits)
 
     def _of_views(self, images: Any, keep: Any, function: Callable[[Any], Any]) -> Any:
         if keep is None:
@@ -201,7 +204,8 @@ class VotingEnsemble(keras.Model):
 
     def pool_logits(self, logits: Any) -> Any:
         """Pools `logits_of_views` into the vote's own output, `(batch, classes)`."""
-        return POOLINGS[self.pooling](logits, self.from_logits)
+        shares = shares_of(self.classifier, self.from_logits)
+        return POOLINGS[self.pooling](logits, self.from_logits, shares)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         images = keras.KerasTensor(input_shape, dtype=self.classifier.compute_dtype)
