@@ -26,6 +26,7 @@ from keras_maskdef.evaluation import AttackSetting, Defence
 WARM, MOST = 20, 50
 IMAGES, LABELS, _ = kmd.datasets.sample("test[:4]")
 FGSM = AttackSetting("fgsm", "linf", 0.1)
+ADAPTIVE = AttackSetting("pgd", "linf", 0.1, None, {"steps": 2})
 FIRST = kmd.architectures.lenet()
 
 
@@ -34,7 +35,7 @@ def lenet():
 
 
 def evaluated(defence):
-    options = {"samples": (1, 2), "judgements": 1}
+    options = {"adaptive": [ADAPTIVE], "samples": (1, 2), "judgements": 1}
     kmd.evaluate(defence, (IMAGES, LABELS), [FGSM], **options)
 
 
