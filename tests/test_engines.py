@@ -527,7 +527,7 @@ class Counted(keras.layers.Layer):
 
 @pytest.mark.parametrize(("steps", "samples"), [(5, 4), (7, 2)])
 def test_the_sum_of_passes_in_the_docs(steps, samples):
-    """Steps times masks a step, ten judgements of three votes, and twice the votes."""
+    """Steps and a control times masks, ten judgements of three votes, 2 x votes."""
     layers = [keras.Input((8, 8, 1)), Counted(), *toy.classifier().layers]
     vote = toy.vote(keras.Sequential(layers))
     images, labels = toy.data(6)
@@ -537,7 +537,7 @@ def test_the_sum_of_passes_in_the_docs(steps, samples):
     list(worker(Piece(attack, 0, images, labels, ("defended",))))  # compiles
     Counted.seen = 0
     list(worker(Piece(attack, 1, images, labels, ("defended",))))
-    assert Counted.seen == len(images) * (steps * samples + 10 * 3 + 2 * 3)
+    assert Counted.seen == len(images) * ((steps + 1) * samples + 10 * 3 + 2 * 3)
 
 
 @needs_ray
