@@ -104,8 +104,8 @@ CALLS = {
 
 def resident():
     """MiB, without what Python and the allocator would let go by themselves."""
-    gc.collect()
-    gc.collect()
+    for _ in range(3):
+        gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -25,9 +25,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def collect():
-    """Twice: what was made of a model goes when that is gone."""
-    gc.collect()
-    gc.collect()
+    """Again and again: what was made of a model goes when that is gone."""
+    for _ in range(3):
+        gc.collect()
 
 
 def in_the_model():
