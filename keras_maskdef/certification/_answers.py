@@ -6,8 +6,6 @@ from math import prod
 from typing import Any
 
 import keras
-import llvmlite
-import numba
 import numpy as np
 
 from keras_maskdef._version import __version__
@@ -112,6 +110,9 @@ class Answers:
         right = self._parts.hide_by_reference(images[owner[places]], visible[places])
         differ = _bits(views[places]) != _bits(right)
         if differ.any():
+            import llvmlite
+            import numba
+
             wrong = np.flatnonzero(differ.reshape(len(places), -1).any(axis=1))
             raise RuntimeError(
                 "`certify` proves nothing here: `kernels.grid_mask` made wrong pixels. "
