@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef._image_data import check_labels
 from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.layers._arguments import (
     as_array,
@@ -32,12 +33,8 @@ def check_attack_inputs(
     value_range: ValueRange = UNIT,
 ) -> tuple:
     """Images in their range, one label each, sizes above zero; as arrays."""
-    images, labels = check_image_values(images, value_range), np.asarray(labels)
-    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"`labels` must be {len(images)} integers, one for each image. "
-            f"Received: labels.shape={labels.shape}, labels.dtype={labels.dtype}"
-        )
+    images = check_image_values(images, value_range)
+    labels = check_labels(labels, len(images))
     if not len(epsilons):
         raise ValueError("`epsilon` must be one size or several. Received: epsilon=[]")
     for epsilon in epsilons:
@@ -45,7 +42,7 @@ def check_attack_inputs(
             raise ValueError(
                 f"`epsilon` must be a number above 0. Received: epsilon={epsilon}"
             )
-    return images, labels.astype("int64", copy=False)
+    return images, labels
 
 
 def check_image_values(images: Any, value_range: ValueRange = UNIT) -> np.ndarray:
@@ -66,16 +63,6 @@ def check_image_values(images: Any, value_range: ValueRange = UNIT) -> np.ndarra
             f"images.min()={images.min()}, images.max()={images.max()}"
         )
     return images
-
-
-def check_labels(labels: np.ndarray, classes: int) -> None:
-    """Labels that the model has classes for."""
-    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
-        raise ValueError(
-            f"`labels` must be from 0 to {classes - 1} for a model of {classes} "
-            f"classes. Received: labels.min()={labels.min()}, "
-            f"labels.max()={labels.max()}"
-        )
 
 
 def check_attack(info: AttackInfo, options: Mapping[str, Any]) -> dict[str, Any]:

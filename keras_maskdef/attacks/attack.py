@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
+from keras_maskdef._image_data import check_labels
+from keras_maskdef.attacks._inputs import check_attack_inputs
 from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.attacks.target import JUDGED, Target
 from keras_maskdef.layers._value_range import from_unit, span, to_unit
@@ -60,7 +61,7 @@ class Attack:
         self.compile(images)
         images = to_unit(images, value_range)
         epsilons = [epsilon / span(value_range) for epsilon in epsilons]
-        check_labels(labels, self.target.classes)
+        check_labels(labels, len(images), self.target.classes)
         if self.info.kind == "minimal":
             made = [self._finite_run(images, labels, max(epsilons), seed)]
             made *= len(epsilons)

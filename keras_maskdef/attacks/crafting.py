@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef.attacks._inputs import check_attack_inputs, check_labels
+from keras_maskdef._image_data import check_labels
+from keras_maskdef.attacks._inputs import check_attack_inputs
 from keras_maskdef.attacks.registry import prepare
 from keras_maskdef.layers._arguments import check_positive_int
 from keras_maskdef.layers._value_range import UNIT
@@ -118,7 +119,7 @@ def craft(
     adversarial = np.empty((len(epsilons), *images.shape), "float32")
     if len(images):
         attack.compile(images)
-        check_labels(labels, attack.target.classes)
+        check_labels(labels, len(images), attack.target.classes)
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)
         made = attack(images[batch], labels[batch], epsilons, seed + start)

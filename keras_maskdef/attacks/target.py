@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from keras import ops
 
+from keras_maskdef._image_data import check_labels
 from keras_maskdef.attacks._backend import CompiledLoss, Logits, Loss
 from keras_maskdef.attacks._backends import this_backend
-from keras_maskdef.attacks._inputs import check_labels
 from keras_maskdef.attacks._model_logits import called, model_logits
 from keras_maskdef.attacks._unit_range import on_unit_range
 from keras_maskdef.layers._structure import computes_in_half
@@ -57,6 +56,7 @@ class Target:
 
     Example:
 
+    >>> import keras
     >>> import numpy as np
     >>> classifier = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
     >>> target = Target(classifier)
@@ -150,7 +150,7 @@ class Target:
             ValueError: For labels that the model has no classes for.
         """
         self.compile(images)
-        check_labels(np.asarray(ops.convert_to_numpy(labels)), self.classes)
+        check_labels(ops.convert_to_numpy(labels), len(images), self.classes)
         losses, gradient = self.compiled_loss().gradient(
             self._backend.images(images), self._backend.labels(labels)
         )
