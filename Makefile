@@ -19,7 +19,7 @@ test: lint $(VENV)/.backends
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy keras_maskdef
+	$(BIN)/mypy keras_maskdef maskdef.py
 	$(BIN)/mypy kernels
 
 # 100,000 drawn calls of the CPU kernels against the reference.

@@ -1,4 +1,8 @@
-"""Shuffled batches of arrays."""
+"""Batches: shuffled ones of arrays, and what datasets tell of theirs."""
+
+import inspect
+import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,3 +55,35 @@ class ShuffledBatches(keras.utils.PyDataset):
         start = index * self.batch_size
         rows = self._order[start : start + self.batch_size]
         return tuple(array[rows] for array in self.arrays)
+
+
+def refuse_iterators(name: str, data: Any) -> None:
+    """Raises for a generator, which gives its batches once only."""
+    if inspect.isgenerator(data) or hasattr(data, "__next__"):
+        raise TypeError(
+            f"`{name}` must be iterable more than once: arrays, a tf.data.Dataset, a "
+            f"PyDataset or a DataLoader. Received: {name}={data!r}"
+        )
+
+
+def is_dataset(data: Any) -> bool:
+    named = {kind.__name__ for kind in type(data).__mro__}
+    return isinstance(data, keras.utils.PyDataset) or bool(
+        named & {"DatasetV2", "DataLoader", "DistributedDataset"}
+    )
+
+
+def batches_of(data: Any) -> float | None:
+    """How many batches there are, infinity included; None if nobody knows."""
+    if hasattr(data, "cardinality"):
+        import tensorflow as tf
+
+        found = data.cardinality  # a number of a DistributedDataset
+        found = int(found() if callable(found) else found)
+        return math.inf if found == tf.data.INFINITE_CARDINALITY else found
+    if isinstance(data, keras.utils.PyDataset):
+        return math.inf if data.num_batches is None else data.num_batches
+    try:
+        return len(data)
+    except TypeError:  # a DataLoader of what has no length
+        return None

@@ -7,27 +7,27 @@ from typing import Any
 from rich.console import Console
 
 from keras_maskdef._argument_types import count, rate
+from keras_maskdef._data_options import add_models, images_for, load_models
 from keras_maskdef._engine_options import add_engine, engine_of
-from keras_maskdef._value_range_options import add_value_range, as_taken
+from keras_maskdef._progress import say
 from keras_maskdef.certification._methods import METHODS
 from keras_maskdef.certification.threats import THREATS
 
 _CHANCE = ("majority", "margin", "per_set")
 
 
-def certify(options: argparse.Namespace, console: Console, test: Any) -> None:
+def certify(options: argparse.Namespace, console: Console) -> None:
     """Certifies a saved model; keeps the run in a folder if there is one."""
-    import keras
-
     from keras_maskdef._extra import require
     from keras_maskdef._progress import progress_bars
     from keras_maskdef.certification.certify import RESULTS, certify
 
     _check(options)
-    engine, test = engine_of(options), as_taken(options, test)
+    engine = engine_of(options)
     if options.plot:  # fails now, not after the work
         require("matplotlib", "plots")
-    model = keras.saving.load_model(options.model)
+    (model,) = load_models(options, [options.model])
+    test, _ = images_for(options, [model], console)
     mask = _mask(options, model)
     given = {name: getattr(options, name) for name in ("alpha", "samples")}
     given = {name: value for name, value in given.items() if value is not None}
@@ -50,19 +50,19 @@ def certify(options: argparse.Namespace, console: Console, test: Any) -> None:
         )
     console.print(found)
     if options.output:
-        console.print(f"wrote {options.output / RESULTS}")
+        say(console, f"wrote {options.output / RESULTS}")
     if options.plot:
         from keras_maskdef.certification.pictures import plot_certificates
 
         plot_certificates(found, options.plot)
-        console.print(f"wrote {options.plot}")
+        say(console, f"wrote {options.plot}")
 
 
 def add_certify(parser: argparse.ArgumentParser) -> None:
     """The options of `certify`, besides those of every command on data."""
     parser.add_argument("model", type=Path, help="a .keras file")
     parser.add_argument("--images", type=count, default=200, help="to certify")
-    add_value_range(parser)
+    add_models(parser)
     text = "exact and double_masking leave nothing to chance"
     parser.add_argument("--method", choices=METHODS, default="exact", help=text)
     text = "fraction of cells hidden, where not the model's"

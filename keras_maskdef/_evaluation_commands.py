@@ -10,22 +10,27 @@ from typing import Any
 from rich.console import Console
 
 from keras_maskdef._argument_types import count, option, positive, shard
+from keras_maskdef._data_options import add_models, images_for, load_models
 from keras_maskdef._engine_options import add_engine, engine_of
-from keras_maskdef._value_range_options import add_value_range, as_taken
+from keras_maskdef._progress import say
 from keras_maskdef.evaluation.threat_models import SAMPLES, THREAT_MODELS
-from keras_maskdef.layers._value_range import UNIT
+from keras_maskdef.layers._value_range import span
 
+PAGE = "report.html"
 THREATS = tuple(name for name in THREAT_MODELS if name != "adaptive")
 ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
 _NOT_WITH_TABLE = {
     "attacks": ATTACKS,
-    "epsilon": [0.15],
+    "epsilon": None,
     "threat_models": ["classifier"],
-    "value_range": list(UNIT),
+    "value_range": None,
 }
+# On [0, 1], of one channel and of several: what the field measures digits and
+# photographs with, more or less.
+EPSILON, EPSILON_IN_COLOUR = 0.15, 8 / 255
 
 
-def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
+def evaluate(options: argparse.Namespace, console: Console) -> None:
     """Attacks saved models; keeps the run in a folder if there is one to keep it in."""
     import keras
 
@@ -33,17 +38,17 @@ def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
     from keras_maskdef.evaluation.evaluate import evaluate
 
     _check_options(options)
-    engine, test = engine_of(options), as_taken(options, test)
+    engine = engine_of(options)
     keras.utils.set_random_seed(options.seed)
-    defences = {path.stem: keras.saving.load_model(path) for path in options.models}
-    if len(defences) < len(options.models):
-        raise ValueError(
-            "`models` must be files of different names, which head the columns. "
-            f"Received: models={[str(path) for path in options.models]}"
-        )
-    surrogate = options.surrogate and keras.saving.load_model(options.surrogate)
+    surrogates = [] if options.surrogate is None else [options.surrogate]
+    models = load_models(options, [*options.models, *surrogates])
+    test, value_range = images_for(options, models, console)
+    defences = {
+        path.stem: model for path, model in zip(options.models, models, strict=False)
+    }
+    surrogate = models[-1] if surrogates else None
     with said_in_the_report(), progress_bars(console) as start:
-        plan = _plan(options, defences, test, start)
+        plan = _plan(options, defences, test, value_range, start)
         report = evaluate(
             defences,
             test,
@@ -57,12 +62,14 @@ def evaluate(options: argparse.Namespace, console: Console, test: Any) -> None:
             resume=options.resume,
             shard=options.shard,
             engine=engine,
-            value_range=options.value_range,
+            value_range=value_range,
             start=start,
         )
     console.print(report)
-    if options.output:
-        console.print(f"wrote {options.output}; `maskdef report {options.output}`")
+    if options.output and options.shard[1] > 1:
+        say(console, f"wrote {options.output}; `maskdef merge` puts parts together")
+    elif options.output:
+        _write_report(options.output, console)
 
 
 def merge(options: argparse.Namespace, console: Console) -> None:
@@ -70,7 +77,7 @@ def merge(options: argparse.Namespace, console: Console) -> None:
     from keras_maskdef.evaluation.merge import merge
 
     console.print(merge(options.parts, options.output))
-    console.print(f"wrote {options.output}; `maskdef report {options.output}`")
+    _write_report(options.output, console)
 
 
 def report(options: argparse.Namespace, console: Console) -> None:
@@ -78,7 +85,23 @@ def report(options: argparse.Namespace, console: Console) -> None:
     from keras_maskdef.evaluation.html_report import write_report
 
     for path in write_report(options.run_folder, options.output):
-        console.print(f"wrote {path}")
+        say(console, f"wrote {path}")
+    folder = options.output or options.run_folder
+    say(console, f"open it in a browser: {(folder / PAGE).resolve().as_uri()}")
+
+
+def _write_report(run: Path, console: Console) -> None:
+    """The page of a run that is done, and where it is."""
+    from keras_maskdef.evaluation.html_report import write_report
+
+    say(console, f"wrote {run}")
+    try:
+        write_report(run)
+    except ImportError as error:
+        say(console, f"no page was made of it: {error}; then `maskdef report {run}`")
+        return
+    say(console, f"the report: {run / PAGE}")
+    say(console, f"open it in a browser: {(run / PAGE).resolve().as_uri()}")
 
 
 @contextmanager
@@ -95,7 +118,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of `evaluate`, besides those of every command on data."""
     parser.add_argument("models", type=Path, nargs="*", default=[], help=".keras files")
     parser.add_argument("--images", type=count, default=200, help="to attack")
-    add_value_range(parser)
+    add_models(parser)
     what = parser.add_argument_group("which attacks")
     what.add_argument(
         "--attacks", nargs="+", default=ATTACKS, metavar="NAME[:NORM[:LIBRARY]]"
@@ -104,8 +127,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--epsilon",
         nargs="+",
         type=positive,
-        default=[0.15],
-        help="on the scale of the images; several make a curve",
+        help="on the scale of the models' images; several make a curve (default: 0.15 "
+        "of its span, of images in colour 8/255)",
     )
     text = "an option of an attack where not the library's, such as cw:steps=300"
     what.add_argument(
@@ -144,10 +167,19 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(
-    options: argparse.Namespace, defences: Any, test: Any, start: Any
+    options: argparse.Namespace,
+    defences: Any,
+    test: Any,
+    value_range: Any,
+    start: Any,
 ) -> dict[str, Any]:
     if options.table is None:
-        return {"attacks": _attacks(options), "threat_models": options.threat_models}
+        unit = EPSILON if test.images.shape[-1] == 1 else EPSILON_IN_COLOUR
+        epsilons = options.epsilon or [unit * span(value_range)]
+        return {
+            "attacks": _attacks(options, epsilons),
+            "threat_models": options.threat_models,
+        }
     from keras_maskdef.recipes.paper_evaluation import (
         MATCH_IMAGES,
         check_table,
@@ -180,7 +212,7 @@ def _plan(
     }
 
 
-def _attacks(options: argparse.Namespace) -> list[Any]:
+def _attacks(options: argparse.Namespace, epsilons: list[float]) -> list[Any]:
     from keras_maskdef.attacks import describe
     from keras_maskdef.evaluation.scenario import AttackSetting
 
@@ -197,7 +229,7 @@ def _attacks(options: argparse.Namespace) -> list[Any]:
         info = describe(name, norm or "linf", library)
         settings += [
             AttackSetting(name, info.norm, epsilon, library, given.get(name, {}))
-            for epsilon in options.epsilon
+            for epsilon in epsilons
         ]
     return settings
 
@@ -218,6 +250,11 @@ def _check_options(options: argparse.Namespace) -> None:
             "`models` must be at least one .keras file, unless `--recipe` says what is "
             "attacked. Received: models=[]"
         )
+    if len({path.stem for path in options.models}) < len(options.models):
+        raise ValueError(
+            "`models` must be files of different names, which head the columns. "
+            f"Received: models={[str(path) for path in options.models]}"
+        )
     if options.output is None and (options.resume or options.shard != (1, 1)):
         raise ValueError(
             "`--resume` and `--shard` need the folder of `--output`. "
@@ -229,12 +266,6 @@ def _check_options(options: argparse.Namespace) -> None:
                 "`--output` holds a run already: `--resume` it, or choose another. "
                 f"Received: output={str(options.output)!r}"
             )
-    other_range = options.value_range != list(UNIT) and options.table is None
-    if other_range and "--epsilon" not in options.typed:
-        raise ValueError(
-            "`--epsilon` must be given with `--value-range`: sizes are on its scale. "
-            f"Received: value_range={options.value_range}, no --epsilon"
-        )
     if options.no_match and options.table is None:
         raise ValueError("`--no-match` needs `--table`. Received: table=None")
     for name, default in _NOT_WITH_TABLE.items():

@@ -1,4 +1,4 @@
-"""Progress bars with the time left."""
+"""What a command prints while it works: lines, and bars with the time left."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +19,11 @@ Start = Callable[[str, int], Advance]
 def silent(description: str, total: int) -> Advance:
     """Shows nothing."""
     return lambda done: None
+
+
+def say(console: Console, line: str) -> None:
+    """Prints a line that may hold a path or a command, whole, so that it is copied."""
+    console.print(line, soft_wrap=True)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from keras_maskdef._progress import say
+
 # All that goes with `--recipe`; what else there is, the recipe says.
 _WITH_RECIPE = {"recipe", "scale", "cache", "precision", "data_dir", "download"}
 _INNER = {"run", "parser", "command", "typed"}
@@ -57,7 +59,7 @@ def train(options: argparse.Namespace, console: Console, load: Callable) -> None
     with progress_bars(console) as start:
         folders = train_recipe(recipe, _models(options, load, start))
     for folder in folders:
-        console.print(f"trained: {folder}")
+        say(console, f"trained: {folder}")
 
 
 def evaluate(options: argparse.Namespace, console: Console, load: Callable) -> None:
@@ -77,7 +79,7 @@ def evaluate(options: argparse.Namespace, console: Console, load: Callable) -> N
         run = run_recipe(recipe, options.scale, models, options.output, start)
     console.print(run.table)
     for path in run.written:
-        console.print(f"wrote {path}")
+        say(console, f"wrote {path}")
 
 
 def add_recipes(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,17 @@
 """`maskdef train`: argument parsing and printing."""
 
 import argparse
+import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from keras_maskdef._argument_types import count, keras_file, positive, rate, width
+from keras_maskdef._data_options import add_own_data
+from keras_maskdef._progress import say
 
 Load = Callable[..., Any]
 
@@ -20,8 +24,44 @@ def train(options: argparse.Namespace, console: Console, load: Load) -> None:
             "trained. Received: output=None"
         )
     _settle(options)
+    splits = _splits(options)
     run = {"mad": _train_mad, "sfm": _train_sfm, "certified": _train_certified}
-    run[options.defence](options, console, load)
+    run[options.defence](options, console, partial(_loaded, load, splits))
+    if splits.of_one:
+        say(console, f"measure it on other images than those of {options.dataset}")
+
+
+class _Splits(NamedTuple):
+    """The splits to train on and to look at the result on.
+
+    Args:
+        training: Without `held_out`, where that is needed.
+        all_of_it: With all images that may be trained on.
+        held_out: Of a data set that is not divided, a tenth.
+        of_one: Whether it is not divided.
+    """
+
+    training: str
+    all_of_it: str
+    held_out: str
+    of_one: bool
+
+
+def _splits(options: argparse.Namespace) -> _Splits:
+    from keras_maskdef import datasets
+    from keras_maskdef.datasets._sources import held_out, to_train_on
+
+    source = datasets.find(options.dataset, options.data_dir, options.download)
+    split = options.split or to_train_on(source)
+    if len(source.parts) > 1:
+        return _Splits(split, split, held_out(source), False)
+    (whole,) = source.parts
+    tenth = max((source.count(whole) or 0) // 10, 1)
+    return _Splits(f"{whole}[:-{tenth}]", split, f"{whole}[-{tenth}:]", True)
+
+
+def _loaded(load: Load, splits: _Splits, what: str = "all_of_it") -> Any:
+    return load(getattr(splits, what))
 
 
 def _settle(options: argparse.Namespace) -> None:
@@ -62,7 +102,7 @@ def _train_mad(options: argparse.Namespace, console: Console, load: Load) -> Non
         if len(_VOTES[options.vote]) > 1:
             path = path.with_stem(f"{path.stem}-{name}")
         saved.save(path)
-        console.print(f"wrote {path}")
+        _say_written(path, options, console)
 
 
 def _train_certified(options: argparse.Namespace, console: Console, load: Load) -> None:
@@ -80,8 +120,7 @@ def _train_certified(options: argparse.Namespace, console: Console, load: Load) 
         made = train(network, data, start=start)
     _say_accuracy(made.history, console)
     vote.around(made.model).save(options.output)
-    command = f"maskdef certify {options.output} --dataset {options.dataset}"
-    console.print(f"wrote {options.output}; `{command}`")
+    _say_written(options.output, options, console, "certify")
 
 
 def _train_sfm(options: argparse.Namespace, console: Console, load: Load) -> None:
@@ -106,7 +145,7 @@ def _train_sfm(options: argparse.Namespace, console: Console, load: Load) -> Non
     if options.pictures:  # fails now, not after the training
         require("matplotlib", "plots")
         options.pictures.mkdir(parents=True, exist_ok=True)
-    data, held_out = load(), load(held_out=True)
+    data, held_out = load("training"), load("held_out")
     alternating.check(alternation, data.images.shape[1:])
     with progress_bars(console) as start:
         classifier = train(alternation.network, data, start=start).model
@@ -124,11 +163,11 @@ def _train_sfm(options: argparse.Namespace, console: Console, load: Load) -> Non
         right = sfm_pictures.accuracy(model, seen)
         count = len(seen.images)
         console.print(f"accuracy of the defended model: {right:.4f} ({count} {name})")
-    console.print(f"wrote {options.output}")
+    _say_written(options.output, options, console)
     if options.pictures:
         paths = sfm_pictures.save(alternation, made, held_out, options.pictures)
         for path in paths:
-            console.print(f"wrote {path}")
+            say(console, f"wrote {path}")
 
 
 def _network(options: argparse.Namespace, mask: Any, schedule: str = "constant") -> Any:
@@ -145,6 +184,20 @@ def _network(options: argparse.Namespace, mask: Any, schedule: str = "constant")
     )
 
 
+def _say_written(
+    path: Path, options: argparse.Namespace, console: Console, then: str = "evaluate"
+) -> None:
+    """The model, and what to do with it."""
+    from keras_maskdef import datasets
+
+    words = ["maskdef", then, path, "--dataset", options.dataset]
+    if options.dataset not in datasets.NAMES:
+        words += ["--value-range", 0, 1]  # layers of such a model do not tell it
+    if options.data_dir:
+        words += ["--data-dir", options.data_dir]
+    say(console, f"wrote {path}; then `{shlex.join(map(str, words))}`")
+
+
 def _say_accuracy(history: Any, console: Console) -> None:
     console.print(f"training accuracy of the last epoch: {history['accuracy'][-1]:.4f}")
 
@@ -154,6 +207,7 @@ def add_train(train: Any) -> None:
     train.add_argument("--defence", choices=tuple(_OWN), default="mad")
     train.add_argument("--architecture", choices=_ARCHITECTURES, default="lenet")
     train.add_argument("--output", type=keras_file, help="a .keras file; required")
+    add_own_data(train)
     _own(train, "--epochs", "of the classifier under its masks", type=count)
 
     several = train.add_argument_group("with several of them")

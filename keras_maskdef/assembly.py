@@ -12,7 +12,11 @@ from keras_maskdef.layers._agreement import (
     in_value_range,
 )
 from keras_maskdef.layers._output_kind import check_scores
-from keras_maskdef.layers._structure import as_filters, check_called_as_predicted
+from keras_maskdef.layers._structure import (
+    as_filters,
+    check_called_as_predicted,
+    input_shape,
+)
 from keras_maskdef.layers._value_range import check_value_range
 
 
@@ -107,17 +111,13 @@ def _input(classifier: keras.Model) -> keras.KerasTensor:
             "loses its fractions and its gradient: give it a `keras.Input` in float32. "
             f"Received: classifier={classifier!r}, input {tensors[0].dtype}"
         )
-    shape = getattr(classifier, "input_shape", None) if classifier.built else None
-    if shape is None and classifier.built:
-        shape = (classifier.get_build_config() or {}).get("input_shape")
-    if isinstance(shape, list) and len(shape) == 1:
-        shape = shape[0]
-    if not isinstance(shape, (tuple, list)) or len(shape) != 4:
+    shape = input_shape(classifier)
+    if shape is None or len(shape) != 4:
         raise ValueError(
             "`classifier` must be built, for images: call it on some once, or give it "
             f"a `keras.Input`. Received: classifier={classifier!r}, input shape {shape}"
         )
-    return keras.Input(tuple(shape)[1:])
+    return keras.Input(shape[1:])
 
 
 def _front(masker: Any, filters: Any, value_range: Any) -> list[keras.layers.Layer]:

@@ -3,8 +3,12 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +24,8 @@ from keras_maskdef._argument_types import (
     count,
     epsilon,
 )
+from keras_maskdef._data_options import add_data
+from keras_maskdef._progress import say
 from keras_maskdef._version import __version__
 
 
@@ -32,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Names of models and files are printed as they are.
     console = Console(markup=False, emoji=False)
     try:
-        options.run(options, console)
+        with _notes_printed(console):
+            options.run(options, console)
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"maskdef: error: {error}", file=sys.stderr)
         return 2
@@ -42,16 +49,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextmanager
+def _notes_printed(console: Console) -> Iterator[None]:
+    """What was done to images is a line, and no warning with a place in the source."""
+    from keras_maskdef.datasets import ImageDataWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ImageDataWarning)
+        shown = warnings.showwarning
+
+        def show(message: Any, category: Any, *where: Any, **other: Any) -> None:
+            if issubclass(category, ImageDataWarning):
+                say(console, f"note: {message}")
+            else:
+                shown(message, category, *where, **other)
+
+        warnings.showwarning = show
+        yield
+
+
 def _is_no_false_alarm(record: logging.LogRecord) -> bool:
     """Five Keras models, each traced once, are to TensorFlow one that is retraced."""
     return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _demo(options: argparse.Namespace, console: Console) -> None:
+    from keras_maskdef import datasets
     from keras_maskdef._progress import progress_bars
+    from keras_maskdef.datasets._sources import first, held_out, to_train_on
     from keras_maskdef.recipes.demo import run_demo, save_demo
 
-    training, test = _load(options, console), _load_test(options, console)
+    source = datasets.find(options.dataset, options.data_dir, options.download)
+    training = _load(options, console, to_train_on(source))
+    test = _load(options, console, first(source, held_out(source), options.images))
     with _evaluation_commands.said_in_the_report(), progress_bars(console) as start:
         demo = run_demo(
             training,
@@ -63,19 +93,15 @@ def _demo(options: argparse.Namespace, console: Console) -> None:
         )
     console.print(demo.report)
     for path in save_demo(demo, options.output):
-        console.print(f"wrote {path}")
+        say(console, f"wrote {path}")
 
 
 def _train(options: argparse.Namespace, console: Console) -> None:
-    def load(held_out: bool = False) -> Any:
-        part = _held_out(options.dataset) if held_out else "train"
-        return _load(options, console, part)
-
     _recipe_commands.check(options)
     if options.recipe:
         _recipe_commands.train(options, console, _load_any(options))
     else:
-        _training_commands.train(options, console, load)
+        _training_commands.train(options, console, partial(_load, options, console))
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
@@ -83,39 +109,34 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     if options.recipe:
         _recipe_commands.evaluate(options, console, _load_any(options))
     else:
-        _evaluation_commands.evaluate(options, console, _load_test(options, console))
+        _evaluation_commands.evaluate(options, console)
 
 
-def _certify(options: argparse.Namespace, console: Console) -> None:
-    _certification_commands.certify(options, console, _load_test(options, console))
-
-
-def _load(options: argparse.Namespace, console: Console, split: str = "train") -> Any:
+def _load(options: argparse.Namespace, console: Console, split: str) -> Any:
+    """Images on [0, 1]."""
     from keras_maskdef import datasets
 
+    size = getattr(options, "image_size", None)
     with console.status(Text(f"reading {options.dataset}, {split}")):
-        return datasets.load(options.dataset, split, options.data_dir, options.download)
-
-
-def _load_test(options: argparse.Namespace, console: Console) -> Any:
-    part = f"{_held_out(options.dataset)}[:{options.images}]"
-    return _load(options, console, part)
+        return datasets.load(
+            options.dataset,
+            split,
+            options.data_dir,
+            options.download,
+            image_size=size,
+        )
 
 
 def _load_any(options: argparse.Namespace) -> Any:
     """For recipes, which name their data sets themselves."""
     from keras_maskdef import datasets
+    from keras_maskdef.datasets._sources import held_out
 
     def load(dataset: str, part: str) -> Any:
-        split = "train" if part == "train" else _held_out(dataset)
+        split = "train" if part == "train" else held_out(datasets.find(dataset))
         return datasets.load(dataset, split, options.data_dir, options.download)
 
     return load
-
-
-def _held_out(dataset: str) -> str:
-    # Tiny-ImageNet's own test images have no labels.
-    return "validation" if dataset.startswith("tiny_imagenet") else "test"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -138,7 +159,10 @@ def _parser() -> argparse.ArgumentParser:
     _evaluation_commands.add_evaluate(evaluate)
     _recipe_commands.add_options(evaluate)
     certify = _command(
-        commands, "certify", _certify, "prove what no change of a few cells can do"
+        commands,
+        "certify",
+        _certification_commands.certify,
+        "prove what no change of a few cells can do",
     )
     _certification_commands.add_certify(certify)
     for name, run, add, summary in (
@@ -165,12 +189,52 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_EXAMPLES = {
+    "demo": "maskdef demo --output demo-output",
+    "train": """\
+maskdef train --output digits.keras
+maskdef train --defence certified --output proven.keras
+maskdef train --dataset photographs --image-size 64 64 --architecture resnet18 \\
+    --cell-size 16 --output own.keras
+maskdef train --recipe mad/mnist-lenet --scale cpu --data-dir DIR""",
+    "evaluate": """\
+maskdef evaluate digits.keras --attacks fgsm pgd apgd --output run
+maskdef evaluate own.keras --dataset photographs --output run
+maskdef evaluate own.keras --dataset tfds:oxford_flowers102 --download \\
+    --value-range 0 1 --import my_layers --output run
+maskdef evaluate --recipe mad/mnist-lenet --scale cpu --data-dir DIR""",
+    "certify": """\
+maskdef certify proven.keras --method double_masking --plot curves.png
+maskdef certify own.keras --dataset photographs.npz --value-range 0 1""",
+    "recipes": """\
+maskdef recipes
+maskdef recipes mad/mnist-lenet""",
+    "merge": """\
+maskdef evaluate digits.keras --shard 1/2 --batch-size 100 --output first
+maskdef evaluate digits.keras --shard 2/2 --batch-size 100 --output second
+maskdef merge first second --output run""",
+    "report": "maskdef report run",
+}
+
+
+class _HelpFormatter(
+    argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
+):
+    """Tells defaults that say something, and leaves the lines of examples whole."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, []):
+            return action.help
+        return super()._get_help_string(action)
+
+
 def _bare_command(commands: Any, name: str, run: Any, summary: str) -> Any:
     parser = commands.add_parser(
         name,
         help=summary,
         description=summary,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=f"examples:\n{indent(_EXAMPLES[name], '  ')}",
+        formatter_class=_HelpFormatter,
     )
     parser.set_defaults(run=run, parser=parser, command=name)
     return parser
@@ -179,9 +243,7 @@ def _bare_command(commands: Any, name: str, run: Any, summary: str) -> Any:
 def _command(commands: Any, name: str, run: Any, summary: str) -> Any:
     """A command on the images of a data set."""
     parser = _bare_command(commands, name, run, summary)
-    parser.add_argument("--dataset", default="sample", help="a name of datasets")
-    parser.add_argument("--data-dir", help="where the data set is")
-    parser.add_argument("--download", action="store_true", help="fetch what is missing")
+    add_data(parser)
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

@@ -606,11 +606,15 @@ def test_a_killed_process_resumes(tmp_path):
     "arguments, error, match",
     [
         ({"masker": 3}, TypeError, "`masker` must be"),
-        ({"data": (x for x in ())}, TypeError, "`data` must be iterable once an epoch"),
+        (
+            {"data": (x for x in ())},
+            TypeError,
+            "`data` must be iterable more than once",
+        ),
         (
             {"validation_data": (x for x in ())},
             TypeError,
-            "`validation_data` must be iterable once an epoch",
+            "`validation_data` must be iterable more than once",
         ),
         ({"data": None}, TypeError, "`data` must be images"),
         ({"data": 3}, TypeError, "`data` must be images"),

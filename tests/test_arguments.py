@@ -199,37 +199,78 @@ class Batches(keras.utils.PyDataset):
         return X, Y
 
 
-DATASETS = [
-    tf.data.Dataset.from_tensor_slices((X, Y)).batch(2),
-    tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(2),
-    {"images": X, "labels": Y},
-    Batches(),
-    iter([(X, Y)]),
-    None,
+def torch_loader():
+    torch = pytest.importorskip("torch")
+    pairs = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
+    return torch.utils.data.DataLoader(pairs, batch_size=1)
+
+
+ONE_HOT = np.eye(3, dtype="float32")[Y]
+DATASETS = {
+    "batches": lambda: tf.data.Dataset.from_tensor_slices((X, Y)).batch(1),
+    "images": lambda: tf.data.Dataset.from_tensor_slices((X, Y)),
+    "columns": lambda: tf.data.Dataset.from_tensors((X, Y[:, None])),
+    "one-hot": lambda: tf.data.Dataset.from_tensors((X, ONE_HOT)),
+    "weighted": lambda: tf.data.Dataset.from_tensors((X, Y, np.ones(len(Y)))),
+    "PyDataset": Batches,
+    "DataLoader": torch_loader,
+}
+NO_DATA = [
+    (lambda: tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(2), "an end"),
+    (lambda: tf.data.Dataset.from_tensors({"images": X, "labels": Y}), "dictionaries"),
+    (lambda: tf.data.Dataset.from_tensors((X,)), "the labels as well"),
+    (lambda: tf.data.Dataset.from_tensors((X, X)), "labels of .* must be integers"),
+    (lambda: tf.data.Dataset.from_tensors((X, Y)).take(0), "at least one image"),
+    (lambda: {"images": X, "labels": Y}, "must be arrays"),
+    (lambda: iter([(X, Y)]), "iterable more than once"),
+    (lambda: None, "must be arrays"),
 ]
 
 
-@pytest.mark.parametrize("data", DATASETS, ids=lambda data: type(data).__name__)
-def test_what_takes_arrays_says_so(data):
+@pytest.mark.parametrize("made", DATASETS.values(), ids=DATASETS)
+def test_datasets_are_measured_as_arrays_are(made):
     attack = AttackSetting("fgsm", "linf", 0.1)
+    keras.utils.set_random_seed(0)
     defended = vote()
+    options = {"samples": (1,), "checks": False}
+    results = [
+        [row.scores for row in evaluate(defended, data, [attack], **options).rows]
+        for data in ((X, Y), made())
+    ]
+    assert results[0] == results[1]
+    loaded = kmd.datasets.load(made())
+    np.testing.assert_array_equal(loaded.images, X)
+    np.testing.assert_array_equal(loaded.labels, Y)
+
+
+@pytest.mark.parametrize("made, message", NO_DATA, ids=[each[1] for each in NO_DATA])
+def test_what_is_no_data_says_so(made, message):
+    attack = AttackSetting("fgsm", "linf", 0.1)
     for call in (
-        lambda: evaluate(defended, data, [attack]),
-        lambda: match_strength(classifier(), data, attack, 0.5),
+        lambda: evaluate(vote(), made(), [attack]),
+        lambda: match_strength(classifier(), made(), attack, 0.5),
     ):
-        with pytest.raises(TypeError, match=r"`data` must be arrays.*Received: data"):
+        with pytest.raises((TypeError, ValueError), match=f"{message}.*Received: "):
             call()
+
+
+def test_certify_takes_datasets():
+    mask = kmd.RandomGridMask(4, 0.75, sampling="fixed_count")
+    defended = kmd.VotingEnsemble(classifier(), mask)
+    arrays, batches = kmd.certify(defended, X, Y), kmd.certify(defended, Batches())
+    assert arrays.labels.tolist() == batches.labels.tolist()
+    for one, other in zip(arrays.certificates, batches.certificates, strict=True):
+        np.testing.assert_array_equal(one.certified, other.certified)
+    with pytest.raises(ValueError, match="`labels` must be left out with a dataset"):
+        kmd.certify(defended, Batches(), Y)
+
+
+@pytest.mark.parametrize("data", [{"images": X}, iter([X]), None])
+def test_what_takes_images_alone_says_so(data):
     with pytest.raises(TypeError, match=r"`images` must be an array.*Received: images"):
-        kmd.certify(defended, data)
+        kmd.certify(vote(), data)
     with pytest.raises(TypeError, match=r"`x` must be an array.*Received: x"):
-        kmd.predict(defended, data)
-
-
-def test_how_arrays_are_made_of_a_dataset():
-    """As the error says."""
-    images, labels = [np.concatenate(part) for part in zip(*DATASETS[0], strict=True)]
-    np.testing.assert_array_equal(images, X)
-    np.testing.assert_array_equal(labels, Y)
+        kmd.predict(vote(), data)
 
 
 ON_A_BACKEND = """

@@ -160,7 +160,7 @@ def test_a_truncated_file_is_an_error(svhn):
 def test_a_missing_data_set_says_what_to_run(name, tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         datasets.load(name, data_dir=tmp_path)
-    command = f"datasets.{name}(data_dir='{tmp_path}', download=True)"
+    command = f"datasets.load('{name}', data_dir='{tmp_path}', download=True)"
     assert f"'{name}' is not in {tmp_path}" in str(caught.value)
     assert command in str(caught.value)
 
@@ -228,7 +228,7 @@ def test_a_split_that_is_no_string_is_an_error(name):
 
 
 def test_an_unknown_name_lists_what_there_is():
-    with pytest.raises(ValueError, match=r"cifar10.*tiny_imagenet.*name='imagenet'"):
+    with pytest.raises(ValueError, match=r"cifar10.*tiny_imagenet.*source='imagenet'"):
         datasets.load("imagenet")
 
 

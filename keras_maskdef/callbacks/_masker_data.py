@@ -1,6 +1,5 @@
 """The images of a masker's pass, in any form that `fit` takes and can take again."""
 
-import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._batches import ShuffledBatches
+from keras_maskdef._batches import (
+    ShuffledBatches,
+    batches_of,
+    is_dataset,
+    refuse_iterators,
+)
 
 
 def masker_data(data: Any, batch_size: int, seed: int, steps: int | None) -> Any:
@@ -18,13 +22,13 @@ def masker_data(data: Any, batch_size: int, seed: int, steps: int | None) -> Any
         TypeError: For a generator, which gives its images once only, or dictionaries.
         ValueError: For data known to hold no batch, or to have no end without `steps`.
     """
-    _check_iterable_again("data", data)
+    refuse_iterators("data", data)
     if isinstance(data, Sequence) and not isinstance(data, keras.utils.PyDataset):
         data = data[0] if len(data) else np.empty(0)
     _images_of("data", getattr(data, "element_spec", data))
-    if not _is_dataset(data):
+    if not is_dataset(data):
         data = ShuffledBatches((_images(data),), batch_size, seed)
-    batches = _batches(data)
+    batches = batches_of(data)
     if batches == 0:
         raise ValueError(f"`data` must hold at least one batch. Received: data={data}")
     if batches == math.inf and steps is None:
@@ -55,7 +59,7 @@ def check_labelled(data: Any) -> Any:
 
     Or no end, or to be there only once.
     """
-    _check_iterable_again("validation_data", data)
+    refuse_iterators("validation_data", data)
     spec = getattr(data, "element_spec", data)
     arrays = isinstance(spec, Sequence) and not isinstance(spec, keras.utils.PyDataset)
     known = arrays or hasattr(data, "element_spec") or hasattr(data, "shape")
@@ -65,7 +69,7 @@ def check_labelled(data: Any) -> Any:
             "`validation_data` must hold images and their labels, `(x, y)` or a "
             f"dataset of such batches. Received: {type(data).__name__}"
         )
-    if _is_dataset(data) and _batches(data) == math.inf:
+    if is_dataset(data) and batches_of(data) == math.inf:
         raise ValueError(
             "`validation_data` must have an end; `.take(n)` gives a tf.data.Dataset "
             f"one. Received: validation_data={data!r}"
@@ -94,14 +98,6 @@ def batch_size_of(data: Any) -> int | None:
     return shape[0] if shape is not None and shape.rank else None
 
 
-def _check_iterable_again(name: str, data: Any) -> None:
-    if inspect.isgenerator(data) or hasattr(data, "__next__"):
-        raise TypeError(
-            f"`{name}` must be iterable once an epoch: arrays, a tf.data.Dataset, a "
-            f"PyDataset or a DataLoader. Received: {name}={data!r}"
-        )
-
-
 def _images_of(name: str, batch: Any) -> Any:
     """The images of a batch, or of what is known of batches."""
     images = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
@@ -113,26 +109,3 @@ def _images_of(name: str, batch: Any) -> Any:
             f"{sorted(map(str, images))}"
         )
     return images
-
-
-def _is_dataset(data: Any) -> bool:
-    named = {kind.__name__ for kind in type(data).__mro__}
-    return isinstance(data, keras.utils.PyDataset) or bool(
-        named & {"DatasetV2", "DataLoader", "DistributedDataset"}
-    )
-
-
-def _batches(data: Any) -> float | None:
-    """How many batches there are, infinity included; None if nobody knows."""
-    if hasattr(data, "cardinality"):
-        import tensorflow as tf
-
-        found = data.cardinality  # a number of a DistributedDataset
-        found = int(found() if callable(found) else found)
-        return math.inf if found == tf.data.INFINITE_CARDINALITY else found
-    if isinstance(data, keras.utils.PyDataset):
-        return math.inf if data.num_batches is None else data.num_batches
-    try:
-        return len(data)
-    except TypeError:  # a DataLoader of what has no length
-        return None

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_maskdef._batches import is_dataset
 from keras_maskdef._image_data import check_labels
 from keras_maskdef._progress import Start, silent
 from keras_maskdef._run_folder import kept_in
@@ -25,6 +26,7 @@ from keras_maskdef.certification.certificates import Certificate, Certificates
 from keras_maskdef.certification.mask_law import MaskLaw
 from keras_maskdef.certification.sampled import masks_needed
 from keras_maskdef.certification.threats import Attack, attacks_of
+from keras_maskdef.datasets._batches import of_batches
 from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.layers import RandomGridMask, VotingEnsemble
 from keras_maskdef.layers._arguments import (
@@ -82,7 +84,8 @@ def certify(
             `RandomGridMask` in it. Before the mask there may be pointwise layers only.
             How many views vote there, and how they are pooled, does not matter.
         images: Floats `(n, height, width, channels)`, or channels first where the mask
-            is; calculated with as float32.
+            is; calculated with as float32. Or a `tf.data.Dataset`, a `PyDataset` or a
+            `DataLoader` of batches of images and labels.
         labels: Integers `(n,)`, for the figures of accuracy; the proofs do not need
             them.
         method: One of the above.
@@ -145,6 +148,13 @@ def certify(
     if resume and folder is None:
         raise ValueError("`resume` needs the `folder` of a run. Received: folder=None")
     parts = take_apart(defence, mask)
+    if is_dataset(images):
+        if labels is not None:
+            raise ValueError(
+                "`labels` must be left out with a dataset, which has them. "
+                f"Received: labels={labels!r}"
+            )
+        images, labels, _ = of_batches("images", images)
     images = _images(images)
     if isinstance(defence, VotingEnsemble) and not defence.built:
         defence.build(images.shape)

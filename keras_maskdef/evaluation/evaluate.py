@@ -18,6 +18,7 @@ from keras_maskdef.attacks._inputs import (
     check_attack,
     check_attack_inputs,
 )
+from keras_maskdef.datasets._batches import labelled_arrays
 from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import columns_of
@@ -30,7 +31,6 @@ from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
 from keras_maskdef.layers._arguments import (
-    check_labelled_arrays,
     check_positive,
     check_positive_int,
 )
@@ -76,7 +76,9 @@ def evaluate(
         defences: A Keras model, or a `Defence` of any other make, or several of them
             by name. The bare classifier of each becomes a column of its own.
         data: Images, floats in `value_range` `(n, height, width, channels)`, and
-            labels, integers `(n,)`; the names of the classes may follow.
+            labels, integers `(n,)`; the names of the classes may follow. Or a
+            `tf.data.Dataset`, a `PyDataset` or a `DataLoader` of batches of such, all
+            of which are read into memory. `loading.images_for` makes them of files.
         attacks: The attacks of each threat model. One attack in several sizes makes a
             curve.
         threat_models: Of `"surrogate"`, `"classifier"`, `"gray_box"`, `"white_box"`
@@ -116,7 +118,8 @@ def evaluate(
             attacks that do not run on Keras' backend, or a folder of another
             configuration (the backend is a part of it).
         TypeError: For a defence that is neither a Keras model nor a `Defence`, or that
-            cannot be sent to the workers of a cluster; for `data` that are no arrays.
+            cannot be sent to the workers of a cluster; for `data` that are neither
+            arrays nor a dataset.
         FileExistsError: If the folder has a run already, and not `resume`.
         OSError: If a file of the folder is damaged or cannot be written.
         ImportError: If the library of an attack, or of the engine, is not installed.
@@ -185,10 +188,9 @@ def evaluate(
     return report
 
 
-def _data(
-    data: Sequence[Any], value_range: ValueRange
-) -> tuple[np.ndarray, np.ndarray, Any]:
-    if len(check_labelled_arrays("data", data)) not in (2, 3):
+def _data(data: Any, value_range: ValueRange) -> tuple[np.ndarray, np.ndarray, Any]:
+    data = labelled_arrays("data", data)
+    if len(data) not in (2, 3):
         raise ValueError(
             "`data` must be images and labels, and maybe the names of the classes. "
             f"Received: data of {len(data)} parts"

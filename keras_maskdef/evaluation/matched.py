@@ -11,8 +11,8 @@ from keras_maskdef._image_data import check_labels
 from keras_maskdef.attacks import Attack, prepare
 from keras_maskdef.attacks._inputs import check_attack_inputs
 from keras_maskdef.attacks.attack import into_ball
+from keras_maskdef.datasets._batches import labelled_arrays
 from keras_maskdef.evaluation.scenario import AttackSetting
-from keras_maskdef.layers._arguments import check_labelled_arrays
 from keras_maskdef.layers._value_range import UNIT, from_unit, span, to_unit
 
 _HALVINGS = 9
@@ -33,7 +33,7 @@ class Match:
 
 def match_strength(
     model: Any,
-    data: tuple[Any, Any],
+    data: Any,
     setting: AttackSetting,
     accuracy: float,
     seed: int = 0,
@@ -47,7 +47,8 @@ def match_strength(
 
     Args:
         model: Keras model or `attacks.Target`, the bare classifier.
-        data: Images `(n, height, width, channels)` in `value_range` and labels `(n,)`.
+        data: Images `(n, height, width, channels)` in `value_range` and labels `(n,)`,
+            or a dataset of batches of them.
             Those that the model is wrong on are left out, as the papers leave them
             out.
         setting: The attack; its size, on the scale of the images, is where the search
@@ -92,7 +93,7 @@ def match_strength(
         **dict(setting.options),
     )
     known = attack.target.value_range
-    images, labels, *_ = check_labelled_arrays("data", data)
+    images, labels, *_ = labelled_arrays("data", data)
     images, labels = check_attack_inputs(images, labels, [setting.epsilon], known)
     right = _right(attack, images, labels)
     check_labels(labels, len(images), attack.target.classes)

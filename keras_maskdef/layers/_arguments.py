@@ -116,17 +116,6 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     return value
 
 
-def check_labelled_arrays(name: str, data: Any) -> Sequence[Any]:
-    """Images and labels, and what may follow, that are not batches yet to come."""
-    if not isinstance(data, (tuple, list)):
-        raise TypeError(
-            f"`{name}` must be arrays, `(images, labels)`. `[np.concatenate(part) for "
-            "part in zip(*dataset)]` makes them of a dataset of batches that has an "
-            f"end. Received: {name} of type {type(data).__name__}"
-        )
-    return data
-
-
 def as_array(name: str, images: Any) -> np.ndarray:
     """Images as an array of NumPy; the same one, if they are one."""
     if isinstance(images, np.ndarray):

@@ -49,6 +49,18 @@ def check_called_as_predicted(name: str, model: Any) -> None:
         )
 
 
+def input_shape(model: Any) -> tuple | None:
+    """That of its images and their batch axis, if it was built for some."""
+    if not getattr(model, "built", False):
+        return None
+    shape = getattr(model, "input_shape", None)
+    if shape is None:
+        shape = (model.get_build_config() or {}).get("input_shape")
+    if isinstance(shape, list) and len(shape) == 1:
+        shape = shape[0]
+    return tuple(shape) if isinstance(shape, (tuple, list)) else None
+
+
 def is_random(model: Any) -> bool:
     """Whether a mask that is active in inference is anywhere inside."""
     if isinstance(model, RandomGridMask):

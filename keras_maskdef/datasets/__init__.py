@@ -1,14 +1,13 @@
 """Image data sets as arrays: float NHWC images in [0, 1] and integer labels."""
 
 import os
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 
-from keras_maskdef import _tfds_reader, _tiny_imagenet
 from keras_maskdef._extra import require
 from keras_maskdef._image_data import (
     ImageData,
@@ -16,11 +15,32 @@ from keras_maskdef._image_data import (
     parse_split,
     slice_rows,
 )
-from keras_maskdef._tiny_imagenet import ARCHIVE
+from keras_maskdef.datasets import _folder, _tfds, _tiny_imagenet
+from keras_maskdef.datasets._batches import of_batches
+from keras_maskdef.datasets._folder import check_size
+from keras_maskdef.datasets._pixels import (
+    ImageDataWarning,
+    Tell,
+    in_channels,
+    resized,
+    scaled_from,
+    silent,
+)
+from keras_maskdef.datasets._sources import (
+    TFDS,
+    Folder,
+    Named,
+    Npz,
+    Source,
+    Tfds,
+    to_train_on,
+)
+from keras_maskdef.datasets._tiny_imagenet import ARCHIVE
 
 __all__ = [
     "NAMES",
     "ImageData",
+    "ImageDataWarning",
     "cifar10",
     "image_folder",
     "load",
@@ -42,28 +62,53 @@ NAMES = (
 
 
 def load(
-    name: str,
-    split: str = "train",
+    source: str | os.PathLike[str] | Iterable[Any],
+    split: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     download: bool = False,
+    *,
+    image_size: Sequence[int] | None = None,
+    channels: int | None = None,
 ) -> ImageData:
-    """Loads a data set by its name, as the command line does.
+    """Loads labelled images from wherever they are, as the command line does.
 
     Args:
-        name: One of `datasets.NAMES`, the function of that name.
-        split: As that function takes it.
-        data_dir: As that function takes it; for `"tiny_imagenet"` the unpacked
-            archive. `"sample"` comes with a package and does not look at it.
+        source: One of `datasets.NAMES`, the function of that name; `"tfds:NAME"`, any
+            data set of images and classes of tensorflow-datasets; a folder with one
+            folder of images per class (see `image_folder`), or with folders `train`
+            and `test`, `validation` or `val` of such; an `.npz` file with arrays `x`
+            and `y`, or `x_train`, `y_train`, `x_test` and `y_test`, and maybe
+            `class_names`, of integers of 8 or 16 bits or on [0, 1], [0, 255] or
+            [-1, 1]; a `tf.data.Dataset`, a `PyDataset` or a PyTorch `DataLoader` of
+            images and labels.
+        split: A split of the source, or a slice of one such as `"train[:100]"`;
+            `"train"` by default, or the only one. A folder without splits and an
+            `.npz` file of `x` and `y` have one, `"all"`, and batches have none. The
+            files of a folder come in an order that is mixed and always the same, so
+            that a slice is a fair sample.
+        data_dir: Folder of tensorflow-datasets; for `"tiny_imagenet"` the unpacked
+            archive.
         download: Whether tensorflow-datasets may fetch a data set that is not
-            there. `"sample"` has nothing to fetch.
+            there.
+        image_size: `(height, width)` that all images are scaled to, bilinearly and
+            without keeping their aspect ratio. By default they stay as they are, and
+            must be of one size.
+        channels: 1, 3 or 4 that all images get. By default the files of a folder get
+            3, and others stay as they are.
 
     Returns:
-        The `ImageData` of one split.
+        The `ImageData`, on [0, 1]; of batches, on whatever range they have.
 
     Raises:
-        ValueError: `name` or `split` is unknown; `"tiny_imagenet"` without a
-            `data_dir`; `download` for a data set that has none.
-        FileNotFoundError, ImportError, TypeError: As the function `name` does.
+        ValueError: `source` or `split` is unknown; images differ in size and there is
+            no `image_size`; an image cannot be read; `"tiny_imagenet"` without a
+            `data_dir`; `download` of what cannot be downloaded; batches without an end.
+        FileNotFoundError: There is no such folder, file or data set.
+        ImportError: The package that a data set comes from is not installed.
+        TypeError: `source` is none of these, or `split` is no string.
+
+    Warns:
+        ImageDataWarning: Of files that are left out, and of a range that was found.
 
     Example:
 
@@ -74,12 +119,72 @@ def load(
     assert images.shape == (1000, 28, 28, 1)
     ```
     """
-    if name not in NAMES:
-        raise ValueError(f"`name` must be one of {NAMES}. Received: name={name!r}")
+    size = None if image_size is None else check_size(image_size)
+    if not isinstance(source, (str, os.PathLike)):
+        data = of_batches("source", source)
+        if split is not None:
+            raise ValueError(
+                f"`split` must be left out for batches. Received: split={split!r}"
+            )
+    else:
+        found = find(source, data_dir, download)
+        data = found.read(split or to_train_on(found), channels, size)
+    return fitted(data, channels, size)
+
+
+def find(
+    source: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+) -> Source:
+    """The source of a name or a path; arguments and errors are those of `load`."""
+    text = os.fspath(source)
+    if text in NAMES:
+        return Named(text, partial(_named, text, data_dir, download))
+    if text.startswith(TFDS):
+        return Tfds(text.removeprefix(TFDS), data_dir, download)
+    path = Path(text)
+    if not path.exists():
+        if path.suffix or len(path.parts) > 1 or not isinstance(source, str):
+            raise FileNotFoundError(f"There is no file or folder {text}")
+        raise ValueError(
+            f"`source` must be one of {', '.join(NAMES)}, `{TFDS}NAME` for another "
+            "data set of tensorflow-datasets, a folder with one folder of images per "
+            f"class, or an .npz file. Received: source={text!r}"
+        )
+    if download or data_dir is not None:
+        raise ValueError(
+            "`data_dir` and `download` must be left out for a folder or a file. "
+            f"Received: source={text!r}, data_dir={data_dir!r}, download={download}"
+        )
+    return Folder(path) if path.is_dir() else Npz(path)
+
+
+def fitted(
+    data: ImageData, channels: int | None, size: Any, tell: Tell = silent
+) -> ImageData:
+    """The same images with so many channels and of this size, and telling of it."""
+    images = data.images
+    if channels is not None and images.shape[-1] != channels:
+        tell(f"Images of {images.shape[-1]} channels became ones of {channels}.")
+        images = in_channels(images, channels)
+    if size is not None and images.shape[1:3] != size:
+        height, width = images.shape[1:3]
+        tell(scaled_from(f"{height}x{width}", size))
+        images = resized(images, size)
+    return data._replace(images=images)
+
+
+def _named(
+    name: str,
+    data_dir: str | os.PathLike[str] | None,
+    download: bool,
+    split: str,
+) -> ImageData:
     if name == "sample":
         return sample(split)
     if not name.startswith("tiny_imagenet"):
-        return _tfds_reader.read(name, split, data_dir, download)
+        return _tfds.read(name, split, data_dir, download)
     if download:
         raise ValueError(
             f"`download` is not possible for {name!r}: download and unpack "
@@ -134,7 +239,7 @@ def mnist(
     Reference:
         LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
     """
-    return _tfds_reader.read("mnist", split, data_dir, download)
+    return _tfds.read("mnist", split, data_dir, download)
 
 
 def cifar10(
@@ -167,7 +272,7 @@ def cifar10(
     Reference:
         Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
-    return _tfds_reader.read("cifar10", split, data_dir, download)
+    return _tfds.read("cifar10", split, data_dir, download)
 
 
 def svhn_cropped(
@@ -201,7 +306,7 @@ def svhn_cropped(
         Netzer et al., "Reading Digits in Natural Images with Unsupervised
         Feature Learning", 2011.
     """
-    return _tfds_reader.read("svhn_cropped", split, data_dir, download)
+    return _tfds.read("svhn_cropped", split, data_dir, download)
 
 
 def tiny_imagenet_subset(
@@ -231,7 +336,7 @@ def tiny_imagenet_subset(
     images, labels, class_names = datasets.tiny_imagenet_subset("validation")
     ```
     """
-    return _tfds_reader.read("tiny_imagenet_subset", split, data_dir, download=False)
+    return _tfds.read("tiny_imagenet_subset", split, data_dir, download=False)
 
 
 def tiny_imagenet(directory: str | os.PathLike[str], split: str = "train") -> ImageData:
@@ -310,55 +415,14 @@ def image_folder(
     )
     ```
     """
-    import tensorflow as tf
-
-    if not Path(directory).is_dir():
-        raise FileNotFoundError(
-            "`directory` must be a folder with one folder of images per class. "
-            f"Received: directory={str(directory)!r}"
-        )
-    sizes = image_size if isinstance(image_size, Sequence) else ()
-    if len(sizes) != 2 or not all(isinstance(n, int) and n > 0 for n in sizes):
+    channels = {"grayscale": 1, "rgb": 3, "rgba": 4}
+    if color_mode not in channels:
         raise ValueError(
-            "`image_size` must be (height, width), two positive integers. "
-            f"Received: image_size={image_size}"
+            f"`color_mode` must be one of {', '.join(channels)}. "
+            f"Received: color_mode={color_mode!r}"
         )
-    # The seed is unused without shuffling, but without one Keras draws from
-    # NumPy's global generator.
-    dataset = keras.utils.image_dataset_from_directory(
-        directory,
-        label_mode="int",
-        color_mode=color_mode,
-        batch_size=None,
-        image_size=image_size,
-        shuffle=False,
-        seed=0,
-        data_format="channels_last",
-        verbose=False,
-    )
-    images = np.empty(
-        (len(dataset.file_paths), *dataset.element_spec[0].shape), np.float32
-    )
-    labels = np.empty(len(images), np.int64)
-    done = 0
-    try:
-        for image, label in dataset.as_numpy_iterator():
-            images[done], labels[done] = image, label
-            done += 1
-    except tf.errors.OpError as error:
-        raise ValueError(
-            "`directory` holds a file that is not a readable image: "
-            f"{dataset.file_paths[done]}. Received: directory={str(directory)!r}"
-        ) from error
-    counts = np.bincount(labels, minlength=len(dataset.class_names))
-    if not counts.all():
-        raise ValueError(
-            "`directory` must hold images for every class; there are none in "
-            f"{dataset.class_names[counts.argmin()]!r}. "
-            f"Received: directory={str(directory)!r}"
-        )
-    images /= 255
-    return checked(str(directory), images, labels, dataset.class_names)
+    size = check_size(image_size)
+    return _folder.read(_folder.listed(directory), channels[color_mode], size)
 
 
 def sample(split: str = "train") -> ImageData:

@@ -1,0 +1,168 @@
+"""Where images come from: a name, a folder, a file, tensorflow-datasets, batches."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from keras_maskdef._image_data import ImageData, parse_split
+from keras_maskdef.datasets import _folder, _npz, _tfds
+from keras_maskdef.datasets._folder import Size
+from keras_maskdef.datasets._pixels import Tell, silent
+
+DataDir = str | os.PathLike[str] | None
+WHOLE = "all"
+HELD_OUT = ("test", "validation", "val")
+SPLITS = ("train", *HELD_OUT)
+TFDS = "tfds:"
+
+
+class Source(Protocol):
+    """Labelled images that are stored somewhere."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Its splits; `"all"` where there are none."""
+
+    def read(
+        self,
+        split: str,
+        channels: int | None,
+        size: Size | None,
+        tell: Tell = silent,
+    ) -> ImageData:
+        """Images of a split or a slice of one.
+
+        Args:
+            split: Such as `"test[:200]"`.
+            channels: Where the files leave open how many.
+            size: Where the files differ in size.
+            tell: Is told of scaling.
+        """
+
+    def count(self, part: str) -> int | None:
+        """How many images a part has; None if only reading would tell."""
+
+
+def held_out(source: Source) -> str:
+    """The part to measure on."""
+    return _chosen(source, HELD_OUT)
+
+
+def to_train_on(source: Source) -> str:
+    """The part to train on."""
+    return _chosen(source, ("train",))
+
+
+def _chosen(source: Source, wanted: tuple[str, ...]) -> str:
+    parts = source.parts
+    found = [part for part in wanted if part in parts]
+    if not found and len(parts) > 1:
+        raise ValueError(
+            f"`split` must be given where there is no {wanted[0]!r}. "
+            f"Received: split=None, and {', '.join(parts)}"
+        )
+    return found[0] if found else parts[0]
+
+
+def first(source: Source, part: str, images: int) -> str:
+    """The split of so many images of a part, or of all if it has fewer."""
+    count = source.count(part)
+    return f"{part}[:{images if count is None else min(images, count)}]"
+
+
+class Named:
+    """A data set of `datasets.NAMES`."""
+
+    def __init__(self, name: str, load: Callable[[str], ImageData]) -> None:
+        self.name, self._load = name, load
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        # Tiny-ImageNet's own test images have no labels.
+        tiny = self.name.startswith("tiny_imagenet")
+        return "train", "validation" if tiny else "test"
+
+    def read(
+        self,
+        split: str,
+        channels: int | None,
+        size: Size | None,
+        tell: Tell = silent,
+    ) -> ImageData:
+        return self._load(split)
+
+    def count(self, part: str) -> int | None:
+        return None
+
+
+class Tfds:
+    """A data set of tensorflow-datasets."""
+
+    def __init__(self, name: str, data_dir: DataDir, download: bool) -> None:
+        self.name, self._where = name, (data_dir, download)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(_tfds.counts(self.name, *self._where))
+
+    def read(
+        self,
+        split: str,
+        channels: int | None,
+        size: Size | None,
+        tell: Tell = silent,
+    ) -> ImageData:
+        return _tfds.read(self.name, split, *self._where, channels, size, tell)
+
+    def count(self, part: str) -> int | None:
+        # One that is not there is an error of `read`.
+        return _tfds.counts(self.name, *self._where).get(part)
+
+
+class Folder:
+    """A folder of a folder for each class, or of folders `train`, `test` of those."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        inside = {each.name for each in path.iterdir() if each.is_dir()}
+        splits = inside and inside.issubset(SPLITS)
+        self.parts = tuple(s for s in SPLITS if s in inside) if splits else (WHOLE,)
+
+    def read(
+        self,
+        split: str,
+        channels: int | None,
+        size: Size | None,
+        tell: Tell = silent,
+    ) -> ImageData:
+        part, rows = parse_split(split, self.parts)
+        files = self._listed(part).mixed().sliced(rows, split)
+        return _folder.read(files, channels or 3, size, tell)
+
+    def count(self, part: str) -> int | None:
+        return len(self._listed(part).paths) if part in self.parts else None
+
+    def _listed(self, part: str) -> _folder.Listing:
+        return _folder.listed(self.path if part == WHOLE else self.path / part)
+
+
+class Npz:
+    """An `.npz` file of `x` and `y`, or of `x_train`, `y_train`, `x_test`, `y_test`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.parts = tuple(_npz.parts_of(path))
+
+    def read(
+        self,
+        split: str,
+        channels: int | None,
+        size: Size | None,
+        tell: Tell = silent,
+    ) -> ImageData:
+        part, rows = parse_split(split, self.parts)
+        return _npz.read(self.path, part, rows, split)
+
+    def count(self, part: str) -> int | None:
+        return _npz.count(self.path, part) if part in self.parts else None

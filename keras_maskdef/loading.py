@@ -1,0 +1,327 @@
+"""Saved models of one's own, and the images they take."""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef._batches import is_dataset
+from keras_maskdef._image_data import ImageData
+from keras_maskdef._seeding import kept_seeds
+from keras_maskdef.datasets import find, fitted, load
+from keras_maskdef.datasets._folder import check_size
+from keras_maskdef.datasets._pixels import note
+from keras_maskdef.datasets._sources import Named, first, held_out
+from keras_maskdef.layers._arguments import check_positive_int
+from keras_maskdef.layers._structure import input_shape
+from keras_maskdef.layers._value_range import (
+    UNIT,
+    ValueRange,
+    check_value_range,
+    from_unit,
+)
+from keras_maskdef.layers._value_range_of import value_range_of
+
+__all__ = ["class_names_of", "images_for", "load_model", "value_range_of"]
+
+NAMED = 5  # classes in a message
+Path_ = str | os.PathLike[str]
+
+
+def load_model(path: Path_, imports: Iterable[str] = ()) -> keras.Model:
+    """Loads a saved model for inference.
+
+    It is not compiled, so that losses, metrics and schedules of its training need not
+    be known. A task of KerasHub comes with its preprocessor built in.
+
+    Args:
+        path: A `.keras` file, or an `.h5` file of Keras 2.
+        imports: Names of modules to import before, such as those of custom layers;
+            also from the current folder.
+
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ImportError: A module cannot be imported.
+        ValueError: The file is no saved model, or has layers that are in no module
+            that was imported.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras_maskdef as kmd
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     kmd.architectures.lenet().save(f"{folder}/digits.keras")
+    ...     model = load_model(f"{folder}/digits.keras")
+    >>> model.output_shape
+    (None, 10)
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            "`path` must be a .keras or .h5 file of a model. "
+            f"Received: path={os.fspath(path)!r}"
+        )
+    for name in imports:
+        _import(name)
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError) as e:
+        raise ValueError(
+            f"{os.fspath(path)} cannot be loaded. If it has layers or functions of "
+            "your own, import the module that registers them: `maskdef ... --import "
+            f"MODULE`, or `imports` in Python. {type(e).__name__}: {_short(e)}"
+        ) from e
+    return _as_predicted(model)
+
+
+def _short(error: Exception) -> str:
+    """The reason at the bottom, without the configurations that Keras prints."""
+    reason = str(error).rpartition("Exception encountered: ")[2]
+    return reason.partition(" Full object config")[0].strip()
+
+
+def _import(name: str) -> None:
+    before = list(sys.path)
+    sys.path.insert(0, "")  # as `python -m` does; a command's is the folder it is in
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"`imports` must be names of modules that can be imported here: {error}. "
+            f"Received: {name!r}"
+        ) from error
+    finally:
+        sys.path[:] = before
+
+
+def _as_predicted(model: Any) -> Any:
+    """A task of KerasHub preprocesses in `predict` alone; this one where it is called.
+
+    See `check_called_as_predicted`.
+    """
+    preprocessor = getattr(model, "preprocessor", None)
+    if preprocessor is None or not hasattr(model, "preprocess_samples"):
+        return model
+    images = keras.Input((*preprocessor.image_size, 3))
+    return keras.Model(images, model(preprocessor(images)), name=model.name)
+
+
+def images_for(
+    models: Any,
+    source: Any,
+    split: str | None = None,
+    images: int | None = None,
+    *,
+    value_range: Sequence[float] | None = None,
+    image_size: Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+    data_dir: Path_ | None = None,
+    download: bool = False,
+) -> tuple[ImageData, ValueRange]:
+    """Images as models take them, from wherever they are, for `evaluate` and `certify`.
+
+    They get the size and the channels of the models' input, by bilinear scaling without
+    keeping the aspect ratio, and its value range. That is told by the models' first
+    layers (`value_range_of`) or by the caller.
+
+    Args:
+        models: A Keras model, or several of one input.
+        source: As `datasets.load` takes it. Batches are taken as they are: they must
+            have the models' size and range.
+        split: As `datasets.load` takes it. By default the one to measure on: `"test"`,
+            else `"validation"` or `"val"`, or else the only one.
+        images: Integer, how many of the first ones; all by default, and all if there
+            are fewer.
+        value_range: The lowest and the highest value that the models take, where their
+            layers do not tell. Data sets of `datasets.NAMES` are on [0, 1] then.
+        image_size: `(height, width)`, where the models take any.
+        class_names: Those of the models' outputs, in their order. The classes of the
+            data are matched with them by their names, and may be only some of them. By
+            default the data must have as many classes, and in the same order.
+        data_dir: As `datasets.load` takes it.
+        download: As `datasets.load` takes it.
+
+    Returns:
+        The `ImageData`, in the value range that is returned beside it.
+
+    Raises:
+        ValueError: Where sizes, ranges or classes of models and images do not fit, or
+            the range is not known; as `datasets.load` does.
+        FileNotFoundError, ImportError, TypeError: As `datasets.load` does.
+
+    Warns:
+        ImageDataWarning: Of scaling, of other channels, of the order of classes, and
+            of what `datasets.load` warns of.
+
+    Example:
+
+    >>> import keras_maskdef as kmd
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((28, 28, 1)),
+    ...         keras.layers.Rescaling(1 / 255),
+    ...         keras.layers.Flatten(),
+    ...         keras.layers.Dense(10),
+    ...     ]
+    ... )
+    >>> data, value_range = images_for(model, "sample", images=20)
+    >>> data.images.shape, value_range
+    ((20, 28, 28, 1), (0.0, 255.0))
+    """
+    models = list(models) if isinstance(models, (list, tuple)) else [models]
+    size, channels = _size_and_channels(models, image_size)
+    known = _range_of(models, source, value_range)
+    if is_dataset(source):
+        data = load(source)
+    else:
+        found = find(source, data_dir, download)
+        split = split or held_out(found)
+        if images is not None:
+            split = first(found, split, check_positive_int("images", images))
+        data = fitted(found.read(split, channels, size, note), channels, size, note)
+        data = data._replace(images=from_unit(data.images, known))
+    return _matched(data, _outputs(models[0], data), class_names), known
+
+
+def _size_and_channels(
+    models: Sequence[Any], image_size: Sequence[int] | None
+) -> tuple[tuple[int, int] | None, int | None]:
+    """What the images must have; None where they may have any."""
+    shapes = {input_shape(model) for model in models} - {None}
+    if len(shapes) > 1:
+        raise ValueError(
+            "`models` must take images of one shape. "
+            f"Received: {sorted(map(str, shapes))}"
+        )
+    shape = next(iter(shapes), None) or (None,) * 4
+    if len(shape) != 4 or (shape[-1] not in (None, 1, 3, 4)):
+        raise ValueError(
+            "`models` must take images (batch, height, width, channels) of 1, 3 or 4 "
+            f"channels. Received: input shape {shape}"
+        )
+    own = None if None in shape[1:3] else (int(shape[1]), int(shape[2]))
+    asked = None if image_size is None else check_size(image_size)
+    if own and asked and own != asked:
+        raise ValueError(
+            "`image_size` must be left out for models that take images of one size. "
+            f"Received: image_size={asked}, input shape {shape}"
+        )
+    return own or asked, shape[-1]
+
+
+def _range_of(models: Sequence[Any], source: Any, given: Any) -> ValueRange:
+    if given is not None:
+        return check_value_range(given)
+    found = {value_range_of(model) for model in models}
+    if len(found) > 1:
+        raise ValueError(
+            "`models` must take images in one value range; say it as `value_range`, "
+            f"`--value-range LOW HIGH`, if they do. Received: {sorted(map(str, found))}"
+        )
+    known = found.pop()
+    if known is not None:
+        return known
+    if isinstance(source, (str, os.PathLike)) and isinstance(find(source), Named):
+        return UNIT
+    raise ValueError(
+        "`value_range` must be given, `--value-range LOW HIGH`, as the layers of the "
+        "model do not tell which values it takes: 0 1 or 0 255 as a rule, -1 1 for "
+        "some of keras.applications. Preprocessing that differs between channels, as "
+        "of ResNet50 and VGG16, belongs into the model. Received: value_range=None"
+    )
+
+
+def _outputs(model: Any, data: ImageData) -> int:
+    with kept_seeds([model]):
+        return int(np.shape(model(data.images[:1]))[-1])
+
+
+def _matched(
+    data: ImageData, classes: int, class_names: Sequence[str] | None
+) -> ImageData:
+    """The same images with the labels of the model."""
+    own = data.class_names
+    shown = ", ".join(own[:NAMED]) + (", ..." if len(own) > NAMED else "")
+    if class_names is not None:
+        names = tuple(map(str, class_names))
+        if len(names) != classes:
+            raise ValueError(
+                f"`class_names` must name all {classes} outputs of the model. "
+                f"Received: {len(names)} names"
+            )
+        unknown = [name for name in own if name not in names]
+        if unknown:
+            raise ValueError(
+                "`class_names` must hold every class of the data. "
+                f"Received: {', '.join(unknown[:NAMED])} of the data, which is no "
+                "class of the model"
+            )
+        labels = np.array([names.index(name) for name in own])[data.labels]
+        return ImageData(data.images, labels, names)
+    if _are_numbers(own) and len(own) <= classes:
+        return data._replace(class_names=tuple(map(str, range(classes))))
+    if len(own) != classes:
+        raise ValueError(
+            f"The data must have the {classes} classes of the model; where they have "
+            "some of them, name the model's in its order: `class_names`, or `--classes "
+            f"FILE`. Received: {len(own)} classes ({shown})"
+        )
+    return data
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return list(names) == [str(number) for number in range(len(names))]
+
+
+def class_names_of(path: Path_) -> list[str]:
+    """Reads the names of a model's classes, in the order of its outputs.
+
+    Args:
+        path: A text file of a name a line; or a JSON file, a list of names or Keras'
+            `imagenet_class_index.json`, of which the identifiers such as `n01440764`
+            are taken.
+
+    Returns:
+        The names.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It holds no names, or one twice.
+
+    Example:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "classes.txt").write_text("cat\\ndog\\n")
+    ...     names = class_names_of(f"{folder}/classes.txt")
+    >>> names
+    ['cat', 'dog']
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    names = list(_names_in_json(text) if Path(path).suffix == ".json" else _lines(text))
+    if not names or len({*names}) < len(names):
+        raise ValueError(
+            "A file of classes must hold different names, one a line, or a list of "
+            f"them as JSON. Received: {len(names)} names, {len({*names})} different "
+            f"ones, in {os.fspath(path)}"
+        )
+    return names
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.strip() for line in text.splitlines() if line.strip())
+
+
+def _names_in_json(text: str) -> Iterator[str]:
+    found = json.loads(text)
+    if isinstance(found, Mapping):
+        found = [found[key] for key in sorted(found, key=int)]
+    return (str(each[0] if isinstance(each, list) else each) for each in found)
