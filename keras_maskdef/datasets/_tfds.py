@@ -65,9 +65,7 @@ def read(
         )
     scaled = (channels or 3, size) if vary else None
     try:
-        images, labels = _pixels(
-            builder, split, (channels or 3, size) if vary else None
-        )
+        images, labels = _pixels(builder, keys, split, scaled)
     except (tf.errors.OpError, AssertionError) as error:
         raise damaged(name, str(error)) from error
     if len(labels) != expected:
@@ -133,7 +131,8 @@ def _keys(name: str, builder: Any) -> tuple[str, str]:
     info = builder.info
     pair = info.supervised_keys or ("image", "label")
     kinds = (tfds.features.Image, tfds.features.ClassLabel)
-    found = [info.features.get(key) for key in pair if isinstance(key, str)]
+    features = dict(info.features)
+    found = [features[key] for key in pair if key in features]
     if len(found) != 2 or not all(map(isinstance, found, kinds)):
         raise ValueError(
             "`source` must be a data set of images and their classes. "
