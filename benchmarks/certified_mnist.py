@@ -16,7 +16,6 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
 from rich.console import Console
 
 import keras_maskdef as kmd
@@ -58,7 +57,7 @@ def main():
     picture = Path("docs/images/certified-mnist.png")
     parser.add_argument("--picture", type=Path, default=picture)
     options = parser.parse_args()
-    vote = keras.saving.load_model(options.model)
+    vote = kmd.loading.load_model(options.model)
     test = kmd.datasets.mnist("test[:1000]", options.data_dir)
     if options.visible:
         chosen = dict(zip((1, 2), options.visible, strict=True))

@@ -7,6 +7,7 @@ from keras_maskdef import (
     datasets,
     engines,
     evaluation,
+    loading,
     losses,
 )
 from keras_maskdef._version import __version__
@@ -42,6 +43,7 @@ __all__ = [
     "engines",
     "evaluate",
     "evaluation",
+    "loading",
     "losses",
     "predict",
 ]

@@ -134,8 +134,7 @@ def images_for(
 
     Args:
         models: A Keras model, or several of one input.
-        source: As `datasets.load` takes it. Batches are taken as they are: they must
-            have the models' size and range.
+        source: As `datasets.load` takes it. Batches must be in the models' range.
         split: As `datasets.load` takes it. By default the one to measure on: `"test"`,
             else `"validation"` or `"val"`, or else the only one.
         images: Integer, how many of the first ones; all by default, and all if there
@@ -180,14 +179,15 @@ def images_for(
     size, channels = _size_and_channels(models, image_size)
     known = _range_of(models, source, value_range)
     if is_dataset(source):
-        data = load(source)
+        data = fitted(load(source), channels, size, note)
     else:
         found = find(source, data_dir, download)
         split = split or held_out(found)
-        if images is not None:
+        if images is not None and "[" not in split:
             split = first(found, split, check_positive_int("images", images))
         data = fitted(found.read(split, channels, size, note), channels, size, note)
         data = data._replace(images=from_unit(data.images, known))
+    data = ImageData(data.images[:images], data.labels[:images], data.class_names)
     return _matched(data, _outputs(models[0], data), class_names), known
 
 

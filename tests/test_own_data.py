@@ -645,3 +645,8 @@ def test_more_images_than_there_are(tmp_path, photographs, capsys):
     command = ("evaluate", path, "--dataset", photographs, *QUICK)
     assert run(*command, "--images", 9) == 2
     assert "`--images` must be at most 8" in capsys.readouterr().err
+    assert run(*command, "--split", "test") == 2
+    assert "`split` must be one of ('all',)" in capsys.readouterr().err
+    assert run(*command, "--split", "all[2:5]", "--output", tmp_path / "run") == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["settings"]["images"] == 3
