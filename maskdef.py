@@ -1,7 +1,7 @@
 """The `maskdef` command, without what TensorFlow says when it is imported.
 
 TensorFlow greets with its build flags and looks for a GPU, on standard error and past
-Python: no setting leaves that out. An import of any module of `keras_maskdef` imports
+Python: no setting leaves that out. An import of any module of `keras_maskdef` may import
 TensorFlow, so that this one lies outside.
 """
 
@@ -16,6 +16,8 @@ def main() -> int:
     """Runs the command; returns the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _greeting_left_out():
+        import tensorflow  # noqa: F401  # reads images on other backends, too
+
         from keras_maskdef.cli import main as command
     return command()
 
