@@ -1,8 +1,8 @@
 """The `maskdef` command, without what TensorFlow says when it is imported.
 
 TensorFlow greets with its build flags and looks for a GPU, on standard error and past
-Python: no setting leaves that out. An import of any module of `keras_maskdef` may import
-TensorFlow, so that this one lies outside.
+Python: no setting leaves that out. An import of any module of `keras_maskdef` may
+import TensorFlow, so that this one lies outside.
 """
 
 import os
