@@ -70,6 +70,8 @@ def evaluate(options: argparse.Namespace, console: Console) -> None:
         say(console, f"wrote {options.output}; `maskdef merge` puts parts together")
     elif options.output:
         _write_report(options.output, console)
+    else:
+        say(console, "with --output FOLDER a page with curves and pictures is made")
 
 
 def merge(options: argparse.Namespace, console: Console) -> None:
