@@ -50,10 +50,10 @@ def choose(device: str, images: Any) -> "Place":
 
 def cpu_module(name: str = "cpu") -> ModuleType:
     """Returns a module of CPU kernels, or what it is where numba compiles nothing."""
-    from numba import config
+    import numba
 
-    is_interpreted = config.DISABLE_JIT  # type: ignore[attr-defined]
-    return _module("_interpreted" if is_interpreted else name)
+    config: Any = numba.config
+    return _module("_interpreted" if config.DISABLE_JIT else name)
 
 
 @cache
