@@ -1,26 +1,49 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install -qq
 # TensorFlow greets with its build flags, and looks for a GPU, on standard error.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
-
-.PHONY: demo test lint fuzz bench clean
-
-demo: $(VENV)/.demo
-	$(BIN)/maskdef demo --output demo-output
 
 # One thread of TensorFlow's for each worker, which has one core: 22 % less CPU time, and
 # half the wall time on two busy cores. Files in their order: by their numbers of tests,
 # the longest test would begin when all others are done.
+PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto \
+	--dist loadfile --no-loadscope-reorder
+
+define LINT
+$(BIN)/ruff check .
+$(BIN)/ruff format --check .
+$(BIN)/mypy keras_maskdef maskdef.py
+$(BIN)/mypy kernels
+endef
+
+# What depends most on versions of Python and of packages.
+QUICK = $(addprefix tests/test_,$(addsuffix .py,kernels random_grid_mask filters \
+	native arguments datasets cli dependencies package))
+
+.PHONY: demo test lint quick lowest fuzz bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/maskdef demo --output demo-output
+
 test: lint $(VENV)/.backends
-	TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile \
-		--no-loadscope-reorder
+	$(PYTEST)
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy keras_maskdef maskdef.py
-	$(BIN)/mypy kernels
+	$(LINT)
+
+# On another Python than that of `test`: make quick PYTHON=python3.12 VENV=.venv-3.12
+quick: $(VENV)/.quick
+	$(LINT)
+	$(PYTEST) $(QUICK)
+
+# `make test` with the lowest versions that pyproject.toml allows.
+lowest:
+	$(MAKE) test VENV=.venv-lowest INSTALL='$$(LOWEST)'
+
+LOWEST = $(BIN)/python -m pip install -qq uv && $(BIN)/uv pip install -q \
+	--python $(BIN)/python --resolution lowest-direct
 
 # 100,000 drawn calls of the CPU kernels against the reference.
 fuzz: $(VENV)/.dev
@@ -36,8 +59,8 @@ bench: $(VENV)/.dev
 $(VENV)/.%: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --upgrade "pip>=25"
-	$(BIN)/python -m pip install -qq --editable ".[$*]"
+	$(INSTALL) --editable ".[$*]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
+	rm -rf $(VENV) .venv-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output

@@ -5,7 +5,8 @@ arguments, that fills `out`: `grid_mask(images, keep, cell_size, fill, out)` wit
 without the view axis on `keep` and `out` and with `fill` a NumPy array of one value a
 channel, `bit_depth(images, bits, out)`, `median(images, size, out)`. `cuda` also has
 `why_unavailable()` (None, or the reason in words), `asarray(value)` (a device array
-without a copy where `value` is on the device, an upload where it is not) and
+without a copy where `value` is on the device, an upload where it is not),
+`check_compiler()` (raises what the compiler does where it cannot work) and
 `empty(shape, dtype)`; its arrays have `shape`, `dtype`, `strides` and `copy_to_host()`.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
@@ -48,10 +50,10 @@ def choose(device: str, images: Any) -> "Place":
 
 def cpu_module(name: str = "cpu") -> ModuleType:
     """Returns a module of CPU kernels, or what it is where numba compiles nothing."""
-    from numba import config
+    import numba
 
-    is_interpreted = config.DISABLE_JIT  # type: ignore[attr-defined]
-    return _module("_interpreted" if is_interpreted else name)
+    config: Any = numba.config
+    return _module("_interpreted" if config.DISABLE_JIT else name)
 
 
 @cache
@@ -140,15 +142,31 @@ class Place:
 def _cuda_module() -> ModuleType:
     try:
         module = import_module(f"{__package__}.cuda")
-    except ImportError as error:
+        module.check_compiler()
+    except Exception as error:  # whatever packages that do not fit raise
         raise RuntimeError(
-            "The CUDA kernels need numba-cuda: install keras-maskdef[cuda13] or "
-            f"keras-maskdef[cuda12]. The import failed with: {error}"
+            "The CUDA kernels need numba-cuda and packages that fit it: install "
+            "keras-maskdef[cuda13] or keras-maskdef[cuda12], which ask for those. "
+            f"Received: {_versions()}, which fail with {type(error).__name__}: {error}"
         ) from error
     reason = module.why_unavailable()
     if reason is not None:
         raise RuntimeError(f"The CUDA kernels cannot run here: {reason}")
     return module
+
+
+def _versions() -> str:
+    return ", ".join(
+        f"{name} {_version(name)}"
+        for name in ("numba-cuda", "cuda-core", "numba", "llvmlite", "numpy")
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def _on_cuda(array: Any) -> bool:
@@ -163,7 +181,8 @@ def _on_cuda(array: Any) -> bool:
 def _overlap(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         # Bounded work: where the exact answer is too dear, this answers True.
-        return np.may_share_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
+        work: Any = 10_000  # stubs before NumPy 2.5 know only the two named bounds
+        return np.may_share_memory(a, b, max_work=work)
     (a_first, a_last), (b_first, b_last) = _byte_bounds(a), _byte_bounds(b)
     return a_first < b_last and b_first < a_last
 

@@ -43,7 +43,8 @@ def split(
 
 
 def _threads() -> int:
-    return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    config: Any = numba.config
+    return config.NUMBA_NUM_THREADS
 
 
 def _submit(kernel: Callable[..., None], *arguments: Any) -> "Future[None] | None":

@@ -554,6 +554,21 @@ def _launch_median(images: Any, size: int, out: Any) -> None:
 # --- arrays ---------------------------------------------------------------------------
 
 
+@functools.cache
+def check_compiler() -> None:
+    """Compiles a kernel that does nothing, for any device and with none there.
+
+    Numba-cuda imports most of itself when it compiles first. Where that fails, every
+    kernel would fail its self-check, one by one, and leave its work to the CPU.
+    """
+    if not SIMULATED:
+        cuda.compile_ptx(_nothing, (), cc=(9, 0))
+
+
+def _nothing():
+    pass
+
+
 def why_unavailable() -> str | None:
     """Returns None where kernels can run on a device, else the reason in words."""
     if cuda.is_available():

@@ -4,6 +4,8 @@ Arguments are taken as valid; the public functions of `keras_maskdef.kernels` ch
 them and say what each means.
 """
 
+from typing import Any
+
 import numpy as np
 
 
@@ -32,7 +34,8 @@ def median(images: np.ndarray, size: int) -> np.ndarray:
     before, after = size // 2, (size - 1) // 2
     padding = ((0, 0), (before, after), (before, after), (0, 0))
     padded = np.pad(images, padding, mode="symmetric")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (1, 2))
+    axes: Any = (1, 2)  # NumPy 2.1's stubs know but one
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axes)
     values = windows.reshape(*images.shape, size * size)
     return np.sort(values, axis=-1)[..., size * size // 2]
 

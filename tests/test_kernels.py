@@ -5,7 +5,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import kernel_cases
 import numpy as np
@@ -374,6 +377,45 @@ def test_forcing_a_missing_cuda_device_says_why(
     monkeypatch.setitem(sys.modules, "keras_maskdef.kernels.cuda", None)
     with pytest.raises(RuntimeError, match="numba-cuda"):
         kernels.median(IMAGES, 3, device="cuda")
+
+
+def test_packages_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check_compiler() -> None:
+        raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+
+    broken: Any = ModuleType("keras_maskdef.kernels.cuda")
+    broken.check_compiler = check_compiler
+    monkeypatch.setitem(sys.modules, broken.__name__, broken)
+    with pytest.raises(RuntimeError, match=r"Received: numba-cuda .*row_stack") as said:
+        kernels.median(IMAGES, 3, device="cuda")
+    assert "keras-maskdef[cuda13]" in str(said.value)
+    for package in ("numba", "llvmlite", "numpy"):
+        assert f"{package} {version(package)}" in str(said.value)
+
+
+WITHOUT_ROW_STACK = """
+import numpy as np
+from keras_maskdef import kernels
+
+images = np.zeros((1, 4, 4, 1), "float32")
+kernels.median(images, 3)  # numba itself has what it needs
+if hasattr(np, "row_stack"):
+    del np.row_stack
+try:
+    kernels.median(images, 3, device="cuda")
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_numba_cuda_that_does_not_fit_numpy_is_found_before_a_kernel_is_tried() -> None:
+    """NumPy 2.5 has no `row_stack`, which numba-cuda 0.30 needs to compile."""
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    if version("numba-cuda").split(".")[:2] != ["0", "30"]:
+        pytest.skip("another numba-cuda may need no row_stack")
+    printed = run_python(WITHOUT_ROW_STACK)
+    assert f"numba-cuda {version('numba-cuda')}" in printed
+    assert "no attribute 'row_stack'" in printed
 
 
 class OnDevice:

@@ -113,6 +113,7 @@ class Answers:
             import llvmlite
             import numba
 
+            config: Any = numba.config
             wrong = np.flatnonzero(differ.reshape(len(places), -1).any(axis=1))
             raise RuntimeError(
                 "`certify` proves nothing here: `kernels.grid_mask` made wrong pixels. "
@@ -121,7 +122,7 @@ class Answers:
                 f"this. Received: view {places[wrong[0]]} of {count} views "
                 f"{views.shape[1:]} differs from the reference (of {len(places)} that "
                 f"were compared, {len(wrong)}), cell_size={self._parts.mask.cell_size}"
-                f", threads={numba.config.NUMBA_NUM_THREADS}, "  # type: ignore[attr-defined]
+                f", threads={config.NUMBA_NUM_THREADS}, "
                 f"keras_maskdef {__version__}, numba {numba.__version__}, llvmlite "
                 f"{llvmlite.__version__}, NumPy {np.__version__}, {platform.machine()}"
             )

@@ -99,7 +99,7 @@ def as_numbers(value: Any) -> NDArray[np.float64]:
 
 
 def _as_integer(value: Any) -> int | None:
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):  # NumPy 2.1 takes its own for indices
         return None
     try:
         return operator.index(value)
