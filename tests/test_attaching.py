@@ -1,8 +1,6 @@
 """Defences around other people's models: their ranges, layouts and outputs."""
 
-import argparse
 import importlib
-from typing import NamedTuple
 
 import cv2
 import keras
@@ -12,7 +10,6 @@ import tensorflow as tf
 import toy
 
 import keras_maskdef as kmd
-from keras_maskdef._value_range_options import as_taken
 from keras_maskdef.attacks import Target, craft, prepare
 from keras_maskdef.attacks._inputs import check_image_values
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate, pictures
@@ -79,15 +76,6 @@ def test_the_way_back_from_01_stays_in_the_range(value_range):
     assert to_unit(made, known).max() <= 1
     ends = from_unit(tf.constant(unit[:, :2]), known)
     np.testing.assert_array_equal(np.ravel(ends), np.float32(known))
-    options = argparse.Namespace(value_range=value_range)
-    taken = as_taken(options, SimpleReader(unit))
-    np.testing.assert_array_equal(taken.images, made)
-
-
-class SimpleReader(NamedTuple):
-    """As much of a data set as `as_taken` needs."""
-
-    images: np.ndarray
 
 
 @pytest.mark.parametrize("jit", [False, True])

@@ -1,5 +1,6 @@
 """One's own images and models: folders of photographs, files, networks of others."""
 
+import importlib
 import json
 import re
 import sys
@@ -495,10 +496,9 @@ def test_layers_of_ones_own_are_imported(tmp_path, monkeypatch, capsys):
     (tmp_path / "own_layers_for_test.py").write_text(textwrap.dedent(OWN_LAYERS))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    import own_layers_for_test
-
+    own_layers = importlib.import_module("own_layers_for_test")
     model = keras.Sequential(
-        [keras.Input((8, 8, 3)), own_layers_for_test.Doubled(), *classifier().layers]
+        [keras.Input((8, 8, 3)), own_layers.Doubled(), *classifier().layers]
     )
     path = saved(model, tmp_path / "own.keras")
     data = stored(tmp_path / "own.npz", x=BYTES, y=LABELS % 2)
