@@ -82,7 +82,10 @@ def batches_of(data: Any) -> float | None:
         found = int(found() if callable(found) else found)
         return math.inf if found == tf.data.INFINITE_CARDINALITY else found
     if isinstance(data, keras.utils.PyDataset):
-        return math.inf if data.num_batches is None else data.num_batches
+        try:
+            return math.inf if data.num_batches is None else data.num_batches
+        except NotImplementedError:  # it has no length of its own either
+            return math.inf
     try:
         return len(data)
     except TypeError:  # a DataLoader of what has no length

@@ -47,9 +47,14 @@ def add_models(parser: Any) -> None:
     )
     text = "file of the names of the models' classes, one a line, in their order"
     parser.add_argument("--classes", type=Path, metavar="FILE", help=text)
-    text = "to import before, with the layers of your own; also from this folder"
+    text = "with layers of your own, also from this folder; one at a time"
     parser.add_argument(
-        "--import", dest="imports", nargs="+", default=[], metavar="MODULE", help=text
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help=text,
     )
 
 

@@ -34,6 +34,10 @@ class RunFolder:
         self, path: str | Path, config: Mapping[str, Any], resume: bool = False
     ) -> None:
         self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(
+                f"`folder` must be a folder. Received: the file {str(self.path)!r}"
+            )
         self._check(json.loads(json.dumps(config)), resume)
         if not (self.path / CONFIG).exists():
             self.write_json(CONFIG, config)

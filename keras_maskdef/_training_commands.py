@@ -27,8 +27,6 @@ def train(options: argparse.Namespace, console: Console, load: Load) -> None:
     splits = _splits(options)
     run = {"mad": _train_mad, "sfm": _train_sfm, "certified": _train_certified}
     run[options.defence](options, console, partial(_loaded, load, splits))
-    if splits.of_one:
-        say(console, f"measure it on other images than those of {options.dataset}")
 
 
 class _Splits(NamedTuple):
@@ -38,13 +36,11 @@ class _Splits(NamedTuple):
         training: Without `held_out`, where that is needed.
         all_of_it: With all images that may be trained on.
         held_out: Of a data set that is not divided, a tenth.
-        of_one: Whether it is not divided.
     """
 
     training: str
     all_of_it: str
     held_out: str
-    of_one: bool
 
 
 def _splits(options: argparse.Namespace) -> _Splits:
@@ -54,10 +50,15 @@ def _splits(options: argparse.Namespace) -> _Splits:
     source = datasets.find(options.dataset, options.data_dir, options.download)
     split = options.split or to_train_on(source)
     if len(source.parts) > 1:
-        return _Splits(split, split, held_out(source), False)
+        return _Splits(split, split, held_out(source))
     (whole,) = source.parts
+    if options.split and options.defence == "sfm":
+        raise ValueError(
+            "`--split` must be left out for a data set that is not divided: a tenth of "
+            f"it is held out. Received: split={options.split!r}"
+        )
     tenth = max((source.count(whole) or 0) // 10, 1)
-    return _Splits(f"{whole}[:-{tenth}]", split, f"{whole}[-{tenth}:]", True)
+    return _Splits(f"{whole}[:-{tenth}]", split, f"{whole}[-{tenth}:]")
 
 
 def _loaded(load: Load, splits: _Splits, what: str = "all_of_it") -> Any:
@@ -190,7 +191,10 @@ def _say_written(
     """The model, and what to do with it."""
     from keras_maskdef import datasets
 
-    words = ["maskdef", then, path, "--dataset", options.dataset]
+    source = datasets.find(options.dataset, options.data_dir)
+    is_divided = len(source.parts) > 1
+    dataset = options.dataset if is_divided else "OTHER-IMAGES"
+    words = ["maskdef", then, path, "--dataset", dataset]
     if options.dataset not in datasets.NAMES:
         words += ["--value-range", 0, 1]  # layers of such a model do not tell it
     if options.data_dir:

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._batches import is_dataset
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._seeding import kept_seeds
+from keras_maskdef.attacks._inputs import check_image_values
 from keras_maskdef.datasets import find, fitted, load
 from keras_maskdef.datasets._folder import check_size
 from keras_maskdef.datasets._pixels import note
@@ -64,28 +65,40 @@ def load_model(path: Path_, imports: Iterable[str] = ()) -> keras.Model:
     >>> model.output_shape
     (None, 10)
     """
+    text = os.fspath(path)
     if not Path(path).is_file():
         raise FileNotFoundError(
-            "`path` must be a .keras or .h5 file of a model. "
-            f"Received: path={os.fspath(path)!r}"
+            f"`path` must be a .keras or .h5 file of a model. Received: path={text!r}"
         )
     for name in imports:
         _import(name)
+    if text.endswith(".keras") and not zipfile.is_zipfile(path):
+        raise ValueError(f"{text} is damaged, or no .keras file.")
     try:
         model = keras.saving.load_model(path, compile=False)
-    except (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError) as e:
-        raise ValueError(
-            f"{os.fspath(path)} cannot be loaded. If it has layers or functions of "
-            "your own, import the module that registers them: `maskdef ... --import "
-            f"MODULE`, or `imports` in Python. {type(e).__name__}: {_short(e)}"
-        ) from e
+    except Exception as error:  # of whatever layer
+        raise ValueError(f"{text} cannot be loaded. {_reason(error)}") from error
     return _as_predicted(model)
 
 
-def _short(error: Exception) -> str:
-    """The reason at the bottom, without the configurations that Keras prints."""
+def _reason(error: Exception) -> str:
+    """What is at the bottom, and what helps, without Keras' configurations."""
     reason = str(error).rpartition("Exception encountered: ")[2]
-    return reason.partition(" Full object config")[0].strip()
+    reason = reason.partition(" Full object config")[0].strip()
+    if "Could not locate" in reason:
+        remedy = (
+            "Import the module that registers it: `maskdef ... --import MODULE`, or "
+            "`imports` in Python."
+        )
+    elif "safe_mode" in reason:
+        remedy = (
+            "Put a layer such as `Rescaling` in the place of the lambda; or, if you "
+            "trust the file, load it with `safe_mode=False` and call "
+            "`keras_maskdef.evaluate` in Python."
+        )
+    else:
+        remedy = ""
+    return f"{type(error).__name__}: {reason} {remedy}".rstrip()
 
 
 def _import(name: str) -> None:
@@ -93,10 +106,10 @@ def _import(name: str) -> None:
     sys.path.insert(0, "")  # as `python -m` does; a command's is the folder it is in
     try:
         importlib.import_module(name)
-    except ImportError as error:
+    except Exception as error:  # of whatever is in it
         raise ImportError(
-            f"`imports` must be names of modules that can be imported here: {error}. "
-            f"Received: {name!r}"
+            "`imports` must be names of modules that can be imported here. Received: "
+            f"{name!r}, which fails with {type(error).__name__}: {error}"
         ) from error
     finally:
         sys.path[:] = before
@@ -134,7 +147,8 @@ def images_for(
 
     Args:
         models: A Keras model, or several of one input.
-        source: As `datasets.load` takes it. Batches must be in the models' range.
+        source: As `datasets.load` takes it. Batches and arrays must be in the models'
+            range.
         split: As `datasets.load` takes it. By default the one to measure on: `"test"`,
             else `"validation"` or `"val"`, or else the only one.
         images: Integer, how many of the first ones; all by default, and all if there
@@ -176,37 +190,54 @@ def images_for(
     ((20, 28, 28, 1), (0.0, 255.0))
     """
     models = list(models) if isinstance(models, (list, tuple)) else [models]
+    if not models:
+        raise ValueError("`models` must be a model or several. Received: models=[]")
+    if images is not None:
+        check_positive_int("images", images)
     size, channels = _size_and_channels(models, image_size)
     known = _range_of(models, source, value_range)
-    if is_dataset(source):
-        data = fitted(load(source), channels, size, note)
-    else:
+    if isinstance(source, (str, os.PathLike)):
         found = find(source, data_dir, download)
         split = split or held_out(found)
         if images is not None and "[" not in split:
-            split = first(found, split, check_positive_int("images", images))
+            split = first(found, split, images)
         data = fitted(found.read(split, channels, size, note), channels, size, note)
         data = data._replace(images=from_unit(data.images, known))
+    else:
+        data = load(source, split, data_dir, download)
+        data = fitted(data, channels, size, note)
+        _check_range(data.images, known)
     data = ImageData(data.images[:images], data.labels[:images], data.class_names)
-    return _matched(data, _outputs(models[0], data), class_names), known
+    return _matched(data, _classes(models, data), class_names), known
+
+
+def _check_range(images: np.ndarray, known: ValueRange) -> None:
+    check_image_values(images, known)
+    if known[1] > 1 and images.max() <= 1:
+        note(
+            f"The images seem to be on [0, 1], and the model takes {known}: no value "
+            "is above 1."
+        )
 
 
 def _size_and_channels(
     models: Sequence[Any], image_size: Sequence[int] | None
 ) -> tuple[tuple[int, int] | None, int | None]:
     """What the images must have; None where they may have any."""
-    shapes = {input_shape(model) for model in models} - {None}
-    if len(shapes) > 1:
+    shapes = [shape for model in models if (shape := input_shape(model))]
+    for shape in shapes:
+        if len(shape) != 4 or (shape[-1] not in (None, 1, 3, 4)):
+            raise ValueError(
+                "`models` must take images (batch, height, width, channels) of 1, 3 or "
+                f"4 channels, the channels last. Received: input shape {shape}"
+            )
+    sides = [{each for each in side if each} for side in zip(*shapes, strict=True)]
+    if any(len(side) > 1 for side in sides[1:]):
         raise ValueError(
             "`models` must take images of one shape. "
-            f"Received: {sorted(map(str, shapes))}"
+            f"Received: {' and '.join(map(str, shapes))}"
         )
-    shape = next(iter(shapes), None) or (None,) * 4
-    if len(shape) != 4 or (shape[-1] not in (None, 1, 3, 4)):
-        raise ValueError(
-            "`models` must take images (batch, height, width, channels) of 1, 3 or 4 "
-            f"channels. Received: input shape {shape}"
-        )
+    shape = (None, *(next(iter(side), None) for side in sides[1:] or [set()] * 3))
     own = None if None in shape[1:3] else (int(shape[1]), int(shape[2]))
     asked = None if image_size is None else check_size(image_size)
     if own and asked and own != asked:
@@ -218,9 +249,12 @@ def _size_and_channels(
 
 
 def _range_of(models: Sequence[Any], source: Any, given: Any) -> ValueRange:
-    if given is not None:
-        return check_value_range(given)
     found = {value_range_of(model) for model in models}
+    if given is not None:
+        taken = check_value_range(given)
+        for other in found - {taken, None}:
+            note(f"The layers of the model tell the value range {other}, not {taken}.")
+        return taken
     if len(found) > 1:
         raise ValueError(
             "`models` must take images in one value range; say it as `value_range`, "
@@ -239,9 +273,25 @@ def _range_of(models: Sequence[Any], source: Any, given: Any) -> ValueRange:
     )
 
 
-def _outputs(model: Any, data: ImageData) -> int:
-    with kept_seeds([model]):
-        return int(np.shape(model(data.images[:1]))[-1])
+def _classes(models: Sequence[Any], data: ImageData) -> int:
+    """How many classes all models have."""
+    found = []
+    for model in models:
+        with kept_seeds([model]):
+            outputs = model(data.images[:1], training=False)
+        shape = tuple(getattr(outputs, "shape", ()))
+        if len(shape) != 2 or shape[1] < 2:
+            raise ValueError(
+                "`models` must return one array (n, classes), of 2 classes or more; a "
+                "single sigmoid as `concatenate([1 - p, p])`. Received: "
+                f"{model.name}, which returns {shape or type(outputs).__name__}"
+            )
+        found.append(shape[1])
+    if len({*found}) > 1:
+        raise ValueError(
+            f"`models` must have the same classes. Received: numbers of them {found}"
+        )
+    return found[0]
 
 
 def _matched(
@@ -257,6 +307,8 @@ def _matched(
                 f"`class_names` must name all {classes} outputs of the model. "
                 f"Received: {len(names)} names"
             )
+        if _are_numbers(own) and len(own) <= classes:
+            return data._replace(class_names=names)
         unknown = [name for name in own if name not in names]
         if unknown:
             raise ValueError(
@@ -267,12 +319,18 @@ def _matched(
         labels = np.array([names.index(name) for name in own])[data.labels]
         return ImageData(data.images, labels, names)
     if _are_numbers(own) and len(own) <= classes:
+        if len(own) < classes:
+            note(
+                f"The data have the labels 0 to {len(own) - 1} of the model's "
+                f"{classes} classes."
+            )
         return data._replace(class_names=tuple(map(str, range(classes))))
     if len(own) != classes:
         raise ValueError(
             f"The data must have the {classes} classes of the model; where they have "
             "some of them, name the model's in its order: `class_names`, or `--classes "
-            f"FILE`. Received: {len(own)} classes ({shown})"
+            f"FILE`. Received: {len(own)} classes ({shown}), labels from "
+            f"{data.labels.min()} to {data.labels.max()}"
         )
     return data
 
@@ -285,9 +343,9 @@ def class_names_of(path: Path_) -> list[str]:
     """Reads the names of a model's classes, in the order of its outputs.
 
     Args:
-        path: A text file of a name a line; or a JSON file, a list of names or Keras'
-            `imagenet_class_index.json`, of which the identifiers such as `n01440764`
-            are taken.
+        path: A text file of a name a line; or a JSON file: a list of names, a
+            dictionary of names to numbers, or Keras' `imagenet_class_index.json`, of
+            which the identifiers such as `n01440764` are taken.
 
     Returns:
         The names.
@@ -305,8 +363,15 @@ def class_names_of(path: Path_) -> list[str]:
     >>> names
     ['cat', 'dog']
     """
-    text = Path(path).read_text(encoding="utf-8")
-    names = list(_names_in_json(text) if Path(path).suffix == ".json" else _lines(text))
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        is_json = Path(path).suffix == ".json"
+        names = list(_names_in_json(text) if is_json else _lines(text))
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            "A file of classes must hold their names in UTF-8, one a line or as JSON. "
+            f"Received: {os.fspath(path)}, {type(error).__name__}: {error}"
+        ) from error
     if not names or len({*names}) < len(names):
         raise ValueError(
             "A file of classes must hold different names, one a line, or a list of "
@@ -323,5 +388,10 @@ def _lines(text: str) -> Iterator[str]:
 def _names_in_json(text: str) -> Iterator[str]:
     found = json.loads(text)
     if isinstance(found, Mapping):
-        found = [found[key] for key in sorted(found, key=int)]
+        if all(isinstance(value, int) for value in found.values()):
+            found = {number: name for name, number in found.items()}
+        numbered = {int(key): name for key, name in found.items()}
+        found = [numbered.get(number) for number in range(max(numbered) + 1)]
+        if None in found:
+            raise ValueError(f"there is no class of number {found.index(None)}")
     return (str(each[0] if isinstance(each, list) else each) for each in found)

@@ -380,7 +380,7 @@ def test_a_class_without_images_is_an_error(folder):
 
 
 def test_an_empty_or_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="No images found in directory"):
+    with pytest.raises(ValueError, match="has no folders"):
         datasets.image_folder(tmp_path, (8, 8))
     with pytest.raises(FileNotFoundError, match="`directory` must be a folder"):
         datasets.image_folder(tmp_path / "nowhere", (8, 8))

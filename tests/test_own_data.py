@@ -102,6 +102,37 @@ def test_a_folder_of_splits(photographs, tmp_path):
     assert len(data.labels) == 2
     with pytest.raises(ValueError, match=r"`split` must be one of .*Received: split="):
         datasets.load(root, "test", image_size=(8, 8))
+    # A number means the same class in all splits, and what unpacking left is no split.
+    photograph(root / "val" / "ant" / "0.png", 92)
+    (root / "__MACOSX").mkdir()
+    (root / ".git").mkdir()
+    for split, present in (("train", {1, 2}), ("val", {0, 1, 2})):
+        data = datasets.load(root, split, image_size=(8, 8))
+        assert data.class_names == ("ant", "cat", "dog")
+        assert {*data.labels} == present
+    (root / "Val").mkdir()
+    (root / "more").mkdir()
+    with pytest.raises(ValueError, match="and not both. Received: .* more"):
+        datasets.load(root, image_size=(8, 8))
+
+
+def test_what_may_be_a_split_and_is_a_class(tmp_path):
+    for name in ("bus", "train"):
+        photograph(tmp_path / name / "0.jpg", 1)
+    assert datasets.load(tmp_path).class_names == ("bus", "train")
+    upper = tmp_path / "upper"
+    for split in ("Train", "Valid"):
+        photograph(upper / split / "only" / "0.jpg", 1)
+    assert len(datasets.load(upper, "valid").labels) == 1
+
+
+def test_folders_of_numbers_are_in_their_order(tmp_path):
+    for number in range(11):
+        photograph(tmp_path / str(number) / "0.jpg", number)
+    photograph(tmp_path / "3" / "._0.jpg", 1)
+    (tmp_path / "3" / "._1.jpg").write_bytes(b"what macOS leaves")
+    data = datasets.load(tmp_path)
+    assert data.class_names == tuple(map(str, range(11))) and len(data.labels) == 11
 
 
 def as_rgb(path):
@@ -203,6 +234,13 @@ def test_npz(tmp_path, x, expected, y):
     assert data.class_names == ("0", "1", "2")
 
 
+@pytest.mark.parametrize("x", [BYTES // 200, BYTES.astype("uint16") * 16])
+def test_dark_integers_are_told(tmp_path, x):
+    path = stored(tmp_path / "own.npz", x=x, y=LABELS)
+    with pytest.warns(ImageDataWarning, match="are dark: no value is above"):
+        datasets.load(path)
+
+
 @pytest.mark.parametrize("x", [BYTES.astype(float), BYTES / 127.5 - 1])
 def test_a_range_that_is_found_in_an_npz_file_is_told(tmp_path, x):
     path = stored(tmp_path / "own.npz", x=x, y=LABELS)
@@ -239,8 +277,12 @@ def test_npz_with_parts_and_names(tmp_path):
         ({"x": np.full((6, 2, 2, 1), np.nan), "y": LABELS}, "must lie in"),
         ({"x": BYTES, "y": LABELS + 0.5}, "labels of .* must be integers"),
         ({"x": BYTES, "y": np.array(list("abcabc"))}, "labels of .* must be integers"),
-        ({"x": BYTES, "y": LABELS - 1}, "labels outside"),
-        ({"x": BYTES.astype(object), "y": LABELS}, "arrays of numbers"),
+        ({"x": BYTES, "y": LABELS - 1}, r"must be from 0 to 1.*labels.min\(\)=-1"),
+        ({"x": BYTES.astype(object), "y": LABELS}, "objects in place of numbers"),
+        ({"x": BYTES, "y": np.array(3)}, "a label for each"),
+        ({"x": BYTES, "y": LABELS, "class_names": np.array("a")}, "`class_names` of"),
+        ({"x": BYTES, "y": LABELS, "class_names": list("aab")}, "different strings"),
+        ({"x": BYTES, "y": LABELS, "class_names": list("ab")}, "from 0 to 1"),
         ({"x": BYTES[:0], "y": LABELS[:0]}, "must be images"),
     ],
 )
@@ -252,9 +294,14 @@ def test_a_wrong_npz_file_says_what_is_wrong(tmp_path, arrays, message):
 def test_files_that_are_no_npz(tmp_path):
     (tmp_path / "text.npz").write_text("no arrays")
     np.save(tmp_path / "one.npy", BYTES)
-    for name in ("text.npz", "one.npy"):
-        with pytest.raises(ValueError, match=f"{name} must be an .npz file"):
+    whole = stored(tmp_path / "whole.npz", x=BYTES, y=LABELS).read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[:-200])
+    for name in ("text.npz", "one.npy", "cut.npz"):
+        with pytest.raises(ValueError, match=f"{name} must be .*an .npz file"):
             datasets.load(tmp_path / name)
+    (tmp_path / "changed.npz").write_bytes(whole.replace(whole[300:320], bytes(20)))
+    with pytest.raises(ValueError, match="changed.npz is damaged"):
+        datasets.load(tmp_path / "changed.npz")
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         datasets.load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="must be left out for a folder or a file"):
@@ -336,11 +383,15 @@ BYTE_COLOURS = tuple(255 * m for m in COLOURS[0]), tuple(65025 * v for v in COLO
         (normalized(*COLOURS), (0, 1)),
         (normalized(*BYTE_COLOURS), (0, 255)),
         (normalized((0.1, 0.2, -0.3), (0.5, 0.5, 0.5)), None),
+        (normalized((0.1, 0.1, 0.1), (0.25, 0.25, 0.25)), None),  # of [-1, 1]
+        ([keras.layers.Rescaling(0.99)], None),
+        ([keras.layers.Rescaling(1.0, 1e-7)], None),
         ([keras.layers.Rescaling(1 / 255), *normalized(*COLOURS)], (0, 255)),
         ([keras.layers.Resizing(4, 4), keras.layers.Rescaling(1 / 255)], (0, 255)),
         ([keras.layers.Conv2D(3, 1), keras.layers.Rescaling(1 / 255)], None),
         ([kmd.BitDepthReduction(4, value_range=(0, 255))], (0, 255)),
         ([kmd.MedianFilter(3), keras.layers.Conv2D(3, 1)], None),
+        ([kmd.MedianFilter(3), keras.layers.Rescaling(1 / 255)], (0, 255)),
     ],
 )
 @pytest.mark.parametrize("nested", [False, True])
@@ -352,6 +403,26 @@ def test_layers_tell_the_range(layers, expected, nested):
     assert value_range_of(model) == value_range_of(vote) == expected
     model = keras.Model(model.inputs, model.outputs)
     assert value_range_of(model) == expected
+
+
+def test_a_range_is_not_guessed():
+    images = keras.Input((8, 8, 3))
+    ways = [keras.layers.Rescaling(255)(images), images]
+    ends = [keras.layers.Flatten()(way) for way in ways]
+    outputs = keras.layers.Dense(2)(keras.layers.Concatenate()(ends))
+    assert value_range_of(keras.Model(images, outputs)) is None
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.rescaling = keras.layers.Rescaling(2, -1)
+
+        def call(self, images):
+            return self.rescaling(images / 255)
+
+    model = Own()
+    model(np.zeros((1, 8, 8, 3)))
+    assert value_range_of(model) is None
 
 
 @pytest.mark.parametrize(
@@ -428,10 +499,68 @@ def test_classes_are_matched_by_name_or_number(photographs, tmp_path):
         with pytest.raises(ValueError, match="all 4 outputs.*Received: 2 names"):
             images_for(model, photographs, class_names=["cat", "dog"])
     path = stored(tmp_path / "own.npz", x=BYTES, y=LABELS)
-    with pytest.warns(ImageDataWarning):
-        assert len(images_for(model, path)[0].class_names) == 4
-        with pytest.raises(ValueError, match="the 2 classes of the model"):
-            images_for(classifier(), path)
+    with pytest.warns(ImageDataWarning, match="labels 0 to 2 of the model's 4 classes"):
+        data, _ = images_for(classifier((8, 8, 3), 4), path)
+    assert len(data.class_names) == 4
+    data, _ = images_for(classifier((8, 8, 3), 4), path, class_names=names)
+    assert data.class_names == tuple(names)
+    assert data.labels.tolist() == LABELS.tolist()
+    with pytest.raises(ValueError, match="the 2 classes .* labels from 0 to 2"):
+        images_for(classifier((8, 8, 3)), path)
+
+
+def test_arrays_and_batches_must_be_in_the_range():
+    model = classifier((8, 8, 3), 3)
+    data, _ = images_for(model, (BYTES.astype("float32"), LABELS))
+    np.testing.assert_array_equal(data.images, BYTES)
+    with pytest.warns(ImageDataWarning, match="no value is above 1"):
+        images_for(model, (BYTES / 255, LABELS))
+    with pytest.raises(ValueError, match=r"must lie in \[0, 255\]"):
+        images_for(model, (BYTES * 2.0, LABELS))
+    batches = tf.data.Dataset.from_tensor_slices((BYTES, LABELS)).batch(4)
+    with pytest.warns(ImageDataWarning, match=r"tell the value range \(0.0, 255.0\)"):
+        images_for(model, (BYTES / 255, LABELS), value_range=(0, 1))
+    np.testing.assert_array_equal(images_for(model, batches)[0].images, BYTES)
+    for options in ({"split": "test"}, {"data_dir": "here"}, {"download": True}):
+        with pytest.raises(ValueError, match="must be left out for batches"):
+            images_for(model, batches, **options)
+    for images in (-2, 0):
+        with pytest.raises(ValueError, match="`images` must be an integer of at least"):
+            images_for(model, batches, images=images)
+    first = np.moveaxis(BYTES, -1, 1)
+    with pytest.raises(ValueError, match=r"channels last.*\(6, 3, 8, 8\)"):
+        images_for(model, (first, LABELS))
+    with pytest.raises(ValueError, match="images and labels"):
+        images_for(model, (BYTES,))
+    with pytest.raises(TypeError, match="`source` must be arrays"):
+        images_for(model, None)
+
+
+def test_several_models_are_of_one_kind(tmp_path, photographs):
+    model = classifier()
+    vote = kmd.VotingEnsemble(model, kmd.RandomGridMask(8, 0.5))
+    anything = classifier((None, None, 3))
+    with pytest.warns(ImageDataWarning, match="scaled to 32x32"):
+        data, _ = images_for([model, vote, anything], photographs)
+    assert data.images.shape[1:] == (32, 32, 3)
+    paths = [saved(model, tmp_path / "two.keras")]
+    paths.append(saved(classifier(classes=5), tmp_path / "five.keras"))
+    output = tmp_path / "run"
+    known = ("--dataset", photographs, *QUICK, "--output", output)
+    assert run("evaluate", *paths, *known) == 2 and not output.exists()
+    with pytest.raises(ValueError, match="`defences` must have the same classes"):
+        two_and_five = {"two": model, "five": classifier(classes=5)}
+        attack = kmd.evaluation.AttackSetting("fgsm", "linf", 8)
+        kmd.evaluate(two_and_five, data, [attack], value_range=(0, 255))
+    images = keras.Input((32, 32, 3))
+    two = keras.Model(images, {"a": model(images), "b": model(images)})
+    for wrong in (
+        two,
+        classifier(classes=1),
+        keras.Sequential([images, keras.layers.Conv2D(2, 1)]),
+    ):
+        with pytest.raises(ValueError, match=r"one array \(n, classes\).*Received: "):
+            images_for(wrong, (data.images, data.labels), value_range=(0, 255))
 
 
 def test_files_of_classes(tmp_path):
@@ -439,12 +568,21 @@ def test_files_of_classes(tmp_path):
     lines.write_text("tench, Tinca tinca\n\n goldfish \n", encoding="utf-8")
     assert class_names_of(lines) == ["tench, Tinca tinca", "goldfish"]
     index = tmp_path / "imagenet_class_index.json"
-    index.write_text(
-        json.dumps({"10": ["n3", "c"], "1": ["n2", "b"], "0": ["n1", "a"]})
-    )
-    assert class_names_of(index) == ["n1", "n2", "n3"]
-    index.write_text(json.dumps(["cat", "dog"]))
-    assert class_names_of(index) == ["cat", "dog"]
+    numbers = sorted(range(11), key=str)
+    index.write_text(json.dumps({str(n): [f"n{n}", "x"] for n in numbers}))
+    assert class_names_of(index) == [f"n{n}" for n in range(11)]
+    for content in (["cat", "dog"], {"cat": 0, "dog": 1}):
+        index.write_text(json.dumps(content))
+        assert class_names_of(index) == ["cat", "dog"]
+    for content in ([[]], {"1": ["n2", "b"], "0": ["n1", "a"], "3": ["n3", "c"]}, 3):
+        index.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match="A file of classes must hold"):
+            class_names_of(index)
+    lines.write_bytes("caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="names in UTF-8"):
+        class_names_of(lines)
+    lines.write_bytes("\ufeffcat\n".encode())
+    assert class_names_of(lines) == ["cat"]
     lines.write_text("cat\ncat\n")
     with pytest.raises(ValueError, match="2 names, 1 different"):
         class_names_of(lines)
@@ -490,6 +628,26 @@ def test_what_training_needed_is_not_needed(tmp_path):
     np.testing.assert_allclose(
         load_model(tmp_path / "old.h5")(BYTES), model(BYTES), rtol=1e-5
     )
+
+
+def test_a_file_that_is_no_model_says_so(tmp_path, monkeypatch):
+    path = saved(classifier(), tmp_path / "own.keras")
+    (tmp_path / "cut.keras").write_bytes(path.read_bytes()[:-500])
+    (tmp_path / "text.h5").write_text("no model")
+    twice = keras.layers.Lambda(lambda images: 2 * images)
+    saved(keras.Sequential([keras.Input((4, 4, 1)), twice]), tmp_path / "lambda.keras")
+    for name, message in (
+        ("cut.keras", "damaged, or no .keras file"),
+        ("text.h5", "cannot be loaded"),
+        ("lambda.keras", "cannot be loaded.*such as `Rescaling` in the place of"),
+        ("nowhere.keras", "`path` must be a .keras or .h5 file"),
+    ):
+        with pytest.raises((FileNotFoundError, ValueError), match=message):
+            load_model(tmp_path / name)
+    (tmp_path / "broken_for_test.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImportError, match="fails with ZeroDivisionError"):
+        load_model(path, ["broken_for_test"])
 
 
 def test_layers_of_ones_own_are_imported(tmp_path, monkeypatch, capsys):
@@ -581,10 +739,8 @@ def test_a_folder_is_trained_on_measured_and_certified(tmp_path, photographs, ca
         assert run("train", *arguments, *source, "--output", path) == 0
         said = " ".join(capsys.readouterr().out.split())
         then = "certify" if defence == "certified" else "evaluate"
-        assert (
-            f"maskdef {then} {path} --dataset {photographs} --value-range 0 1" in said
-        )
-        assert "measure it on other images" in said
+        command = f"maskdef {then} {path} --dataset OTHER-IMAGES --value-range 0 1"
+        assert command in said
     models = [tmp_path / "mad.keras", tmp_path / "sfm.keras"]
     known = (*source, "--value-range", 0, 1)
     assert run("evaluate", *models, *known, *QUICK) == 0
@@ -603,7 +759,7 @@ def made(folder):
         (lambda folder: folder / "nowhere" / "x", "no file or folder"),
         (
             lambda folder: (folder / "empty").mkdir() or folder / "empty",
-            "No images found",
+            "has no folders",
         ),
         (lambda folder: (folder / "bee").mkdir(), "there are none in 'bee'"),
         (

@@ -16,12 +16,13 @@ from keras_maskdef._image_data import (
     slice_rows,
 )
 from keras_maskdef.datasets import _folder, _tfds, _tiny_imagenet
-from keras_maskdef.datasets._batches import of_batches
+from keras_maskdef.datasets._batches import as_image_data
 from keras_maskdef.datasets._folder import check_size
 from keras_maskdef.datasets._pixels import (
     ImageDataWarning,
     Tell,
     in_channels,
+    note,
     resized,
     scaled_from,
     silent,
@@ -80,7 +81,7 @@ def load(
             and `y`, or `x_train`, `y_train`, `x_test` and `y_test`, and maybe
             `class_names`, of integers of 8 or 16 bits or on [0, 1], [0, 255] or
             [-1, 1]; a `tf.data.Dataset`, a `PyDataset` or a PyTorch `DataLoader` of
-            images and labels.
+            images and labels; or arrays, `(images, labels)`.
         split: A split of the source, or a slice of one such as `"train[:100]"`;
             `"train"` by default, or the only one. A folder without splits and an
             `.npz` file of `x` and `y` have one, `"all"`, and batches have none. The
@@ -97,7 +98,7 @@ def load(
             3, and others stay as they are.
 
     Returns:
-        The `ImageData`, on [0, 1]; of batches, on whatever range they have.
+        The `ImageData`, on [0, 1]; of batches and arrays, on whatever range they have.
 
     Raises:
         ValueError: `source` or `split` is unknown; images differ in size and there is
@@ -121,11 +122,13 @@ def load(
     """
     size = None if image_size is None else check_size(image_size)
     if not isinstance(source, (str, os.PathLike)):
-        data = of_batches("source", source)
-        if split is not None:
+        if split is not None or data_dir is not None or download:
             raise ValueError(
-                f"`split` must be left out for batches. Received: split={split!r}"
+                "`split`, `data_dir` and `download` must be left out for batches and "
+                f"arrays. Received: split={split!r}, data_dir={data_dir!r}, "
+                f"download={download}"
             )
+        data = as_image_data("source", source)
     else:
         found = find(source, data_dir, download)
         data = found.read(split or to_train_on(found), channels, size)
@@ -139,12 +142,14 @@ def find(
 ) -> Source:
     """The source of a name or a path; arguments and errors are those of `load`."""
     text = os.fspath(source)
-    if text in NAMES:
+    if isinstance(source, str) and text in NAMES:
+        if Path(text).exists():
+            note(f"{text} is the library's data set; say ./{text} for the folder.")
         return Named(text, partial(_named, text, data_dir, download))
     if text.startswith(TFDS):
         return Tfds(text.removeprefix(TFDS), data_dir, download)
     path = Path(text)
-    if not path.exists():
+    if not text or not path.exists():
         if path.suffix or len(path.parts) > 1 or not isinstance(source, str):
             raise FileNotFoundError(f"There is no file or folder {text}")
         raise ValueError(
@@ -165,9 +170,14 @@ def fitted(
 ) -> ImageData:
     """The same images with so many channels and of this size, and telling of it."""
     images = data.images
+    if images.shape[-1] not in (1, 2, 3, 4) and images.shape[1] in (1, 3, 4):
+        raise ValueError(
+            "`source` must hold images with their channels last, `np.moveaxis(images, "
+            f"1, -1)`. Received: images.shape={images.shape}"
+        )
     if channels is not None and images.shape[-1] != channels:
-        tell(f"Images of {images.shape[-1]} channels became ones of {channels}.")
-        images = in_channels(images, channels)
+        before, images = images.shape[-1], in_channels(images, channels)
+        tell(f"Images of {before} channels became ones of {channels}.")
     if size is not None and images.shape[1:3] != size:
         height, width = images.shape[1:3]
         tell(scaled_from(f"{height}x{width}", size))
@@ -391,7 +401,8 @@ def image_folder(
     aspect ratio, bilinearly.
 
     Args:
-        directory: The folder. Classes are its folders in alphabetical order.
+        directory: The folder. Classes are its folders in alphabetical order, or
+            by their numbers where all are numbers.
         image_size: `(height, width)` of the images returned.
         color_mode: `"rgb"`, `"grayscale"` (one channel) or `"rgba"`.
 

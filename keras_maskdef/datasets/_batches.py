@@ -1,14 +1,18 @@
-"""Batches that a data set iterates over, as arrays."""
+"""Arrays, and batches that a data set iterates over, as arrays."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_maskdef._batches import batches_of, is_dataset, refuse_iterators
 from keras_maskdef._image_data import ImageData, check_labels
 from keras_maskdef.datasets._pixels import as_integers
+
+# Images, labels, and the names of the classes if anything tells them.
+Labelled = tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...] | None]
 
 
 def labelled_arrays(name: str, data: Any) -> Sequence[Any]:
@@ -16,12 +20,32 @@ def labelled_arrays(name: str, data: Any) -> Sequence[Any]:
     return data if isinstance(data, (tuple, list)) else of_batches(name, data)
 
 
-def of_batches(name: str, data: Any) -> ImageData:
+def as_image_data(name: str, data: Any) -> ImageData:
+    """The same as an `ImageData`, on whatever range the images are.
+
+    Classes without names are named by their numbers.
+    """
+    if isinstance(data, (tuple, list)):
+        if len(data) not in (2, 3):
+            raise ValueError(
+                f"`{name}` must be images and labels, and maybe the names of the "
+                f"classes. Received: {name} of {len(data)} parts"
+            )
+        names = data[2] if len(data) == 3 else None
+        images, labels, names = _checked(name, data[0], data[1], names)
+    else:
+        images, labels, names = of_batches(name, data)
+    if names is None:
+        names = tuple(map(str, range(int(labels.max()) + 1)))
+    return ImageData(images, labels, names)
+
+
+def of_batches(name: str, data: Any) -> Labelled:
     """All images and labels of a `tf.data.Dataset`, a `PyDataset` or a `DataLoader`.
 
     Images stay in their range, as float32. Labels may be integers, a column of them,
     or one-hot rows. A dataset's `class_names` are kept, as Keras' reader of folders
-    has them; else classes are named by their numbers.
+    has them.
 
     Raises:
         TypeError: For anything else.
@@ -44,10 +68,32 @@ def of_batches(name: str, data: Any) -> ImageData:
         raise ValueError(
             f"`{name}` must hold at least one image. Received: {name} without a batch"
         )
-    images, labels = (_joined(part) for part in zip(*pairs, strict=True))
-    found = check_labels(as_integers(f"`{name}`", labels), len(images))
-    names = getattr(data, "class_names", None) or range(int(found.max()) + 1)
-    return ImageData(images.astype("float32"), found, tuple(map(str, names)))
+    images, labels = (list(part) for part in zip(*pairs, strict=True))
+    if _are_single(images[0], labels[0]):
+        images, labels = [x[None] for x in images], [y[None] for y in labels]
+    sizes = sorted({each.shape[1:] for each in images})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"`{name}` must hold images of one size; `keras.layers.Resizing` makes "
+            f"them so. Received: images of {' and '.join(map(str, sizes[:2]))}"
+        )
+    names = getattr(data, "class_names", None)
+    return _checked(name, np.concatenate(images), np.concatenate(labels), names)
+
+
+def _checked(name: str, images: Any, labels: Any, names: Any) -> Labelled:
+    images = keras.ops.convert_to_numpy(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or not len(images) or images.dtype.kind not in "biuf":
+        raise ValueError(
+            f"`{name}` must hold images (n, height, width, channels). "
+            f"Received: images.shape={images.shape}, images.dtype={images.dtype}"
+        )
+    found = as_integers(f"`{name}`", keras.ops.convert_to_numpy(labels))
+    found = check_labels(found, len(images))
+    known = None if names is None else tuple(map(str, names))
+    return images.astype("float32"), found, known
 
 
 def _iterated(data: Any) -> Any:
@@ -58,22 +104,26 @@ def _iterated(data: Any) -> Any:
 
 
 def _pair(name: str, batch: Any) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(batch, Mapping) or not isinstance(batch, (tuple, list)):
+    parts = batch if isinstance(batch, (tuple, list)) else [batch]
+    if any(isinstance(part, Mapping) for part in parts):
         raise ValueError(
             f"`{name}` must hold batches of `(images, labels)`; `dataset.map(lambda "
             'batch: (batch["image"], batch["label"]))` makes them of dictionaries. '
-            f"Received: batches of type {type(batch).__name__}"
+            "Received: dictionaries"
         )
-    if len(batch) < 2:
+    if len(parts) < 2:
         raise ValueError(
             f"`{name}` must hold the labels as well, `(images, labels)`. "
-            f"Received: batches of {len(batch)} parts"
+            f"Received: batches of {len(parts)} parts"
         )
-    images, labels = (keras.ops.convert_to_numpy(part) for part in batch[:2])
+    images, labels = (keras.ops.convert_to_numpy(part) for part in parts[:2])
     return images, labels
 
 
-def _joined(parts: Any) -> np.ndarray:
-    """Of batches, or of single images of a dataset that is not batched."""
-    single = parts[0].ndim == 3 or parts[0].ndim == 0
-    return np.stack(parts) if single else np.concatenate(parts)
+def _are_single(images: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether a data set is not batched: images of three axes, one label for each.
+
+    That may be a one-hot row. Three axes with a label for each of the first are a batch
+    of grey images without an axis of channels.
+    """
+    return images.ndim == 3 and labels.shape[:1] != images.shape[:1]

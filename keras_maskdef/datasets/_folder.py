@@ -1,7 +1,7 @@
 """Reads a folder of photographs, a sub-folder for each class."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class Listing:
         directory: The folder.
         paths: Class after class, files in alphabetical order.
         labels: Of each path.
-        class_names: Its sub-folders in alphabetical order.
+        class_names: What each label means.
     """
 
     directory: str
@@ -52,8 +52,26 @@ class Listing:
         return Listing(self.directory, paths, self.labels[rows], self.class_names)
 
 
-def listed(directory: str | os.PathLike[str]) -> Listing:
+def class_names_in(root: Path) -> list[str]:
+    """The sub-folders that are not hidden."""
+    folders = [each.name for each in root.iterdir() if each.is_dir()]
+    return ordered(n for n in folders if not n.startswith(".") and n != "__MACOSX")
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Each once, as numbers if all are, else in the alphabet."""
+    found = sorted({*names})
+    return sorted(found, key=int) if all(map(str.isdecimal, found)) else found
+
+
+def listed(
+    directory: str | os.PathLike[str], class_names: Sequence[str] | None = None
+) -> Listing:
     """The images of a folder that holds one folder of images per class.
+
+    Args:
+        directory: The folder.
+        class_names: All classes, where there may be more than the folder has.
 
     Raises:
         FileNotFoundError: `directory` is not a folder.
@@ -65,11 +83,19 @@ def listed(directory: str | os.PathLike[str]) -> Listing:
             "`directory` must be a folder with one folder of images per class. "
             f"Received: directory={str(directory)!r}"
         )
+    own = class_names_in(root)
+    names = tuple(class_names or own)
+    if not own:
+        raise ValueError(
+            "`directory` must be a folder with one folder of images per class, and "
+            f"has no folders. Received: directory={str(directory)!r}"
+        )
     # The seed is unused without shuffling, but without one Keras draws from
     # NumPy's global generator.
     found = keras.utils.image_dataset_from_directory(
         directory,
         label_mode="int",
+        class_names=own,
         batch_size=None,
         image_size=(1, 1),
         shuffle=False,
@@ -77,18 +103,19 @@ def listed(directory: str | os.PathLike[str]) -> Listing:
         data_format="channels_last",
         verbose=False,
     )
-    paths = tuple(map(Path, found.file_paths))
-    number = {name: label for label, name in enumerate(found.class_names)}
-    labels = np.array([number[path.relative_to(root).parts[0]] for path in paths])
-    counts = np.bincount(labels, minlength=len(number))
-    if not counts.all():
-        raise ValueError(
-            "`directory` must hold images for every class; there are none in "
-            f"{found.class_names[counts.argmin()]!r}. "
-            f"Received: directory={str(directory)!r}"
-        )
+    files = (Path(path) for path in found.file_paths)
+    paths = tuple(path for path in files if not path.name.startswith("."))
+    classes = [path.relative_to(root).parts[0] for path in paths]
+    for name in own:
+        if name not in classes:
+            raise ValueError(
+                "`directory` must hold images (JPEG, PNG, BMP or GIF) for every "
+                f"class; there are none in {name!r}. "
+                f"Received: directory={str(directory)!r}"
+            )
     _tell_left_out(root, {*paths})
-    return Listing(str(directory), paths, labels, tuple(found.class_names))
+    labels = np.array([names.index(name) for name in classes])
+    return Listing(str(directory), paths, labels, names)
 
 
 def _tell_left_out(root: Path, paths: set[Path]) -> None:

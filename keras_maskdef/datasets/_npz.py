@@ -1,5 +1,7 @@
 """Reads images and labels from an `.npz` file."""
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ from keras_maskdef._image_data import ImageData, checked, slice_rows
 from keras_maskdef.datasets._pixels import as_integers, in_unit_range
 
 WHOLE = "all"
-PARTS = ("train", "test", "validation", "val")
+# Of objects, which only pickle can read; of files that are cut or changed.
+_DAMAGE = (ValueError, zipfile.BadZipFile, zlib.error)
+PARTS = ("train", "test", "validation", "valid", "val")
 
 
 def parts_of(path: Path) -> dict[str, tuple[str, str]]:
@@ -28,8 +32,7 @@ def parts_of(path: Path) -> dict[str, tuple[str, str]]:
 
 def count(path: Path, part: str) -> int:
     """How many images a part has."""
-    with _opened(path) as stored:
-        return len(stored[parts_of(path)[part][1]])
+    return len(_arrays(path, part)[1])
 
 
 def read(path: Path, part: str, rows: slice, split: str) -> ImageData:
@@ -43,6 +46,11 @@ def read(path: Path, part: str, rows: slice, split: str) -> ImageData:
     found = as_integers(str(path), labels)
     if class_names is None:
         class_names = tuple(str(number) for number in range(int(found.max()) + 1))
+    if found.min() < 0 or found.max() >= len(class_names):
+        raise ValueError(
+            f"The labels of {path} must be from 0 to {len(class_names) - 1}. Received: "
+            f"labels.min()={found.min()}, labels.max()={found.max()}"
+        )
     return checked(str(path), images, found[rows], class_names)
 
 
@@ -51,13 +59,14 @@ def _arrays(path: Path, part: str) -> tuple[NDArray, NDArray, tuple[str, ...] | 
     with _opened(path) as stored:
         try:
             pixels, labels = stored[x], stored[y]
-            named = "class_names" in stored.files
-            names = tuple(map(str, stored["class_names"])) if named else None
-        except ValueError as error:  # of objects, which only pickle can read
-            raise ValueError(f"{path} must hold arrays of numbers: {error}") from error
+            names = _names(path, stored) if "class_names" in stored.files else None
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{path} is damaged, or holds objects in place of numbers: {error}"
+            ) from error
     if pixels.ndim == 3:
         pixels = pixels[..., None]
-    if pixels.ndim != 4 or not len(pixels) or len(labels) != len(pixels):
+    if pixels.ndim != 4 or not len(pixels) or labels.shape[:1] != pixels.shape[:1]:
         raise ValueError(
             f"`{x}` of {path} must be images (n, height, width, channels), and `{y}` "
             f"a label for each. Received: {x}.shape={pixels.shape}, "
@@ -67,12 +76,18 @@ def _arrays(path: Path, part: str) -> tuple[NDArray, NDArray, tuple[str, ...] | 
 
 
 def _opened(path: Path) -> "np.lib.npyio.NpzFile":
-    try:
-        stored = np.load(path)
-    except (EOFError, OSError, ValueError) as error:
-        if not path.exists():
-            raise
-        raise ValueError(f"{path} must be an .npz file of NumPy: {error}") from error
-    if not isinstance(stored, np.lib.npyio.NpzFile):
-        raise ValueError(f"{path} must be an .npz file of several arrays")
-    return stored
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} must be a folder or an .npz file of NumPy, and is none, or damaged"
+        )
+    return np.load(path)
+
+
+def _names(path: Path, stored: "np.lib.npyio.NpzFile") -> tuple[str, ...]:
+    names = stored["class_names"]
+    if names.ndim != 1 or names.dtype.kind not in "US" or len({*names}) < len(names):
+        raise ValueError(
+            f"`class_names` of {path} must be different strings, one for each class. "
+            f"Received: class_names={names!r}"
+        )
+    return tuple(names.astype(str).tolist())

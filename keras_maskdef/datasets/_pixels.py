@@ -12,6 +12,8 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 # Of each kind of number that images are stored in: the ranges it may be in.
 RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 
+# The brightest pixel of real images has more of the range of its integers.
+_DARK = 1 / 8
 Tell = Callable[[str], None]
 
 
@@ -47,10 +49,20 @@ def in_unit_range(name: str, pixels: NDArray[Any], chosen: Any) -> NDArray[np.fl
         pixels: All images, so that the range does not depend on those chosen.
         chosen: Which of them to return: a slice, or integers.
     """
+    if pixels.dtype.kind not in "biuf":
+        raise ValueError(
+            f"The images of {name} must be numbers. "
+            f"Received: images.dtype={pixels.dtype}"
+        )
+    least, most = float(pixels.min()), float(pixels.max())
     if pixels.dtype in (np.uint8, np.uint16):
         low, high = 0.0, float(np.iinfo(pixels.dtype).max)
-    elif pixels.dtype.kind in "iuf":
-        least, most = float(pixels.min()), float(pixels.max())
+        if most < high * _DARK:
+            note(
+                f"The images of {name} are dark: no value is above {most:g} of "
+                f"{high:g}. Store those of another range as floats on [0, 1]."
+            )
+    else:
         fitting = [(a, b) for a, b in RANGES if a <= least and most <= b]
         if not fitting:
             raise ValueError(
@@ -61,11 +73,6 @@ def in_unit_range(name: str, pixels: NDArray[Any], chosen: Any) -> NDArray[np.fl
         low, high = fitting[0]
         if (low, high) != RANGES[0]:
             note(f"The images of {name} are taken as being on [{low:g}, {high:g}].")
-    else:
-        raise ValueError(
-            f"The images of {name} must be numbers. "
-            f"Received: images.dtype={pixels.dtype}"
-        )
     unit = pixels[chosen].astype(np.float32)
     unit -= low
     unit /= high - low

@@ -12,7 +12,7 @@ from keras_maskdef.datasets._pixels import Tell, silent
 
 DataDir = str | os.PathLike[str] | None
 WHOLE = "all"
-HELD_OUT = ("test", "validation", "val")
+HELD_OUT = ("test", "validation", "valid", "val")
 SPLITS = ("train", *HELD_OUT)
 TFDS = "tfds:"
 
@@ -124,10 +124,24 @@ class Folder:
     """A folder of a folder for each class, or of folders `train`, `test` of those."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        inside = {each.name for each in path.iterdir() if each.is_dir()}
-        splits = inside and inside.issubset(SPLITS)
-        self.parts = tuple(s for s in SPLITS if s in inside) if splits else (WHOLE,)
+        inside = _folder.class_names_in(path)
+        named = {each.casefold(): path / each for each in inside}
+        splits = {split: named[split] for split in SPLITS if split in named}
+        if len(splits) > 1 and len(splits) < len(inside):
+            raise ValueError(
+                "A folder must have a folder per class, or folders of such for splits, "
+                f"and not both. Received: {path} with {', '.join(inside)}"
+            )
+        whole = not splits or len(splits) < len(inside)  # one is a class of that name
+        self._folders = {WHOLE: path} if whole else splits
+        # Of all splits, so that a number means the same in each.
+        self._class_names = _folder.ordered(
+            name
+            for each in self._folders.values()
+            for name in _folder.class_names_in(each)
+        )
+        self.parts = tuple(self._folders)
+        self._listings: dict[str, _folder.Listing] = {}
 
     def read(
         self,
@@ -144,7 +158,10 @@ class Folder:
         return len(self._listed(part).paths) if part in self.parts else None
 
     def _listed(self, part: str) -> _folder.Listing:
-        return _folder.listed(self.path if part == WHOLE else self.path / part)
+        if part not in self._listings:
+            folder = self._folders[part]
+            self._listings[part] = _folder.listed(folder, self._class_names)
+        return self._listings[part]
 
 
 class Npz:

@@ -21,7 +21,7 @@ from keras_maskdef.attacks._inputs import (
 from keras_maskdef.datasets._batches import labelled_arrays
 from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.evaluation.checks import warn
-from keras_maskdef.evaluation.columns import columns_of
+from keras_maskdef.evaluation.columns import Column, columns_of
 from keras_maskdef.evaluation.gallery import save_gallery, save_speed
 from keras_maskdef.evaluation.report import Report, versions
 from keras_maskdef.evaluation.run import Run
@@ -153,8 +153,7 @@ def evaluate(
     for scenario in plan:
         _check_scenario(scenario)
     columns = columns_of(defences, images, known_range)
-    with kept_seeds(columns[0].models):
-        classes = columns[0].classes(images)
+    classes = _classes(columns, images)
     check_labels(labels, len(images), classes)
     class_names = _names(class_names, classes)
     config = {
@@ -202,6 +201,19 @@ def _data(data: Any, value_range: ValueRange) -> tuple[np.ndarray, np.ndarray, A
             f"images.shape={images.shape}"
         )
     return images, labels, data[2] if len(data) == 3 else None
+
+
+def _classes(columns: Sequence[Column], images: np.ndarray) -> int:
+    """How many classes there are, in all columns."""
+    found = {}
+    for column in columns:
+        with kept_seeds(column.models):
+            found[column.name] = column.classes(images)
+    if len({*found.values()}) > 1:
+        raise ValueError(
+            f"`defences` must have the same classes. Received: numbers of them {found}"
+        )
+    return found[columns[0].name]
 
 
 def _names(names: Any, classes: int) -> list[str]:

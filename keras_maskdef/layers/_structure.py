@@ -51,6 +51,8 @@ def check_called_as_predicted(name: str, model: Any) -> None:
 
 def input_shape(model: Any) -> tuple | None:
     """That of its images and their batch axis, if it was built for some."""
+    if isinstance(model, VotingEnsemble):
+        return input_shape(model.classifier)
     if not getattr(model, "built", False):
         return None
     shape = getattr(model, "input_shape", None)

@@ -7,7 +7,9 @@ import keras
 import numpy as np
 
 from keras_maskdef.layers._agreement import value_ranges
+from keras_maskdef.layers._structure import nodes_of
 from keras_maskdef.layers._value_range import UNIT, ValueRange
+from keras_maskdef.layers.median_filter import MedianFilter
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 from keras_maskdef.layers.voting_ensemble import VotingEnsemble
 
@@ -17,6 +19,8 @@ SIGNED: ValueRange = (-1.0, 1.0)
 _INNER = (UNIT, SIGNED, BYTES)
 # 1/256 for 1/255, 1/128 for 1/127.5.
 _CLOSE = 0.02
+# Mean and deviation of images on [0, 255] are above; darker ones tell no range.
+_LEAST = 2.0
 _KEEPS_VALUES = (
     keras.layers.InputLayer,
     keras.layers.Identity,
@@ -29,6 +33,7 @@ _KEEPS_VALUES = (
     keras.layers.RandomRotation,
     keras.layers.RandomTranslation,
     keras.layers.RandomZoom,
+    MedianFilter,
     RandomGridMask,
 )
 
@@ -72,41 +77,55 @@ def value_range_of(model: Any) -> ValueRange | None:
 
 
 def _from_the_input(model: Any) -> Iterator[Any]:
-    """Layers in the order in which an image meets them, nested ones included."""
+    """Layers in the order in which an image meets them, nested ones included.
+
+    They end where an image takes two ways, or in a model that tells no graph.
+    """
     if isinstance(model, VotingEnsemble):
         model = model.classifier
     graph = getattr(model, "_functional", None) or model
-    layers = getattr(graph, "operations", None) or getattr(graph, "layers", None)
-    # Preprocessors of KerasHub are known as they are.
-    if not isinstance(model, keras.Model) or layers is None:
+    nodes = nodes_of(graph)
+    if not nodes or len(graph.inputs) > 1:
         yield model
         return
-    for layer in layers:
-        yield from _from_the_input(layer)
+    seen = graph.inputs[0]
+    while len(users := [n for n in nodes if _takes(n, seen)]) == 1:
+        yield from _from_the_input(users[0].operation)
+        seen = users[0].output_tensors[0]
+
+
+def _takes(node: Any, tensor: Any) -> bool:
+    return any(each is tensor for each in node.input_tensors)
 
 
 def _before_rescaling(layer: Any) -> ValueRange | None:
+    """The only range of which it makes one that networks compute on, if any."""
     scale, offset = np.asarray(layer.scale, float), np.asarray(layer.offset, float)
-    for low, high in (BYTES, UNIT, SIGNED):
-        made = np.array([low * scale + offset, high * scale + offset])
-        for inner in _INNER:
-            allowed = _CLOSE * (inner[1] - inner[0])
-            expected = np.reshape(inner, (2,) + (1,) * (made.ndim - 1))
-            if np.all(abs(made - expected) <= allowed):
-                return low, high
-    return None
+    found = [
+        (low, high)
+        for low, high in (BYTES, UNIT, SIGNED)
+        if any(_is_near(low * scale + offset, high * scale + offset, x) for x in _INNER)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_near(lowest: Any, highest: Any, inner: ValueRange) -> bool:
+    allowed = _CLOSE * (inner[1] - inner[0])
+    ends = (abs(lowest - inner[0]), abs(highest - inner[1]))
+    return all(bool(np.all(end <= allowed)) for end in ends)
 
 
 def _before_normalization(layer: Any) -> ValueRange | None:
     """By the mean, and by the variance that images of that mean can have."""
-    if getattr(layer, "mean", None) is None:
+    if getattr(layer, "mean", None) is None or layer.invert:
         return None
     mean = keras.ops.convert_to_numpy(layer.mean).astype(float)
     variance = keras.ops.convert_to_numpy(layer.variance).astype(float)
-    for low, high in (UNIT, BYTES):
+    for (low, high), least in ((UNIT, 0.0), (BYTES, _LEAST)):
         # The Bhatia-Davis inequality, with room for rounding.
-        most = (high - mean) * (mean - low)
-        if (mean > low).all() and (variance <= 1.001 * most).all():
+        most = 1.001 * (high - mean) * (mean - low)
+        enough = (mean > least).all() and (variance > least**2).all()
+        if enough and (variance <= most).all():
             return low, high
     return None
 
