@@ -75,23 +75,32 @@ def call_on_host(function: Callable[[np.ndarray], np.ndarray], images: Any) -> A
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        made = tf.numpy_function(_weakly(function), [images], images.dtype)
-        if not tf.executing_eagerly():
-            made.op.host_function = function
+        if tf.executing_eagerly():
+            made = tf.numpy_function(function, [images], images.dtype)
+        else:
+            token, graph = _registered(function)
+            (made,) = tf.raw_ops.PyFunc(
+                input=[images], token=token, Tout=[images.dtype]
+            )
+            made.op.host_function = graph
         return tf.ensure_shape(made, images.shape)
     if keras.backend.backend() == "jax":
         return _call_from_jax(lambda x: function(np.asarray(x)), images)
     return ops.convert_to_tensor(function(ops.convert_to_numpy(images)))
 
 
-def _weakly(function: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Calls a function as long as somebody holds it, such as the operation of a graph.
+def _registered(function: Callable[[np.ndarray], np.ndarray]) -> tuple[str, Any]:
+    """TensorFlow's token of a function, and the graph that holds the function.
 
-    TensorFlow keeps what it is given for the life of the process, and a method of a
-    model is the model.
+    `tf.numpy_function` alone gives it to the outermost graph, for the life of the
+    process: a method of a model is the model, and each trace of a kernel would leave a
+    wrapper.
     """
-    held: Any = weakref.ref(function)
-    return lambda images: held()(images)
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        made = tf.numpy_function(function, [tf.constant(0.0)], tf.float32)
+    return made.op.get_attr("token").decode(), graph
 
 
 def pays() -> bool:
@@ -197,9 +206,10 @@ def _call_from_tensorflow(
     images = tf.stop_gradient(images)
 
     def native() -> Any:
-        # It holds a weak reference to the function.
-        function = _kept(kernel)
-        filtered = tf.numpy_function(function, [images], images.dtype, stateful=False)
+        token, _ = _kept(kernel)
+        (filtered,) = tf.raw_ops.PyFuncStateless(
+            input=[images], token=token, Tout=[images.dtype]
+        )
         return tf.ensure_shape(filtered, images.shape)
 
     filtered = tf.cond(_in_this_process(), native, lambda: twin(images))
@@ -207,8 +217,8 @@ def _call_from_tensorflow(
 
 
 @cache
-def _kept(kernel: Kernel) -> Kernel:
-    return kernel
+def _kept(kernel: Kernel) -> tuple[str, Any]:
+    return _registered(kernel)
 
 
 def _in_this_process() -> Any:

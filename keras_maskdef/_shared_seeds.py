@@ -36,7 +36,8 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
     state: Any
 
     def __init__(self, seed: int | None = None) -> None:
-        super().__init__(seed)
+        # One name for all, as of `generator_of`: it gets into that of a variable.
+        super().__init__(seed, name="shared")
         self._home, self._salt = _home(), 0
         _generators.add(self)
         if keras.backend.backend() == "tensorflow":

@@ -53,5 +53,8 @@ class Backend(Protocol):
     def seeded(self, seed: int) -> AbstractContextManager[None]:
         """Seeds what libraries draw from."""
 
+    def seeded_foolbox(self, seed: int) -> AbstractContextManager[None]:
+        """Seeds what foolbox draws from, to the same numbers."""
+
     def foolbox_model(self, foolbox: Any, logits: Callable[[Any], Any]) -> Any:
         """Foolbox's model of a function from images in [0, 1] to logits."""

@@ -58,9 +58,8 @@ def make(info: AttackInfo, target: Target, **options: Any) -> Run:
     def run(
         images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int
     ) -> np.ndarray:
-        # For its start. Not for all attacks: to set the seed clears TensorFlow's
-        # caches, which costs a quarter of four steps on a small network.
-        seeded = backend.seeded(seed) if info.name == "pgd" else nullcontext()
+        pgd = info.name == "pgd"  # draws its start
+        seeded = backend.seeded_foolbox(seed) if pgd else nullcontext()
         size = {} if info.kind == "minimal" else {"epsilon": epsilon}
         x, y = backend.images(images), backend.labels(labels)
         with seeded:

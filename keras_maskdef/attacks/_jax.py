@@ -87,6 +87,8 @@ class Jax:
         finally:
             tensor.key = before
 
+    seeded_foolbox = seeded
+
     def _taped(
         self, pure: "_Pure", values: Any, images: Any, scaled: bool
     ) -> tuple[Any, Callable[[Any], Any], Any]:

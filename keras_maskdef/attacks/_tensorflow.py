@@ -1,13 +1,20 @@
 """Attacks on TensorFlow: each function of a target is one concrete function."""
 
+import random
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from keras_maskdef._extra import require
 from keras_maskdef._native import with_gradient
 from keras_maskdef.attacks._backend import CompiledLoss, Logits, Loss
 from keras_maskdef.attacks._half import rescaled
+
+# What TensorFlow's seeds are below.
+_MOST = 2**31 - 1
 
 
 class TensorFlow:
@@ -80,6 +87,23 @@ class TensorFlow:
         self._tf.random.set_seed(seed)
         yield
 
+    @contextmanager
+    def seeded_foolbox(self, seed: int) -> Iterator[None]:
+        """By eagerpy's tensors, as to set the global seed clears TensorFlow's caches.
+
+        For each kernel made anew TensorFlow keeps 8 bytes for good, and with them
+        mostly a page of memory: 0.5 to 1 MiB for each `evaluate`.
+        """
+        tensor = require("eagerpy", "attacks").TensorFlowTensor
+        before, draws = (tensor.uniform, tensor.normal), _Draws(seed)
+        # Not bound methods: those would be called without the tensor.
+        tensor.uniform = lambda *args, **options: draws.uniform(*args, **options)
+        tensor.normal = lambda *args, **options: draws.normal(*args, **options)
+        try:
+            yield
+        finally:
+            tensor.uniform, tensor.normal = before
+
     def foolbox_model(self, foolbox: Any, logits: Callable[[Any], Any]) -> Any:
         gpus = self._tf.config.list_physical_devices("GPU")
         device = "/GPU:0" if gpus else "/CPU:0"
@@ -112,3 +136,41 @@ class TensorFlow:
         return self._tf.function(function, autograph=False).get_concrete_function(
             shape, *specs
         )
+
+
+class _Draws:
+    """The numbers that eagerpy draws after `tf.random.set_seed(seed)`.
+
+    That seeds Python's generator, which seeds the operations; these count from there.
+    """
+
+    def __init__(self, seed: int) -> None:
+        import tensorflow as tf
+
+        self._raw, self._device = tf.raw_ops, tf.device
+        self._seed, self._operations = seed % _MOST, random.Random(seed)
+
+    def uniform(
+        self, like: Any, shape: Any, low: float = 0.0, high: float = 1.0
+    ) -> Any:
+        numbers = self._drawn(self._raw.StatelessRandomUniformV2, like, shape)
+        return type(like)(numbers * (high - low) + low)
+
+    def normal(
+        self, like: Any, shape: Any, mean: float = 0.0, stddev: float = 1.0
+    ) -> Any:
+        numbers = self._drawn(self._raw.StatelessRandomNormalV2, like, shape)
+        return type(like)(numbers * stddev + mean)
+
+    def _drawn(self, operation: Callable, like: Any, shape: Any) -> Any:
+        second = self._operations.randint(0, _MOST) % _MOST
+        if not (self._seed or second):
+            second = _MOST
+        with self._device(like.raw.device):
+            return operation(
+                shape=np.atleast_1d(shape).astype("int32"),
+                key=np.array([self._seed], "uint64"),
+                counter=np.array([0, second], "uint64"),
+                alg=1,  # Philox, that of the operations with a seed
+                dtype=like.raw.dtype,
+            )

@@ -67,6 +67,8 @@ class Torch:
             self._torch.manual_seed(seed)
             yield
 
+    seeded_foolbox = seeded
+
     def foolbox_model(self, foolbox: Any, logits: Callable[[Any], Any]) -> Any:
         class Logits(self._torch.nn.Module):  # type: ignore[name-defined]
             def forward(self, images: Any) -> Any:

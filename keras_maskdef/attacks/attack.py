@@ -30,9 +30,9 @@ class Attack:
         the target, integers `(n,)`, K sizes on that scale and an integer, and returns
         float32 `(K, n, height, width, channels)` in the same range, each within its
         size of its image to a millionth of the range. It depends on its arguments and
-        the model's own random state only. On TensorFlow PGD sets the global seed, from
-        which it draws; the random states of NumPy, Python and PyTorch are left as they
-        are.
+        the model's own random state only. On TensorFlow cleverhans' PGD sets the
+        global seed, from which it draws; the random states of NumPy, Python and PyTorch
+        are left as they are.
 
     Raises:
         ValueError: In a call, for images outside of the range, labels that do not

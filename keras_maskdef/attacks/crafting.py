@@ -72,7 +72,7 @@ def craft(
         norm: `"l1"`, `"l2"` or `"linf"`.
         batch_size: Integer, images attacked at once.
         seed: Integer for the attack's random draws: the batch from image i on is seeded
-            with `seed + i`. On TensorFlow PGD sets the global seed to it.
+            with `seed + i`. On TensorFlow cleverhans' PGD sets the global seed to it.
         on_batch: Called after each batch with the number of images done in it.
         library: Where the attack comes from; None for the first in the table.
         value_range: The lowest and the highest value of the images that the model
