@@ -20,7 +20,7 @@ endef
 
 # What depends most on versions of Python and of packages.
 QUICK = $(addprefix tests/test_,$(addsuffix .py,kernels random_grid_mask filters \
-	native arguments datasets cli dependencies package))
+	arguments datasets dependencies package))
 
 .PHONY: demo test lint quick lowest fuzz bench clean
 
