@@ -182,7 +182,7 @@ def test_a_trace_of_a_kernel_leaves_no_function():
         return sum(
             getattr(each, "__qualname__", "") == "do_not_convert.<locals>.wrapper"
             for each in gc.get_objects()
-            if isinstance(each, FunctionType)
+            if type(each) is FunctionType  # a proxy of PyTorch warns when it is asked
         )
 
     trace()

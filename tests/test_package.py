@@ -33,7 +33,8 @@ def test_files_of_the_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {name for name in names if ".dist-info/" not in name}
     data = {"py.typed", "evaluation/report.html.j2"}
-    assert code == sources() | {f"keras_maskdef/{name}" for name in data}
+    files = {"maskdef.py", *(f"keras_maskdef/{name}" for name in data)}
+    assert code == sources() | files
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
