@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from keras_maskdef._argument_types import count
+from keras_maskdef._image_data import are_numbers
 
 _SHOWN = 8  # classes
 
@@ -97,14 +98,12 @@ def _description(source: str, data: Any, value_range: Any) -> str:
     """What a user can check: a wrong range or order makes every figure wrong."""
     sizes = "x".join(map(str, data.images.shape[1:]))
     low, high = value_range
-    names = [f"{index} {name}" for index, name in enumerate(data.class_names)]
-    more = ["..."] if len(names) > _SHOWN else []
-    listed = "" if _numbers(data) else f": {', '.join(names[:_SHOWN] + more)}"
-    return (
+    shown = [f"{index} {name}" for index, name in enumerate(data.class_names)]
+    more = ", ..." if len(shown) > _SHOWN else ""
+    text = (
         f"{len(data.images)} images of {source}, {sizes} in [{low:g}, {high:g}], "
-        f"{len(names)} classes{listed}"
+        f"{len(shown)} classes"
     )
-
-
-def _numbers(data: Any) -> bool:
-    return list(data.class_names) == [str(n) for n in range(len(data.class_names))]
+    if are_numbers(data.class_names):
+        return text
+    return f"{text}: {', '.join(shown[:_SHOWN])}{more}"

@@ -88,8 +88,7 @@ def report(options: argparse.Namespace, console: Console) -> None:
 
     for path in write_report(options.run_folder, options.output):
         say(console, f"wrote {path}")
-    folder = options.output or options.run_folder
-    say(console, f"open it in a browser: {(folder / PAGE).resolve().as_uri()}")
+    _say_page(options.output or options.run_folder, console)
 
 
 def _write_report(run: Path, console: Console) -> None:
@@ -102,8 +101,12 @@ def _write_report(run: Path, console: Console) -> None:
     except ImportError as error:
         say(console, f"no page was made of it: {error}; then `maskdef report {run}`")
         return
-    say(console, f"the report: {run / PAGE}")
-    say(console, f"open it in a browser: {(run / PAGE).resolve().as_uri()}")
+    _say_page(run, console)
+
+
+def _say_page(folder: Path, console: Console) -> None:
+    say(console, f"the report: {folder / PAGE}")
+    say(console, f"open it in a browser: {(folder / PAGE).resolve().as_uri()}")
 
 
 @contextmanager

@@ -7,6 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# The only split of what is not divided, and those of what is.
+WHOLE = "all"
+HELD_OUT = ("test", "validation", "valid", "val")
+SPLITS = ("train", *HELD_OUT)
+
 
 class ImageData(NamedTuple):
     """Labelled images; unpacks as `images, labels, class_names`.
@@ -20,6 +25,16 @@ class ImageData(NamedTuple):
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Names of classes that have none."""
+    return tuple(map(str, range(count)))
+
+
+def are_numbers(class_names: Sequence[str]) -> bool:
+    """Whether classes have no names but their numbers."""
+    return tuple(class_names) == numbered(len(class_names))
 
 
 def checked(

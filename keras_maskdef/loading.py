@@ -12,12 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._image_data import ImageData
+from keras_maskdef._image_data import ImageData, are_numbers, numbered
 from keras_maskdef._seeding import kept_seeds
 from keras_maskdef.attacks._inputs import check_image_values
 from keras_maskdef.datasets import find, fitted, load
 from keras_maskdef.datasets._folder import check_size
-from keras_maskdef.datasets._pixels import note
+from keras_maskdef.datasets._pixels import Wanted, note
 from keras_maskdef.datasets._sources import Named, first, held_out
 from keras_maskdef.layers._arguments import check_positive_int
 from keras_maskdef.layers._structure import input_shape
@@ -32,10 +32,10 @@ from keras_maskdef.layers._value_range_of import value_range_of
 __all__ = ["class_names_of", "images_for", "load_model", "value_range_of"]
 
 NAMED = 5  # classes in a message
-Path_ = str | os.PathLike[str]
+StrPath = str | os.PathLike[str]
 
 
-def load_model(path: Path_, imports: Iterable[str] = ()) -> keras.Model:
+def load_model(path: StrPath, imports: Iterable[str] = ()) -> keras.Model:
     """Loads a saved model for inference.
 
     It is not compiled, so that losses, metrics and schedules of its training need not
@@ -73,7 +73,10 @@ def load_model(path: Path_, imports: Iterable[str] = ()) -> keras.Model:
     for name in imports:
         _import(name)
     if text.endswith(".keras") and not zipfile.is_zipfile(path):
-        raise ValueError(f"{text} is damaged, or no .keras file.")
+        raise ValueError(
+            "`path` must be a .keras file, and this one is damaged or something else. "
+            f"Received: path={text!r}"
+        )
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # of whatever layer
@@ -136,7 +139,7 @@ def images_for(
     value_range: Sequence[float] | None = None,
     image_size: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
-    data_dir: Path_ | None = None,
+    data_dir: StrPath | None = None,
     download: bool = False,
 ) -> tuple[ImageData, ValueRange]:
     """Images as models take them, from wherever they are, for `evaluate` and `certify`.
@@ -150,7 +153,7 @@ def images_for(
         source: As `datasets.load` takes it. Batches and arrays must be in the models'
             range.
         split: As `datasets.load` takes it. By default the one to measure on: `"test"`,
-            else `"validation"` or `"val"`, or else the only one.
+            else `"validation"`, `"valid"` or `"val"`, or else the only one.
         images: Integer, how many of the first ones; all by default, and all if there
             are fewer.
         value_range: The lowest and the highest value that the models take, where their
@@ -171,8 +174,9 @@ def images_for(
         FileNotFoundError, ImportError, TypeError: As `datasets.load` does.
 
     Warns:
-        ImageDataWarning: Of scaling, of other channels, of the order of classes, and
-            of what `datasets.load` warns of.
+        ImageDataWarning: Of scaling, of other channels, of a range other than the
+            layers tell, of classes without images, and of what `datasets.load` warns
+            of.
 
     Example:
 
@@ -194,18 +198,18 @@ def images_for(
         raise ValueError("`models` must be a model or several. Received: models=[]")
     if images is not None:
         check_positive_int("images", images)
-    size, channels = _size_and_channels(models, image_size)
-    known = _range_of(models, source, value_range)
+    wanted = _wanted(models, image_size)
     if isinstance(source, (str, os.PathLike)):
         found = find(source, data_dir, download)
+        known = _range_of(models, value_range, isinstance(found, Named))
         split = split or held_out(found)
         if images is not None and "[" not in split:
             split = first(found, split, images)
-        data = fitted(found.read(split, channels, size, note), channels, size, note)
+        data = fitted(found.read(split, wanted), wanted)
         data = data._replace(images=from_unit(data.images, known))
     else:
-        data = load(source, split, data_dir, download)
-        data = fitted(data, channels, size, note)
+        known = _range_of(models, value_range, False)
+        data = fitted(load(source, split, data_dir, download), wanted)
         _check_range(data.images, known)
     data = ImageData(data.images[:images], data.labels[:images], data.class_names)
     return _matched(data, _classes(models, data), class_names), known
@@ -220,10 +224,8 @@ def _check_range(images: np.ndarray, known: ValueRange) -> None:
         )
 
 
-def _size_and_channels(
-    models: Sequence[Any], image_size: Sequence[int] | None
-) -> tuple[tuple[int, int] | None, int | None]:
-    """What the images must have; None where they may have any."""
+def _wanted(models: Sequence[Any], image_size: Sequence[int] | None) -> Wanted:
+    """What the models take."""
     shapes = [shape for model in models if (shape := input_shape(model))]
     for shape in shapes:
         if len(shape) != 4 or (shape[-1] not in (None, 1, 3, 4)):
@@ -245,10 +247,10 @@ def _size_and_channels(
             "`image_size` must be left out for models that take images of one size. "
             f"Received: image_size={asked}, input shape {shape}"
         )
-    return own or asked, shape[-1]
+    return Wanted(shape[-1], own or asked, note)
 
 
-def _range_of(models: Sequence[Any], source: Any, given: Any) -> ValueRange:
+def _range_of(models: Sequence[Any], given: Any, is_named: bool) -> ValueRange:
     found = {value_range_of(model) for model in models}
     if given is not None:
         taken = check_value_range(given)
@@ -263,13 +265,13 @@ def _range_of(models: Sequence[Any], source: Any, given: Any) -> ValueRange:
     known = found.pop()
     if known is not None:
         return known
-    if isinstance(source, (str, os.PathLike)) and isinstance(find(source), Named):
+    if is_named:
         return UNIT
     raise ValueError(
         "`value_range` must be given, `--value-range LOW HIGH`, as the layers of the "
         "model do not tell which values it takes: 0 1 or 0 255 as a rule, -1 1 for "
         "some of keras.applications. Preprocessing that differs between channels, as "
-        "of ResNet50 and VGG16, belongs into the model. Received: value_range=None"
+        "of ResNet50 and VGG16, belongs in the model. Received: value_range=None"
     )
 
 
@@ -307,7 +309,7 @@ def _matched(
                 f"`class_names` must name all {classes} outputs of the model. "
                 f"Received: {len(names)} names"
             )
-        if _are_numbers(own) and len(own) <= classes:
+        if are_numbers(own) and len(own) <= classes:
             return data._replace(class_names=names)
         unknown = [name for name in own if name not in names]
         if unknown:
@@ -318,13 +320,13 @@ def _matched(
             )
         labels = np.array([names.index(name) for name in own])[data.labels]
         return ImageData(data.images, labels, names)
-    if _are_numbers(own) and len(own) <= classes:
+    if are_numbers(own) and len(own) <= classes:
         if len(own) < classes:
             note(
                 f"The data have the labels 0 to {len(own) - 1} of the model's "
                 f"{classes} classes."
             )
-        return data._replace(class_names=tuple(map(str, range(classes))))
+        return data._replace(class_names=numbered(classes))
     if len(own) != classes:
         raise ValueError(
             f"The data must have the {classes} classes of the model; where they have "
@@ -335,11 +337,7 @@ def _matched(
     return data
 
 
-def _are_numbers(names: Sequence[str]) -> bool:
-    return list(names) == [str(number) for number in range(len(names))]
-
-
-def class_names_of(path: Path_) -> list[str]:
+def class_names_of(path: StrPath) -> list[str]:
     """Reads the names of a model's classes, in the order of its outputs.
 
     Args:

@@ -637,7 +637,7 @@ def test_a_file_that_is_no_model_says_so(tmp_path, monkeypatch):
     twice = keras.layers.Lambda(lambda images: 2 * images)
     saved(keras.Sequential([keras.Input((4, 4, 1)), twice]), tmp_path / "lambda.keras")
     for name, message in (
-        ("cut.keras", "damaged, or no .keras file"),
+        ("cut.keras", "must be a .keras file.*damaged"),
         ("text.h5", "cannot be loaded"),
         ("lambda.keras", "cannot be loaded.*such as `Rescaling` in the place of"),
         ("nowhere.keras", "`path` must be a .keras or .h5 file"),

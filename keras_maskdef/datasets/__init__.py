@@ -20,12 +20,11 @@ from keras_maskdef.datasets._batches import as_image_data
 from keras_maskdef.datasets._folder import check_size
 from keras_maskdef.datasets._pixels import (
     ImageDataWarning,
-    Tell,
+    Wanted,
     in_channels,
     note,
     resized,
     scaled_from,
-    silent,
 )
 from keras_maskdef.datasets._sources import (
     TFDS,
@@ -77,9 +76,9 @@ def load(
         source: One of `datasets.NAMES`, the function of that name; `"tfds:NAME"`, any
             data set of images and classes of tensorflow-datasets; a folder with one
             folder of images per class (see `image_folder`), or with folders `train`
-            and `test`, `validation` or `val` of such; an `.npz` file with arrays `x`
-            and `y`, or `x_train`, `y_train`, `x_test` and `y_test`, and maybe
-            `class_names`, of integers of 8 or 16 bits or on [0, 1], [0, 255] or
+            and `test` (or `validation`, `valid`, `val`) of such; an `.npz` file with
+            arrays `x` and `y`, or `x_train`, `y_train`, `x_test` and `y_test`, and
+            maybe `class_names`, of integers of 8 or 16 bits or on [0, 1], [0, 255] or
             [-1, 1]; a `tf.data.Dataset`, a `PyDataset` or a PyTorch `DataLoader` of
             images and labels; or arrays, `(images, labels)`.
         split: A split of the source, or a slice of one such as `"train[:100]"`;
@@ -121,6 +120,7 @@ def load(
     ```
     """
     size = None if image_size is None else check_size(image_size)
+    wanted = Wanted(channels, size)
     if not isinstance(source, (str, os.PathLike)):
         if split is not None or data_dir is not None or download:
             raise ValueError(
@@ -131,8 +131,8 @@ def load(
         data = as_image_data("source", source)
     else:
         found = find(source, data_dir, download)
-        data = found.read(split or to_train_on(found), channels, size)
-    return fitted(data, channels, size)
+        data = found.read(split or to_train_on(found), wanted)
+    return fitted(data, wanted)
 
 
 def find(
@@ -165,11 +165,9 @@ def find(
     return Folder(path) if path.is_dir() else Npz(path)
 
 
-def fitted(
-    data: ImageData, channels: int | None, size: Any, tell: Tell = silent
-) -> ImageData:
-    """The same images with so many channels and of this size, and telling of it."""
-    images = data.images
+def fitted(data: ImageData, wanted: Wanted) -> ImageData:
+    """The same images as they are wanted."""
+    images, (channels, size, tell) = data.images, wanted
     if images.shape[-1] not in (1, 2, 3, 4) and images.shape[1] in (1, 3, 4):
         raise ValueError(
             "`source` must hold images with their channels last, `np.moveaxis(images, "
@@ -432,8 +430,8 @@ def image_folder(
             f"`color_mode` must be one of {', '.join(channels)}. "
             f"Received: color_mode={color_mode!r}"
         )
-    size = check_size(image_size)
-    return _folder.read(_folder.listed(directory), channels[color_mode], size)
+    wanted = Wanted(channels[color_mode], check_size(image_size))
+    return _folder.read(_folder.listed(directory), wanted)
 
 
 def sample(split: str = "train") -> ImageData:

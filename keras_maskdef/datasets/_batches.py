@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_maskdef._batches import batches_of, is_dataset, refuse_iterators
-from keras_maskdef._image_data import ImageData, check_labels
+from keras_maskdef._image_data import ImageData, check_labels, numbered
 from keras_maskdef.datasets._pixels import as_integers
 
 # Images, labels, and the names of the classes if anything tells them.
@@ -16,8 +16,15 @@ Labelled = tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...] | None]
 
 
 def labelled_arrays(name: str, data: Any) -> Sequence[Any]:
-    """Images and labels, and what may follow: arrays, or batches of a data set."""
-    return data if isinstance(data, (tuple, list)) else of_batches(name, data)
+    """Images, labels and maybe the names of classes: arrays or those of batches."""
+    if not isinstance(data, (tuple, list)):
+        return of_batches(name, data)
+    if len(data) not in (2, 3):
+        raise ValueError(
+            f"`{name}` must be images and labels, and maybe the names of the classes. "
+            f"Received: {name} of {len(data)} parts"
+        )
+    return data
 
 
 def as_image_data(name: str, data: Any) -> ImageData:
@@ -25,18 +32,11 @@ def as_image_data(name: str, data: Any) -> ImageData:
 
     Classes without names are named by their numbers.
     """
-    if isinstance(data, (tuple, list)):
-        if len(data) not in (2, 3):
-            raise ValueError(
-                f"`{name}` must be images and labels, and maybe the names of the "
-                f"classes. Received: {name} of {len(data)} parts"
-            )
-        names = data[2] if len(data) == 3 else None
-        images, labels, names = _checked(name, data[0], data[1], names)
-    else:
-        images, labels, names = of_batches(name, data)
+    images, labels, *named = labelled_arrays(name, data)
+    names = named[0] if named else None
+    images, labels, names = _checked(name, images, labels, names)
     if names is None:
-        names = tuple(map(str, range(int(labels.max()) + 1)))
+        names = numbered(int(labels.max()) + 1)
     return ImageData(images, labels, names)
 
 

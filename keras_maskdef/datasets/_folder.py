@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from keras_maskdef._image_data import ImageData, checked, slice_rows
 from keras_maskdef.datasets._pixels import (
-    Tell,
+    Size,
+    Wanted,
     in_channels,
     note,
     resized,
     scaled_from,
-    silent,
 )
 
-Size = tuple[int, int]
 NAMED = 3  # of the files that are left out
 
 
@@ -131,26 +130,23 @@ def _tell_left_out(root: Path, paths: set[Path]) -> None:
         )
 
 
-def read(
-    listing: Listing, channels: int, size: Size | None, tell: Tell = silent
-) -> ImageData:
+def read(listing: Listing, wanted: Wanted) -> ImageData:
     """Decodes the files.
 
     Args:
         listing: The files.
-        channels: 1, 3 or 4.
-        size: `(height, width)` to scale to; that which all have by default.
-        tell: Is told of scaling.
+        wanted: Colours by default, and the size that all have.
 
     Raises:
-        ValueError: A file cannot be decoded, or images differ in size and `size` is
-            not given.
+        ValueError: A file cannot be decoded, or images differ in size and none is
+            wanted.
     """
+    channels, size = wanted.channels or 3, wanted.size
     with ThreadPoolExecutor() as pool:
 
         def load(path: Path) -> tuple[Size, NDArray[np.float32]]:
             image = _decoded(path, channels, listing.directory)
-            return image.shape[:2], resized(image, size or image.shape[:2])
+            return image.shape[:2], resized(image, size)
 
         sizes: set[Size] = set()
         images = np.empty(0, np.float32)
@@ -166,7 +162,7 @@ def read(
                 )
             images[index] = image
     if size is not None and sizes != {size}:
-        tell(scaled_from(_from_to(sizes), size))
+        wanted.tell(scaled_from(_from_to(sizes), size))
     images /= 255
     return checked(listing.directory, images, listing.labels, listing.class_names)
 

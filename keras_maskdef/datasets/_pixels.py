@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 # The brightest pixel of real images has more of the range of its integers.
 _DARK = 1 / 8
 Tell = Callable[[str], None]
+Size = tuple[int, int]
 
 
 class ImageDataWarning(UserWarning):
@@ -30,7 +31,24 @@ def silent(text: str) -> None:
     """Tells nothing, as what was done was asked for."""
 
 
-def scaled_from(before: str, size: tuple[int, int]) -> str:
+class Wanted(NamedTuple):
+    """What images shall be like.
+
+    Args:
+        channels: 1, 3 or 4; None for what they have.
+        size: `(height, width)`; None for what they have.
+        tell: Is told of what was changed.
+    """
+
+    channels: int | None = None
+    size: Size | None = None
+    tell: Tell = silent
+
+
+ANYTHING = Wanted()
+
+
+def scaled_from(before: str, size: Size) -> str:
     """What to tell of scaling."""
     return (
         f"Images of {before} pixels were scaled to {size[0]}x{size[1]}, without "
@@ -132,10 +150,10 @@ def in_channels(images: NDArray[Any], channels: int) -> NDArray[Any]:
     return images
 
 
-def resized(images: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+def resized(images: NDArray[Any], size: Size | None) -> NDArray[np.float32]:
     """One image or a batch, scaled bilinearly as Keras' reader of folders does."""
     import tensorflow as tf
 
-    if images.shape[-3:-1] == size:
+    if size in (None, images.shape[-3:-1]):
         return images.astype(np.float32, copy=False)
     return tf.image.resize(images, size).numpy()

@@ -2,18 +2,21 @@
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from keras_maskdef._image_data import ImageData, parse_split
+from keras_maskdef._image_data import (
+    HELD_OUT,
+    SPLITS,
+    WHOLE,
+    ImageData,
+    parse_split,
+)
 from keras_maskdef.datasets import _folder, _npz, _tfds
-from keras_maskdef.datasets._folder import Size
-from keras_maskdef.datasets._pixels import Tell, silent
+from keras_maskdef.datasets._pixels import Wanted
 
 DataDir = str | os.PathLike[str] | None
-WHOLE = "all"
-HELD_OUT = ("test", "validation", "valid", "val")
-SPLITS = ("train", *HELD_OUT)
 TFDS = "tfds:"
 
 
@@ -24,20 +27,12 @@ class Source(Protocol):
     def parts(self) -> tuple[str, ...]:
         """Its splits; `"all"` where there are none."""
 
-    def read(
-        self,
-        split: str,
-        channels: int | None,
-        size: Size | None,
-        tell: Tell = silent,
-    ) -> ImageData:
+    def read(self, split: str, wanted: Wanted) -> ImageData:
         """Images of a split or a slice of one.
 
         Args:
             split: Such as `"test[:200]"`.
-            channels: Where the files leave open how many.
-            size: Where the files differ in size.
-            tell: Is told of scaling.
+            wanted: Where the files leave it open, or differ in size.
         """
 
     def count(self, part: str) -> int | None:
@@ -83,13 +78,7 @@ class Named:
         tiny = self.name.startswith("tiny_imagenet")
         return "train", "validation" if tiny else "test"
 
-    def read(
-        self,
-        split: str,
-        channels: int | None,
-        size: Size | None,
-        tell: Tell = silent,
-    ) -> ImageData:
+    def read(self, split: str, wanted: Wanted) -> ImageData:
         return self._load(split)
 
     def count(self, part: str) -> int | None:
@@ -102,22 +91,20 @@ class Tfds:
     def __init__(self, name: str, data_dir: DataDir, download: bool) -> None:
         self.name, self._where = name, (data_dir, download)
 
+    @cached_property
+    def _counts(self) -> dict[str, int]:
+        return _tfds.counts(self.name, *self._where)
+
     @property
     def parts(self) -> tuple[str, ...]:
-        return tuple(_tfds.counts(self.name, *self._where))
+        return tuple(self._counts)
 
-    def read(
-        self,
-        split: str,
-        channels: int | None,
-        size: Size | None,
-        tell: Tell = silent,
-    ) -> ImageData:
-        return _tfds.read(self.name, split, *self._where, channels, size, tell)
+    def read(self, split: str, wanted: Wanted) -> ImageData:
+        return _tfds.read(self.name, split, *self._where, wanted)
 
     def count(self, part: str) -> int | None:
         # One that is not there is an error of `read`.
-        return _tfds.counts(self.name, *self._where).get(part)
+        return self._counts.get(part)
 
 
 class Folder:
@@ -143,16 +130,10 @@ class Folder:
         self.parts = tuple(self._folders)
         self._listings: dict[str, _folder.Listing] = {}
 
-    def read(
-        self,
-        split: str,
-        channels: int | None,
-        size: Size | None,
-        tell: Tell = silent,
-    ) -> ImageData:
+    def read(self, split: str, wanted: Wanted) -> ImageData:
         part, rows = parse_split(split, self.parts)
         files = self._listed(part).mixed().sliced(rows, split)
-        return _folder.read(files, channels or 3, size, tell)
+        return _folder.read(files, wanted)
 
     def count(self, part: str) -> int | None:
         return len(self._listed(part).paths) if part in self.parts else None
@@ -171,13 +152,7 @@ class Npz:
         self.path = path
         self.parts = tuple(_npz.parts_of(path))
 
-    def read(
-        self,
-        split: str,
-        channels: int | None,
-        size: Size | None,
-        tell: Tell = silent,
-    ) -> ImageData:
+    def read(self, split: str, wanted: Wanted) -> ImageData:
         part, rows = parse_split(split, self.parts)
         return _npz.read(self.path, part, rows, split)
 

@@ -13,16 +13,15 @@ from keras_maskdef._image_data import (
     empty_split,
 )
 from keras_maskdef.datasets._pixels import (
-    Tell,
+    ANYTHING,
+    Wanted,
     in_channels,
     resized,
     scaled_from,
-    silent,
 )
 from keras_maskdef.datasets._tiny_imagenet import ARCHIVE
 
 DataDir = str | os.PathLike[str] | None
-Size = tuple[int, int]
 # Those that `datasets.load` has under their own names.
 OWN = ("cifar10", "mnist", "svhn_cropped")
 
@@ -32,9 +31,7 @@ def read(
     split: str,
     data_dir: DataDir,
     download: bool,
-    channels: int | None = None,
-    size: Size | None = None,
-    tell: Tell = silent,
+    wanted: Wanted = ANYTHING,
 ) -> ImageData:
     """Reads one split of a data set of tensorflow-datasets into memory.
 
@@ -43,9 +40,7 @@ def read(
         split: As it writes them.
         data_dir: Its folder.
         download: Whether it may fetch what is missing.
-        channels: As `size`, for images that differ in size.
-        size: `(height, width)` that images are scaled to where they differ in size.
-        tell: Is told of scaling.
+        wanted: Of images that differ in size; others stay as they are.
     """
     import tensorflow as tf
 
@@ -58,20 +53,19 @@ def read(
     if not expected:
         raise empty_split(split)
     vary = None in (image.shape or (None,))
-    if vary and size is None:
+    if vary and wanted.size is None:
         raise ValueError(
             f"`image_size` must be given: the images of {name!r} differ in size. "
             "Received: image_size=None"
         )
-    scaled = (channels or 3, size) if vary else None
     try:
-        images, labels = _pixels(builder, keys, split, scaled)
+        images, labels = _pixels(builder, keys, split, wanted if vary else None)
     except (tf.errors.OpError, AssertionError) as error:
         raise damaged(name, str(error)) from error
     if len(labels) != expected:
         raise damaged(name, f"{len(labels)} of {expected} images can be read")
-    if vary and size:
-        tell(scaled_from("different numbers of", size))
+    if vary and wanted.size:
+        wanted.tell(scaled_from("different numbers of", wanted.size))
     images = images.astype(np.float32)
     images /= 65535 if image.np_dtype == np.uint16 else 255
     if min(labels) < 0:
@@ -82,8 +76,10 @@ def read(
     return checked(name, images, labels, label.names)
 
 
-def _pixels(builder: Any, keys: tuple[str, str], split: str, scaled: Any) -> Any:
-    """All images, `scaled` to channels and a size one by one if need be, and labels."""
+def _pixels(
+    builder: Any, keys: tuple[str, str], split: str, scaled: Wanted | None
+) -> tuple[Any, Any]:
+    """All images, scaled one by one if need be, and labels."""
     tfds = require("tensorflow_datasets", "data")
     # Of these two parts only, and read once: a cache would only be a second copy.
     rows = builder.as_dataset(
@@ -96,10 +92,10 @@ def _pixels(builder: Any, keys: tuple[str, str], split: str, scaled: Any) -> Any
     if not scaled:
         whole = tfds.as_numpy(rows)
         return whole[image], whole[label]
-    channels, size = scaled
     images, labels = [], []
     for row in rows.as_numpy_iterator():
-        images.append(resized(in_channels(row[image], channels), size))
+        picture = in_channels(row[image], scaled.channels or 3)
+        images.append(resized(picture, scaled.size))
         labels.append(row[label])
     return np.stack(images), np.array(labels)
 

@@ -189,11 +189,6 @@ def evaluate(
 
 def _data(data: Any, value_range: ValueRange) -> tuple[np.ndarray, np.ndarray, Any]:
     data = labelled_arrays("data", data)
-    if len(data) not in (2, 3):
-        raise ValueError(
-            "`data` must be images and labels, and maybe the names of the classes. "
-            f"Received: data of {len(data)} parts"
-        )
     images, labels = check_attack_inputs(data[0], data[1], [1.0], value_range)
     if not len(images):
         raise ValueError(

@@ -15,8 +15,8 @@ from keras_maskdef.layers.voting_ensemble import VotingEnsemble
 
 BYTES: ValueRange = (0.0, 255.0)
 SIGNED: ValueRange = (-1.0, 1.0)
-# What networks compute on: what a `Rescaling` makes of images.
-_INNER = (UNIT, SIGNED, BYTES)
+# What images are on before a `Rescaling`, and behind it.
+_RANGES = (UNIT, SIGNED, BYTES)
 # 1/256 for 1/255, 1/128 for 1/127.5.
 _CLOSE = 0.02
 # Mean and deviation of images on [0, 255] are above; darker ones tell no range.
@@ -103,8 +103,10 @@ def _before_rescaling(layer: Any) -> ValueRange | None:
     scale, offset = np.asarray(layer.scale, float), np.asarray(layer.offset, float)
     found = [
         (low, high)
-        for low, high in (BYTES, UNIT, SIGNED)
-        if any(_is_near(low * scale + offset, high * scale + offset, x) for x in _INNER)
+        for low, high in _RANGES
+        if any(
+            _is_near(low * scale + offset, high * scale + offset, x) for x in _RANGES
+        )
     ]
     return found[0] if len(found) == 1 else None
 
