@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_maskdef import _random
 from keras_maskdef._replicas import ReplicaSeedGenerator
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.layers._arguments import (
@@ -207,11 +208,9 @@ class GaussianVote(keras.Model):
         return ops.reshape(outputs, (copies, ops.shape(images)[0], outputs.shape[-1]))
 
     def _noisy(self, images: Any) -> Any:
-        noise = keras.random.normal(
-            ops.shape(images),
-            stddev=self.stddev,
-            dtype=keras.backend.standardize_dtype(images.dtype),
-            seed=self.seed_generator,
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        noise = _random.normal(
+            ops.shape(images), self.stddev, dtype, self.seed_generator
         )
         return images + noise
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_maskdef._export import export_format
+from keras_maskdef import _random
 from keras_maskdef._replicas import ReplicaSeedGenerator
 from keras_maskdef._shared_seeds import GivenSeed
 from keras_maskdef.layers._arguments import (
@@ -27,7 +27,6 @@ from keras_maskdef.layers._arguments import (
     known,
     sizes_of,
 )
-from keras_maskdef.layers._exported_random import exported_uniform
 from keras_maskdef.layers._grid_mask_ops import (
     channels,
     grid_mask,
@@ -239,7 +238,6 @@ class RandomGridMask(ImageLayer):
 
     def _uniform(self, seed: Any) -> Callable[..., Any]:
         """A function from a shape to numbers in [0, 1)."""
-        kind = export_format() if seed is None else None
         draws = itertools.count()
         if seed is None:
             seed = self.seed_generator
@@ -249,13 +247,8 @@ class RandomGridMask(ImageLayer):
             seed = GivenSeed(seed)
 
         def uniform(*shape: Any) -> Any:
-            numbers = None
-            if kind is not None:
-                numbers = exported_uniform(shape, self.seed, next(draws), kind)
-            if numbers is None:
-                # In half precision the rate would be off by up to 1/2048.
-                numbers = keras.random.uniform(shape, dtype="float32", seed=seed)
-            return numbers
+            # In half precision the rate would be off by up to 1/2048.
+            return _random.uniform(shape, seed, next(draws))
 
         return uniform
 
