@@ -21,6 +21,7 @@ from keras_maskdef.certification.mask_law import MaskLaw
 
 # A quarter of a gigabyte; any four of 16 cells have 53 million.
 _MOST_PAIRS = 1 << 28
+_MOST_OF_ALL = 1 << 30
 METHODS = ("exact", "per_set", "margin", "majority", "double_masking")
 
 # Masks of one image, and the answers under them.
@@ -81,19 +82,15 @@ class DoubleMasking:
     """One cover for each family; all pairs of its sets."""
 
     def __init__(self, families: Sequence[np.ndarray]) -> None:
-        most = max(len(sets) ** 2 * sets.shape[1] for sets in families)
-        if most > _MOST_PAIRS:
-            raise ValueError(
-                "`sizes` must leave fewer sets of cells for double masking, which "
-                "hides any two of them: at most "
-                f"{_MOST_PAIRS:,} pairs times cells. Received: {most:,}"
-            )
-        pairs = [(sets[:, None] | sets).reshape(-1, sets.shape[1]) for sets in families]
-        self._masks, place = distinct(np.concatenate(pairs))
-        ends = np.cumsum([len(each) for each in pairs])[:-1]
+        _check_pairs(families)
+        unlike = [distinct(_pairs(sets)) for sets in families]
+        self._masks, place = distinct(np.concatenate([masks for masks, _ in unlike]))
+        ends = np.cumsum([len(masks) for masks, _ in unlike])[:-1]
         self._places = [
-            part.reshape(len(sets), len(sets))
-            for part, sets in zip(np.split(place, ends), families, strict=True)
+            part[within].reshape(len(sets), len(sets))
+            for part, (_, within), sets in zip(
+                np.split(place, ends), unlike, families, strict=True
+            )
         ]
 
     @property
@@ -114,6 +111,21 @@ class DoubleMasking:
             np.stack([proof.predicted for proof in proofs]),
             np.concatenate([proof.certified for proof in proofs]),
         )
+
+
+def _pairs(sets: np.ndarray) -> np.ndarray:
+    return (sets[:, None] | sets).reshape(-1, sets.shape[1])
+
+
+def _check_pairs(families: Sequence[np.ndarray]) -> None:
+    pairs = [len(sets) ** 2 * sets.shape[1] for sets in families]
+    for most, found in ((_MOST_PAIRS, max(pairs)), (_MOST_OF_ALL, sum(pairs))):
+        if found > most:
+            raise ValueError(
+                "`sizes` must leave fewer sets of cells for double masking, which "
+                f"hides any two of them: at most {_MOST_PAIRS:,} pairs times cells of "
+                f"one size, {_MOST_OF_ALL:,} of all. Received: {found:,}"
+            )
 
 
 @dataclass(frozen=True)
