@@ -48,7 +48,7 @@ class Limits:
     """What a client may ask of the server.
 
     Args:
-        body: Bytes of a request. Parsed, they are up to 25 times as many.
+        body: Bytes of a request. Parsed, they are up to 35 times as many.
         seconds: For the body of a request to arrive.
         waiting: Prediction requests in work, from their first byte on.
     """
