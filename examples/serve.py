@@ -12,54 +12,128 @@ Requests that wait together go through a model together, in one thread for each 
 """
 
 import argparse
+import asyncio
+import gc
+import json
 import logging
 import reprlib
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Annotated, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.requests import ClientDisconnect
 
 # Images that go through a model at once, and that one request may have.
 MOST = 256
+# Characters of an error: requests and models may put anything into theirs.
+MOST_SAID = 1000
+SIGNATURE = "serving_default"
 
 LOG = logging.getLogger("serve")
 
 
-class Instances(BaseModel):
-    """The body of a prediction request."""
+@dataclass(frozen=True)
+class Limits:
+    """What a client may ask of the server.
 
-    model_config = ConfigDict(extra="forbid")
+    Args:
+        body: Bytes of a request. Parsed, they are up to 35 times as many.
+        seconds: For the body of a request to arrive.
+        waiting: Prediction requests in work, from their first byte on.
+    """
 
-    instances: list
-    signature_name: Literal["serving_default"] = "serving_default"
+    body: int = 32 << 20
+    seconds: float = 60.0
+    waiting: int = 256
 
 
-async def read(request: Request) -> Instances:
-    """The body, of whatever content type: curl and many clients do not say JSON."""
-    body = await request.body()
+async def read(request: Request, limits: Limits) -> bytes:
+    """The body, as long as it is neither too large nor too slow."""
     try:
-        return Instances.model_validate_json(body)
-    except ValidationError as error:
-        why = "; ".join(
-            ": ".join([*map(str, wrong["loc"]), wrong["msg"]])
-            for wrong in error.errors(include_input=False, include_url=False)
-        )
-        received = body[:80].decode(errors="replace")
+        async with asyncio.timeout(limits.seconds):
+            return await read_up_to(request, limits.body)
+    except TimeoutError:
         raise HTTPException(
-            400,
-            f'The body must be JSON, {{"instances": [...]}}: {why}. '
-            f"Received: body={received!r}",
+            408, f"The body must arrive within {limits.seconds:g} seconds"
         ) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The body must be sent to its end") from None
+
+
+async def read_up_to(request: Request, most: int) -> bytes:
+    size = int(request.headers.get("content-length", 0))
+    body = bytearray()
+    if size <= most:
+        async for part in request.stream():
+            body += part
+            size = max(size, len(body))
+            if size > most:
+                break
+    if size > most:
+        raise HTTPException(
+            413,
+            f"The body must be at most {most} bytes. Received: at least {size}",
+            {"connection": "close"},  # the rest of it is not read
+        )
+    return bytes(body)
+
+
+def instances_of(body: bytes) -> list:
+    """What the body asks for, of whatever content type: many clients do not say JSON.
+
+    Raises:
+        ValueError: If it is not of the form of a prediction request.
+    """
+    try:
+        content = parsed(body)
+        wrong = what_is_wrong(content)
+    except RecursionError:
+        wrong = "it is nested too deeply"
+    except ValueError as error:  # no JSON, or not UTF-8
+        wrong = str(error)
+    if wrong:
+        received = body[:80].decode(errors="replace")
+        raise ValueError(
+            f'The body must be JSON, {{"instances": [...]}}: {wrong}. '
+            f"Received: body={received!r}"
+        )
+    return content["instances"]
+
+
+def parsed(body: bytes) -> Any:
+    """JSON, which has no cycles: 32 MiB of lists took 2 s so, and 20 s with a search.
+
+    Nothing else runs meanwhile, a status neither.
+    """
+    gc.disable()
+    try:
+        return json.loads(body)
+    finally:
+        gc.enable()
+
+
+def what_is_wrong(content: Any) -> str:
+    if not isinstance(content, dict):
+        return "it is no object"
+    if not isinstance(content.get("instances"), list):
+        return "`instances` must be a list"
+    unknown = next((k for k in content if k not in ("instances", "signature_name")), "")
+    if unknown:
+        return f"there may be no {reprlib.repr(unknown)}"
+    if content.get("signature_name", SIGNATURE) != SIGNATURE:
+        return f"`signature_name` must be {SIGNATURE!r}"
+    return ""
 
 
 def newest_version(folder: Path) -> Path:
@@ -86,6 +160,41 @@ def check_finite(name: str, array: np.ndarray) -> None:
         )
 
 
+def kinds_of(dtype: tf.DType) -> set[type]:
+    """What JSON has for such numbers; no integer has a fraction, no truth is one."""
+    if dtype.is_floating:
+        return {int, float}
+    return {int} if dtype.is_integer else {bool} if dtype.is_bool else set()
+
+
+def as_numbers(nested: list, dtype: tf.DType) -> np.ndarray:
+    """Lists of numbers as an array. NumPy would take "0.5" and true for some, too."""
+    found = np.array(nested, object)
+    kinds = set(map(type, found.ravel()))
+    if list in kinds:
+        raise ValueError("the lists within must be of one length, and at most 64 deep")
+    wrong = sorted(kind.__name__ for kind in kinds - kinds_of(dtype))
+    if wrong:
+        raise ValueError(f"there is a {' and a '.join(wrong)} among them")
+    with np.errstate(over="ignore"):
+        try:
+            return found.astype(dtype.as_numpy_dtype)
+        except OverflowError:
+            raise ValueError("one of them is too large") from None
+
+
+def rows_of(outputs: Mapping[str, np.ndarray]) -> list:
+    for name, output in outputs.items():
+        check_finite(name, output)
+    if len(outputs) == 1:
+        return next(iter(outputs.values())).tolist()
+    columns = {name: output.tolist() for name, output in outputs.items()}
+    return [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
 class Served:
     """A SavedModel, and the thread that runs it."""
 
@@ -94,12 +203,12 @@ class Served:
         self.version = str(int(path.name)) if path.name.isdecimal() else "1"
         self._loaded = tf.saved_model.load(str(path))
         signatures = self._loaded.signatures
-        if "serving_default" not in signatures:
+        if SIGNATURE not in signatures:
             raise ValueError(
-                "A model must have the signature 'serving_default'. "
+                f"A model must have the signature {SIGNATURE!r}. "
                 f"Received: folder={str(path)!r}, signatures={sorted(signatures)}"
             )
-        self._function = signatures["serving_default"]
+        self._function = signatures[SIGNATURE]
         _, inputs = self._function.structured_input_signature
         if len(inputs) != 1:
             raise ValueError(
@@ -107,6 +216,11 @@ class Served:
                 f"Received: folder={str(path)!r}, inputs={sorted(inputs)}"
             )
         ((self._input, self._spec),) = inputs.items()
+        if not kinds_of(self._spec.dtype):
+            raise ValueError(
+                "A model must take numbers. "
+                f"Received: folder={str(path)!r}, dtype={self._spec.dtype.name}"
+            )
         self._waiting: SimpleQueue = SimpleQueue()
         self._held: tuple[np.ndarray, Future] | None = None
         Thread(target=self._run, daemon=True).start()
@@ -115,9 +229,14 @@ class Served:
         """The instances as an array, or a ValueError that says what is wrong."""
         batch, *image = self._spec.shape
         expected = (batch or "n", *image)
+        if batch is None and len(instances) > MOST:
+            raise ValueError(
+                f"`instances` must be 1 to {MOST} of them. "
+                f"Received: len(instances)={len(instances)}"
+            )
         try:
-            images = np.array(instances, self._spec.dtype.as_numpy_dtype)
-        except (OverflowError, TypeError, ValueError) as error:
+            images = as_numbers(instances, self._spec.dtype)
+        except ValueError as error:
             raise ValueError(
                 f"`instances` must be {self._spec.dtype.name} numbers of the shape "
                 f"{expected}: {error}. Received: instances="
@@ -128,11 +247,8 @@ class Served:
                 f"`instances` must be of the shape {expected}. "
                 f"Received: instances.shape={images.shape}"
             )
-        if batch is None and not 0 < len(images) <= MOST:
-            raise ValueError(
-                f"`instances` must be 1 to {MOST} of them. "
-                f"Received: len(instances)={len(images)}"
-            )
+        if not len(images):
+            raise ValueError(f"`instances` must be 1 to {MOST} of them. Received: none")
         check_finite("instances", images)
         return images
 
@@ -144,16 +260,7 @@ class Served:
 
     def predict(self, images: np.ndarray) -> list:
         """A row for each image: one output, or a mapping of them all by their names."""
-        outputs = self.submit(images).result()
-        for name, output in outputs.items():
-            check_finite(name, output)
-        if len(outputs) == 1:
-            return next(iter(outputs.values())).tolist()
-        columns = {name: output.tolist() for name, output in outputs.items()}
-        return [
-            dict(zip(columns, row, strict=True))
-            for row in zip(*columns.values(), strict=True)
-        ]
+        return rows_of(self.submit(images).result())
 
     def _run(self) -> None:
         while True:
@@ -208,18 +315,38 @@ class Served:
         return requests
 
 
-def create_app(models: Mapping[str, Served]) -> FastAPI:
-    """The application that serves models under their names."""
+def create_app(models: Mapping[str, Served], limits: Limits = Limits()) -> FastAPI:
+    """The application that serves models under their names.
+
+    Nothing waits in its event loop, nor in a thread that a status would need: requests
+    are parsed and answers written in threads of their own, and predictions are awaited.
+    """
     app = FastAPI()
+    pool = ThreadPoolExecutor(2, "json")
+    in_work = 0
 
     def find(name: str) -> Served:
         if name not in models:
             known = ", ".join(models)
-            raise HTTPException(404, f"There is no model {name!r}, but: {known}")
+            said = reprlib.repr(name)
+            raise HTTPException(404, f"There is no model {said}, but: {known}")
         return models[name]
 
+    @asynccontextmanager
+    async def one_more() -> AsyncIterator[None]:
+        nonlocal in_work
+        if in_work >= limits.waiting:
+            raise HTTPException(
+                503, f"There are {in_work} requests in work; try again later"
+            )
+        in_work += 1
+        try:
+            yield
+        finally:
+            in_work -= 1
+
     @app.get("/v1/models/{name}")
-    def status(name: str) -> dict:
+    async def status(name: str) -> dict:
         version = find(name).version
         available = {"error_code": "OK", "error_message": ""}
         return {
@@ -229,24 +356,40 @@ def create_app(models: Mapping[str, Served]) -> FastAPI:
         }
 
     @app.post("/v1/models/{name}:predict")
-    def predict(name: str, body: Annotated[Instances, Depends(read)]) -> JSONResponse:
+    async def predict(name: str, request: Request) -> JSONResponse:
         served = find(name)
-        try:
-            images = served.check(body.instances)
-        except ValueError as error:
-            raise HTTPException(400, str(error)) from None
-        try:
-            return JSONResponse({"predictions": served.predict(images)})
-        except Exception as error:
-            LOG.exception("The model %r failed", name)
-            raise HTTPException(500, f"The model failed: {error}") from error
+        async with one_more():
+            try:
+                images = await asked_for(request, served)
+            except ValueError as error:
+                raise HTTPException(400, str(error)) from None
+            try:
+                # Who leaves does not take the answer away from the model's thread.
+                outputs = asyncio.shield(asyncio.wrap_future(served.submit(images)))
+                return await in_pool(answer_of, await outputs)
+            except Exception as error:
+                LOG.exception("The model %r failed", name)
+                raise HTTPException(500, f"The model failed: {error}") from error
+
+    async def asked_for(request: Request, served: Served) -> np.ndarray:
+        body = await read(request, limits)
+        return await in_pool(lambda: served.check(instances_of(body)))
+
+    async def in_pool(function: Callable[..., Any], *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool, function, *arguments)
 
     # Starlette's: those of unknown routes are none of FastAPI's.
     @app.exception_handler(AnyHTTPException)
-    def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
+        said = str(error.detail)[:MOST_SAID]
+        return JSONResponse({"error": said}, error.status_code, error.headers)
 
     return app
+
+
+def answer_of(outputs: Mapping[str, np.ndarray]) -> JSONResponse:
+    return JSONResponse({"predictions": rows_of(outputs)})
 
 
 def main() -> None:
@@ -259,7 +402,21 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument(
+        "--body", type=int, default=32, metavar="MIB", help="of a request at most"
+    )
+    parser.add_argument(
+        "--body-seconds", type=float, default=60, help="for a request to arrive"
+    )
+    parser.add_argument("--waiting", type=int, default=256, help="requests in work")
+    parser.add_argument(
+        "--grace", type=int, default=10, help="seconds for requests at the end"
+    )
     options = parser.parse_args()
+    for name in ("body", "body_seconds", "waiting", "grace"):
+        if not getattr(options, name) > 0:
+            said = f"--{name.replace('_', '-')} must be above 0"
+            parser.error(f"{said}. Received: {getattr(options, name)}")
     if not all("=" in model for model in options.models):
         parser.error(f"models must be NAME=FOLDER. Received: {options.models}")
     pairs = [model.split("=", 1) for model in options.models]
@@ -270,7 +427,13 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     uvicorn.run(
-        create_app(models), host=options.host, port=options.port, log_level="warning"
+        create_app(
+            models, Limits(options.body << 20, options.body_seconds, options.waiting)
+        ),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        timeout_graceful_shutdown=options.grace,
     )
 
 

@@ -18,13 +18,16 @@ from keras_maskdef.layers._structure import split_vote
 
 # Sums of float32 probabilities are this exact, with room.
 _SLACK = 1e-4
+# A pass of more images than there are is filled up, so that few sizes are compiled; up
+# to this one, or to twice as many as there are.
+_USUAL = 32
 
 
 def predict(
     defended: keras.Model,
     x: Any,
     early_exit: bool = True,
-    batch_size: int = 32,
+    batch_size: int = _USUAL,
     seed: int | None = None,
     return_views: bool = False,
 ) -> Any:
@@ -47,7 +50,7 @@ def predict(
         x: Floating point images, `(n, height, width, channels)`, as the model
             takes them.
         early_exit: Boolean, whether to leave out views that cannot matter.
-        batch_size: Integer, images in a pass.
+        batch_size: Integer, images in a pass, where there are as many.
         seed: Integer that makes the masks of this call repeatable. By default
             they come from the mask layer's own seed generator.
         return_views: Boolean, whether to return the number of views as well.
@@ -69,7 +72,10 @@ def predict(
     >>> kmd.predict(defended, np.zeros((5, 8, 8, 1), "float32")).shape
     (5,)
     """
-    ensemble, images = _split(defended, _as_images(x), batch_size)
+    check_positive_int("batch_size", batch_size)
+    images = _as_images(x)
+    batch_size = min(batch_size, max(_USUAL, 1 << len(images).bit_length()))
+    ensemble, images = _split(defended, images, batch_size)
     if not len(images):
         empty = np.zeros(0, "int64")
         return (empty, empty) if return_views else empty
@@ -184,7 +190,6 @@ def _split(
     defended: Any, images: np.ndarray, batch_size: int
 ) -> tuple[VotingEnsemble, np.ndarray]:
     """The vote at the model's end, and what reaches it."""
-    check_positive_int("batch_size", batch_size)
     parts = split_vote(defended)
     if parts is None:
         raise TypeError(

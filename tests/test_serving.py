@@ -1,10 +1,15 @@
 """The example server, in this process and under load."""
 
+import asyncio
 import importlib.util
 import json
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -96,6 +101,15 @@ def run_together(served, arrays):
     ], shapes
 
 
+def with_a(value):
+    """The body of a request for an image with such a pixel."""
+    images = IMAGES[:1].tolist()
+    images[0][0][0][0] = 0
+    text = json.dumps({"instances": images})
+    digits = f"1{'0' * 5000}" if value == 10**5000 else json.dumps(value)
+    return text.replace("[[[[0]", f"[[[[{digits}]", 1)
+
+
 def predict(client, name="bits", images=IMAGES):
     return client.post(
         f"/v1/models/{name}:predict", json={"instances": images.tolist()}
@@ -169,15 +183,30 @@ def test_a_body_of_any_content_type(client):
     "body, message",
     [
         ("{", "The body must be JSON"),
-        ('{"inputs": []}', "instances: Field required; inputs: Extra inputs"),
+        ("[]", "it is no object. Received: body='[]'"),
+        ("[" * 200_000, "it is nested too deeply"),
+        (b'\xff{"instances": [[1]]}', "The body must be JSON"),
+        ('{"inputs": []}', "`instances` must be a list"),
+        ('{"instances": [], "inputs": []}', "there may be no 'inputs'"),
         ('{"instances": 3}', "Received: body='{\"instances\": 3}'"),
-        ('{"instances": [], "signature_name": "other"}', "should be 'serving_default'"),
+        ('{"instances": [], "signature_name": "other"}', "must be 'serving_default'"),
         ('{"instances": []}', "of the shape ('n', 8, 16, 1). Received"),
         (
             '{"instances": [[1], [2, 3]]}',
             "must be float32 numbers of the shape ('n', 8, 16, 1)",
         ),
         ('{"instances": [["a"]]}', "Received: instances=[['a']]"),
+        (with_a("0.5"), "there is a str among them"),
+        (with_a(True), "there is a bool among them"),
+        (with_a(None), "there is a NoneType among them"),
+        (with_a({"1": 0.5}), "there is a dict among them"),
+        (with_a([0.5]), "must be of one length"),
+        (with_a(10**39), "Received: instances[0, 0, 0, 0]=inf"),
+        (with_a(10**400), "one of them is too large"),
+        (with_a(10**5000), "The body must be JSON"),
+        (with_a(float("-inf")), "Received: instances[0, 0, 0, 0]=-inf"),
+        ('{"instances": [' + "[" * 100 + "1" + "]" * 100 + "]}", "at most 64 deep"),
+        ('{"instances": [[]]}', "Received: instances.shape=(1, 0)"),
         ('{"instances": [[[0.5]]]}', "Received: instances.shape=(1, 1, 1)"),
         (
             json.dumps({"instances": np.full((1, 8, 16, 1), np.nan).tolist()}),
@@ -262,6 +291,157 @@ def test_a_model_that_fails(serve, served, function, message):
 def test_a_fixed_batch_is_asked_for(served):
     with pytest.raises(ValueError, match=r"of the shape \(2, 4\)\. Received"):
         served(tf.identity, [2, 4]).check([[0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        (1.5, "there is a float among them"),
+        (300, "one of them is too large"),
+        (-1, "one of them is too large"),
+    ],
+)
+def test_a_model_of_integers_takes_no_others(tmp_path, serve, value, message):
+    save_typed(tmp_path, tf.uint8)
+    served = serve.Served(tmp_path)
+    assert served.predict(served.check([0, 255])) == [0, 255]
+    with pytest.raises(ValueError, match=message):
+        served.check([0, value])
+
+
+def test_a_model_of_text(tmp_path, serve):
+    save_typed(tmp_path, tf.string)
+    with pytest.raises(ValueError, match="must take numbers. Received.*dtype=string"):
+        serve.Served(tmp_path)
+
+
+def save_typed(folder, dtype):
+    module = tf.Module()
+    signature = [tf.TensorSpec([None], dtype, name="x0")]
+    module.function = tf.function(tf.identity, input_signature=signature)
+    tf.saved_model.save(module, folder, signatures=module.function)
+
+
+def limited(serve, served, **limits):
+    app = serve.create_app({"x": served(tf.identity, [None])}, serve.Limits(**limits))
+    return testclient.TestClient(app)
+
+
+def test_a_body_that_is_too_large(serve, served):
+    """Told or not, and no more of it is read than may be."""
+    client = limited(serve, served, body=1000)
+    small, sent = b'{"instances": [1]}', []
+
+    def parts():
+        for _ in range(100):
+            sent.append(500)
+            yield b" " * 500
+
+    for content in (small + b" " * 1000, parts()):
+        answer = client.post("/v1/models/x:predict", content=content)
+        assert answer.status_code == 413
+        assert "at most 1000 bytes. Received: at least" in answer.json()["error"]
+    assert client.post("/v1/models/x:predict", content=small).status_code == 200
+
+
+def test_errors_do_not_echo_what_was_sent(client):
+    name = "x" * 50_000
+    keys = {name: 1, "instances": []}
+    nested = {"instances": [[name]]}
+    asked = [("bits", json.dumps(body)) for body in (keys, nested, name)]
+    for model, body in [*asked, (name, "{}")]:
+        answer = client.post(f"/v1/models/{model}:predict", content=body)
+        assert answer.status_code in (400, 404) and len(answer.text) < 1100
+
+
+def test_more_requests_than_may_wait(serve, served):
+    client = limited(serve, served, waiting=0)
+    answer = predict(client, "x", np.array([1]))
+    assert answer.status_code == 503 and "in work" in answer.json()["error"]
+    assert client.get("/v1/models/x").status_code == 200
+
+
+def test_a_model_whose_folder_is_gone_is_served_on(served, tmp_path):
+    model = served(lambda x: x + 1, [None])
+    shutil.rmtree(tmp_path)
+    assert model.predict(np.zeros(1, "float32")) == [1]
+
+
+@contextmanager
+def running(folder, *options):
+    """The port of a server of the folder and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = str(EXAMPLES / "serve.py")
+    command = [sys.executable, script, f"x={folder}", "--port", str(port), *options]
+    process = subprocess.Popen(command)
+    try:
+        load_example("serve_load.py").wait_for(
+            process, f"http://127.0.0.1:{port}/v1/models/x"
+        )
+        yield port, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def begin(port, text):
+    """A connection that has sent the beginning of a request."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    connection.sendall(text.encode())
+    return connection
+
+
+POST = "POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n"
+
+
+def test_unfinished_requests(tmp_path):
+    """They are answered in the end, and do not keep a server that is to stop."""
+    save(tmp_path, tf.identity, [None])
+    with running(tmp_path, "--grace", "1", "--body-seconds", "2", "--body", "1") as (
+        port,
+        process,
+    ):
+        for size, status in ((1 << 40, 413), (1000, 408)):
+            with begin(port, POST.format(size) + '{"instances"') as connection:
+                assert f" {status} " in connection.recv(100).decode()
+    with (
+        running(tmp_path, "--grace", "1") as (port, process),
+        begin(port, POST.format(1000) + '{"instances"'),
+        begin(port, POST.format(1000)[:20]),
+    ):
+        httpx.get(f"http://127.0.0.1:{port}/v1/models/x").raise_for_status()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_predictions_that_wait_delay_no_status(serve, served):
+    """More of them than the server has threads; the model answers after the status."""
+    go, one = Event(), served(tf.identity, [None])
+    function, submit, asked = one._function, one.submit, []
+    one._function = lambda **inputs: go.wait(60) and function(**inputs)
+    one.submit = lambda images: asked.append(1) or submit(images)
+    app = serve.create_app({"x": one})
+
+    async def ask():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            body = {"instances": [1]}
+            predictions = [
+                asyncio.create_task(http.post("/v1/models/x:predict", json=body))
+                for _ in range(100)
+            ]
+            while len(asked) < 100:
+                await asyncio.sleep(0.01)
+            status = await http.get("/v1/models/x")
+            waited = not any(task.done() for task in predictions)
+            go.set()
+            return status, waited, await asyncio.gather(*predictions)
+
+    status, waited, answers = asyncio.run(asyncio.wait_for(ask(), 60))
+    assert status.status_code == 200 and waited
+    assert {answer.status_code for answer in answers} == {200}
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(500), httpx.ReadError("reset")])

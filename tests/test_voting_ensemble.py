@@ -278,7 +278,7 @@ def test_empty_batch(pooling):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"votes": 0}, ValueError, "`votes` .* at least 1. Received: votes=0"),
+        ({"votes": 0}, ValueError, "`votes` .* from 1 to 10000. Received: votes=0"),
         ({"votes": 1.5}, ValueError, "Received: votes=1.5"),
         ({"votes_per_pass": -1}, ValueError, "Received: votes_per_pass=-1"),
         ({"votes_per_pass": 0}, ValueError, "Received: votes_per_pass=0"),

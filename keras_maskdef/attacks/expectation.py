@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from keras_maskdef.attacks._model_logits import model_logits
-from keras_maskdef.layers._arguments import check_positive_int
 from keras_maskdef.layers._logits import Function, logits_of
 from keras_maskdef.layers._output_kind import infer_from_logits
+from keras_maskdef.layers._passes import check_views
 from keras_maskdef.layers._pooling import geometric
 from keras_maskdef.layers._structure import is_random, split_vote
 
@@ -25,7 +25,7 @@ def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Mod
     Args:
         defence: Any Keras classifier, with masks wherever it has them. One without
             a `RandomGridMask` anywhere is returned as it is.
-        samples: Integer, masks per call.
+        samples: Integer, masks per call, at most 10,000.
 
     Returns:
         A model that shares the weights of `defence` and returns logits. It has a
@@ -46,7 +46,7 @@ def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Mod
         Athalye, Carlini, Wagner: Obfuscated Gradients Give a False Sense of
         Security, ICML 2018, section 4.2.
     """
-    check_positive_int("samples", samples)
+    check_views("samples", samples)
     return expectation(defence, samples) if is_random(defence) else defence
 
 

@@ -16,6 +16,8 @@ from keras_maskdef.layers._structure import nodes_of
 # Larger batches are no faster: LeNet on two cores, 65,536 inputs in 3.1 s with 1,024,
 # 3.0 s with 2,048 and 3.4 s with 4,096.
 _BATCH = 2048
+# What masks take beside the views.
+_PART_OF_MASKS = 4
 # One view of so many is compared with the reference, and the first and last of a batch.
 _RECHECKED = 8
 
@@ -31,7 +33,7 @@ class Answers:
         parts: The defence.
         image_shape: Shape of one image.
         memory: Bytes that the views in work may take, with what the classifier makes
-            of them; at least one view is in work.
+            of them; at least one view is in work. A quarter of it for masks.
 
     Attributes:
         views: Number of views that were asked for, of each image of the last call.
@@ -44,12 +46,19 @@ class Answers:
         self._batch = max(
             1, min(_BATCH, memory // _bytes_of_a_view(parts.classifier, image_shape))
         )
+        self._memory_of_masks = memory // _PART_OF_MASKS
         self._random = np.random.default_rng(0)
         self.views: np.ndarray = np.zeros(0, int)
 
     @property
     def cells(self) -> int:
         return prod(self._grid)
+
+    def images_at_once(self, masks: int) -> int:
+        """Of how many images to ask for the answers under so many masks each."""
+        # They are copied, packed, ordered, and their views are named.
+        each = masks * (4 * self.cells + 64)
+        return max(1, self._memory_of_masks // each)
 
     def outputs(self, views: np.ndarray) -> np.ndarray:
         """What the classifier makes of views, `(n, classes)`."""

@@ -1,6 +1,6 @@
 """Each way to certify: which masks it asks for, and what follows from the answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from keras_maskdef._seeding import generator_of, seed_of
 from keras_maskdef.certification import sampled
 from keras_maskdef.certification._answers import distinct
+from keras_maskdef.certification._drawn import Drawn, drawn, each_once, masks_of_a_draw
 from keras_maskdef.certification.double_masking import double_masking
 from keras_maskdef.certification.exact import (
     ABSTAINS,
@@ -20,16 +21,28 @@ from keras_maskdef.certification.mask_law import MaskLaw
 
 # A quarter of a gigabyte; any four of 16 cells have 53 million.
 _MOST_PAIRS = 1 << 28
+_MOST_OF_ALL = 1 << 30
 METHODS = ("exact", "per_set", "margin", "majority", "double_masking")
+
+# Masks of one image, and the answers under them.
+Found = tuple[Drawn, np.ndarray]
 
 
 class Method(Protocol):
     """What certifies one image at a time, from answers of the classifier."""
 
-    def masks(self, image: int) -> np.ndarray:
-        """The masks to ask for, booleans `(masks, cells)`, true where hidden."""
+    @property
+    def count(self) -> int:
+        """How many masks an image is asked for under, alike ones counted."""
 
-    def judge(self, hidden: np.ndarray, answers: np.ndarray) -> Proof:
+    @property
+    def in_portions(self) -> bool:
+        """Whether they may be more than memory holds."""
+
+    def masks(self, image: int) -> Iterator[Drawn]:
+        """The masks to ask for; one portion where they are not `in_portions`."""
+
+    def judge(self, found: Iterable[Found]) -> Proof:
         """What the answers prove, `(families, 1)`; predictions of the same shape."""
 
 
@@ -46,10 +59,19 @@ class Exact:
         self._masks, self._drawn = masks[drawn], patterns[drawn]
         self._answers = np.zeros(len(patterns), int)
 
-    def masks(self, image: int) -> np.ndarray:
-        return self._masks
+    @property
+    def count(self) -> int:
+        return len(self._masks)
 
-    def judge(self, hidden: np.ndarray, answers: np.ndarray) -> Proof:
+    @property
+    def in_portions(self) -> bool:
+        return False
+
+    def masks(self, image: int) -> Iterator[Drawn]:
+        yield each_once(self._masks)
+
+    def judge(self, found: Iterable[Found]) -> Proof:
+        ((_, answers),) = found
         # Masks that cannot be drawn weigh nothing, whatever they are said to answer.
         self._answers[self._drawn] = answers
         top, stands = self._rule.prove(self._answers)
@@ -60,30 +82,50 @@ class DoubleMasking:
     """One cover for each family; all pairs of its sets."""
 
     def __init__(self, families: Sequence[np.ndarray]) -> None:
-        most = max(len(sets) ** 2 * sets.shape[1] for sets in families)
-        if most > _MOST_PAIRS:
-            raise ValueError(
-                "`sizes` must leave fewer sets of cells for double masking, which "
-                "hides any two of them: at most "
-                f"{_MOST_PAIRS:,} pairs times cells. Received: {most:,}"
-            )
-        pairs = [(sets[:, None] | sets).reshape(-1, sets.shape[1]) for sets in families]
-        self._masks, place = distinct(np.concatenate(pairs))
-        ends = np.cumsum([len(each) for each in pairs])[:-1]
+        _check_pairs(families)
+        unlike = [distinct(_pairs(sets)) for sets in families]
+        self._masks, place = distinct(np.concatenate([masks for masks, _ in unlike]))
+        ends = np.cumsum([len(masks) for masks, _ in unlike])[:-1]
         self._places = [
-            part.reshape(len(sets), len(sets))
-            for part, sets in zip(np.split(place, ends), families, strict=True)
+            part[within].reshape(len(sets), len(sets))
+            for part, (_, within), sets in zip(
+                np.split(place, ends), unlike, families, strict=True
+            )
         ]
 
-    def masks(self, image: int) -> np.ndarray:
-        return self._masks
+    @property
+    def count(self) -> int:
+        return len(self._masks)
 
-    def judge(self, hidden: np.ndarray, answers: np.ndarray) -> Proof:
+    @property
+    def in_portions(self) -> bool:
+        return False
+
+    def masks(self, image: int) -> Iterator[Drawn]:
+        yield each_once(self._masks)
+
+    def judge(self, found: Iterable[Found]) -> Proof:
+        ((_, answers),) = found
         proofs = [double_masking(answers[place][None]) for place in self._places]
         return Proof(
             np.stack([proof.predicted for proof in proofs]),
             np.concatenate([proof.certified for proof in proofs]),
         )
+
+
+def _pairs(sets: np.ndarray) -> np.ndarray:
+    return (sets[:, None] | sets).reshape(-1, sets.shape[1])
+
+
+def _check_pairs(families: Sequence[np.ndarray]) -> None:
+    pairs = [len(sets) ** 2 * sets.shape[1] for sets in families]
+    for most, found in ((_MOST_PAIRS, max(pairs)), (_MOST_OF_ALL, sum(pairs))):
+        if found > most:
+            raise ValueError(
+                "`sizes` must leave fewer sets of cells for double masking, which "
+                f"hides any two of them: at most {_MOST_PAIRS:,} pairs times cells of "
+                f"one size, {_MOST_OF_ALL:,} of all. Received: {found:,}"
+            )
 
 
 @dataclass(frozen=True)
@@ -101,36 +143,55 @@ class Sampled:
     selection: int
     seed: int
 
-    def masks(self, image: int) -> np.ndarray:
+    @property
+    def count(self) -> int:
+        return self.selection + self.samples
+
+    @property
+    def in_portions(self) -> bool:
+        return self.count > masks_of_a_draw(self.law.cells)
+
+    def masks(self, image: int) -> Iterator[Drawn]:
         """Masks of its own for each image, whatever else is certified beside it."""
         generator = generator_of(seed_of(self.seed, "certify", image))
-        keep = self.mask.sample(
-            np.empty((1, *self.image_shape), "float32"),
-            views=self.selection + self.samples,
-            seed=generator,
-        )
-        return ~keras.ops.convert_to_numpy(keep).reshape(len(keep), -1)
+        one = np.empty((1, *self.image_shape), "float32")
 
-    def judge(self, hidden: np.ndarray, answers: np.ndarray) -> Proof:
-        chosen = np.bincount(answers[: self.selection], minlength=self.classes)
+        def draw(count: int) -> np.ndarray:
+            keep = self.mask.sample(one, views=count, seed=generator)
+            return ~keras.ops.convert_to_numpy(keep).reshape(count, -1)
+
+        return drawn(draw, self.law.cells, self.selection, self.samples)
+
+    def judge(self, found: Iterable[Found]) -> Proof:
+        families = self._families()
+        sets = np.concatenate(families)
+        chosen = np.zeros(self.classes, int)
+        counts = np.zeros((len(sets), self.classes), int)
+        for masks, answers in found:
+            np.add.at(chosen, answers, masks.selected)
+            counts += sampled.counts_given(
+                masks.hidden, answers, masks.counted, sets, self.classes
+            )
         top = int(chosen.argmax())
-        stands = self._stands(hidden[self.selection :], answers[self.selection :], top)
+        stands = self._stands(counts, top, families)
         # The first question is whether it is the prediction at all.
         predicted = np.full((len(self.families), 1), top if stands[0] else ABSTAINS)
         return Proof(predicted, (stands[1:] & stands[0])[:, None])
 
-    def _stands(self, hidden: np.ndarray, answers: np.ndarray, top: int) -> np.ndarray:
+    def _families(self) -> list[np.ndarray]:
+        """Those of which the views that hide them count; first, of all views."""
+        nothing = np.zeros((1, self.law.cells), bool)
+        return [nothing, *self.families] if self.rule == "per_set" else [nothing]
+
+    def _stands(
+        self, counts: np.ndarray, top: int, families: Sequence[np.ndarray]
+    ) -> np.ndarray:
         if self.rule == "per_set":
-            nothing = np.zeros((1, self.law.cells), bool)
-            families = [nothing, *self.families]
-            return sampled.per_set(
-                hidden, answers, top, self.law, families, self.classes, self.alpha
-            )
-        counts = np.bincount(answers, minlength=self.classes)
+            return sampled.per_set_of(counts, top, self.law, families, self.alpha)
         # These rules know a set by its size, and the largest is the worst.
         sizes = [0, *(int(sets.sum(axis=1).max()) for sets in self.families)]
         rule = {"majority": sampled.majority, "margin": sampled.margin}[self.rule]
-        return rule(counts, top, self.law, sizes, self.alpha)
+        return rule(counts[0], top, self.law, sizes, self.alpha)
 
 
 def law_of(mask: Any, cells: int) -> MaskLaw:

@@ -12,7 +12,7 @@ from keras_maskdef._progress import Start
 from keras_maskdef._run_folder import Arrays, RunFolder
 from keras_maskdef._version import __version__
 from keras_maskdef.certification._answers import Answers
-from keras_maskdef.certification._methods import Method
+from keras_maskdef.certification._methods import Found, Method
 from keras_maskdef.certification._parts import Parts
 from keras_maskdef.certification.exact import Proof
 from keras_maskdef.certification.threats import Attack
@@ -69,17 +69,43 @@ class Prover:
         return _elsewhere, (known, self.method, self.answers, self.few)
 
     def __call__(self, piece: Piece) -> Iterator[Arrays]:
-        masks = [self.method.masks(piece.first + n) for n in range(len(piece.images))]
-        found = self.answers(piece.images, masks)
-        proofs = [
-            self.method.judge(hidden, labels)
-            for hidden, labels in zip(masks, found, strict=True)
+        do = self._in_portions if self.method.in_portions else self._together
+        at_once = self.answers.images_at_once(self.method.count)
+        done = [
+            do(piece.first + start, piece.images[start : start + at_once])
+            for start in range(0, len(piece.images), at_once)
         ]
+        proofs = [proof for each, _ in done for proof in each]
         yield {
             "predicted": np.concatenate([p.predicted for p in proofs], axis=1),
             "certified": np.concatenate([p.certified for p in proofs], axis=1),
-            "views": self.answers.views,
+            "views": np.concatenate([views for _, views in done]),
         }
+
+    def _together(
+        self, first: int, images: np.ndarray
+    ) -> tuple[list[Proof], np.ndarray]:
+        """Several images, whose views share batches."""
+        masks = [
+            one for n in range(len(images)) for one in self.method.masks(first + n)
+        ]
+        found = self.answers(images, [each.hidden for each in masks])
+        proofs = [self.method.judge([pair]) for pair in zip(masks, found, strict=True)]
+        return proofs, self.answers.views
+
+    def _in_portions(
+        self, first: int, images: np.ndarray
+    ) -> tuple[list[Proof], np.ndarray]:
+        """One image after another, and of its masks one portion after another."""
+        views = np.zeros(len(images), int)
+
+        def found(n: int) -> Iterator[Found]:
+            for masks in self.method.masks(first + n):
+                (answers,) = self.answers(images[n : n + 1], [masks.hidden])
+                views[n] += self.answers.views.sum()
+                yield masks, answers
+
+        return [self.method.judge(found(n)) for n in range(len(images))], views
 
 
 def _elsewhere(known: np.ndarray, *parts: Any) -> Prover:
@@ -97,7 +123,7 @@ def work(
     start: Start,
 ) -> tuple[Proof, np.ndarray]:
     """All images, piece by piece; what is done is not done again."""
-    each = max(1, min(_IMAGES, _PIECE // len(prover.method.masks(0))))
+    each = max(1, min(_IMAGES, _PIECE // prover.method.count))
     firsts = range(0, len(images), each)
     advance = start("certify", len(images))
 

@@ -1,6 +1,7 @@
 """Proofs, image by image."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ from keras_maskdef.layers._arguments import (
 
 RESULTS = "certificates.json"
 _FEW = 8
+# Masks that are tried before all are drawn.
+_ENOUGH = 1 << 18
 
 
 def certify(
@@ -101,7 +104,8 @@ def certify(
         samples: Integer, masks that bound the vote of an image.
         selection: Integer, further masks that choose its class.
         memory: Bytes that the views in work may take, with what the classifier makes
-            of them.
+            of them. Masks are drawn 2**24 cells at a time, which takes half a gigabyte
+            at most beside it, however many `samples` there are.
         seed: Integer for the masks of the sampled methods: each image has its own.
         folder: Where to keep what is done, and `certificates.json`; nothing is kept by
             default.
@@ -238,8 +242,11 @@ def _check_samples(worker: Sampled) -> None:
     sizes = [int(sets.sum(axis=1).max()) for sets in worker.families]
     if not any(law.hidden(size) > 0.5 for size in sizes):
         return
-    hidden = worker.masks(0)
-    if not worker.judge(hidden, np.zeros(len(hidden), int)).certified.any():
+    # What some of them certify all do.
+    few = min(worker.samples, _ENOUGH)
+    if not any(
+        _can_certify(replace(worker, samples=n)) for n in sorted({few, worker.samples})
+    ):
         needed = masks_needed(law, min(sizes), worker.alpha)
         raise ValueError(
             "`samples` must be more, or nothing is certified even if all views agree: "
@@ -247,6 +254,11 @@ def _check_samples(worker: Sampled) -> None:
             f"Received: samples={worker.samples}, alpha={worker.alpha}, "
             f"method={worker.rule!r}"
         )
+
+
+def _can_certify(worker: Sampled) -> bool:
+    agreed = ((masks, np.zeros(len(masks.hidden), int)) for masks in worker.masks(0))
+    return bool(worker.judge(agreed).certified.any())
 
 
 def _notes(numbers: Numbers, law: MaskLaw | None) -> tuple[str, ...]:

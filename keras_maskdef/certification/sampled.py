@@ -13,7 +13,7 @@ from keras_maskdef.certification.cell_sets import check_families
 from keras_maskdef.certification.mask_law import MaskLaw, hidden_probabilities
 from keras_maskdef.layers._arguments import check_int
 
-# Sets times masks that are looked at together: 32 MiB.
+# Numbers of a table that is looked at at once: 32 MiB.
 _AT_ONCE = 1 << 22
 
 
@@ -122,13 +122,69 @@ def per_set(
             f"`answers` must be classes, from 0 to {classes - 1}. Received: from "
             f"{np.min(answers)} to {np.max(answers)}"
         )
+    once = np.ones(len(answers), int)
     sets = np.concatenate(families)
-    counts, trials = _counts_given(hidden, answers, sets, classes)
-    own, rival = _bounds(counts, top, trials, alpha / len(sets))
+    counts = counts_given(hidden, answers, once, sets, classes)
+    return per_set_of(counts, top, law, families, alpha)
+
+
+def per_set_of(
+    counts: np.ndarray,
+    top: int,
+    law: MaskLaw,
+    families: Sequence[np.ndarray],
+    alpha: float,
+) -> np.ndarray:
+    """`per_set` by `counts_given` of the sets of all families, one after another."""
+    sets = np.concatenate(families)
+    own, rival = _bounds(counts, top, counts.sum(axis=1), alpha / len(sets))
     h = hidden_probabilities(law, sets)
     stands = h * (own - rival) > 1.0 - h
     ends = np.cumsum([len(each) for each in families])[:-1]
     return np.array([part.all() for part in np.split(stands, ends)])
+
+
+def counts_given(
+    hidden: np.ndarray,
+    answers: np.ndarray,
+    times: np.ndarray,
+    sets: np.ndarray,
+    classes: int,
+) -> np.ndarray:
+    """Answers under the masks that hide each set, integers `(sets, classes)`.
+
+    Args:
+        hidden: Booleans `(masks, cells)`: the cells that each mask hides.
+        answers: Integers `(masks,)`: the answers under them.
+        times: Integers `(masks,)`: how often each was drawn.
+        sets: Booleans `(sets, cells)`.
+        classes: Integer, number of classes.
+    """
+    counts = np.zeros((len(sets), classes), int)
+    rows = max(1, _AT_ONCE // max(hidden.shape[1], classes))
+    for start in range(0, len(hidden), rows):
+        some = slice(start, start + rows)
+        _count(counts, hidden[some], answers[some], times[some], sets)
+    return counts
+
+
+def _count(
+    counts: np.ndarray,
+    hidden: np.ndarray,
+    answers: np.ndarray,
+    times: np.ndarray,
+    sets: np.ndarray,
+) -> None:
+    """Adds what some of the masks say to the counts."""
+    # In float32 the 16,777,217th vote would not count.
+    votes = np.zeros((len(hidden), counts.shape[1]))
+    votes[np.arange(len(hidden)), answers] = times
+    shown = hidden.T.astype("float32")
+    step = max(1, _AT_ONCE // len(hidden))
+    for start in range(0, len(sets), step):
+        some = sets[start : start + step]
+        covered = some.astype("float32") @ shown >= some.sum(axis=1, keepdims=True)
+        counts[start : start + step] += (covered.astype("float64") @ votes).astype(int)
 
 
 def masks_needed(law: MaskLaw, size: int, alpha: float) -> int | None:
@@ -166,18 +222,3 @@ def _bounds(
     own = lower_bound(counts[:, top], trials, each)
     others = np.delete(counts, top, axis=-1)
     return own, upper_bound(others.max(axis=-1), trials, each)
-
-
-def _counts_given(
-    hidden: np.ndarray, answers: np.ndarray, sets: np.ndarray, classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Answers under the masks that hide each set, `(sets, classes)`; and how many."""
-    votes = (np.asarray(answers)[:, None] == np.arange(classes)).astype("float32")
-    shown = hidden.T.astype("float32")
-    counts = np.empty((len(sets), classes), int)
-    step = max(1, _AT_ONCE // max(1, len(hidden)))
-    for start in range(0, len(sets), step):
-        some = sets[start : start + step]
-        covered = some.astype("float32") @ shown >= some.sum(axis=1, keepdims=True)
-        counts[start : start + step] = covered.astype("float32") @ votes
-    return counts, counts.sum(axis=1)

@@ -13,11 +13,15 @@ from keras_maskdef.layers._arguments import (
     check_choice,
     check_images,
     check_positive,
-    check_positive_int,
     check_seed,
 )
 from keras_maskdef.layers._logits import logits_of, shares_of
 from keras_maskdef.layers._output_kind import infer_from_logits
+from keras_maskdef.layers._passes import (
+    check_views,
+    check_views_per_pass,
+    views_at_once,
+)
 from keras_maskdef.layers._pooling import POOLINGS
 
 
@@ -38,14 +42,14 @@ class GaussianVote(keras.Model):
         stddev: Number above 0, the standard deviation of the noise, on the images' own
             scale: 0.25 in [0, 1] is 63.75 in [0, 255]. Values are not clipped
             afterwards, as in the paper.
-        votes: Integer, the number of copies of each image.
+        votes: Integer, the number of copies of each image, at most 10,000.
         pooling: How copies are pooled, as in `VotingEnsemble`: `"majority"` (the
             paper's), `"mean"` or `"geometric"`.
         from_logits: Boolean, whether the classifier returns logits rather than
             probabilities. `None` reads it off the classifier's last layer. The
             output is of the same kind.
         votes_per_pass: Integer, copies that go through the classifier at once, to bound
-            the memory; all of them by default.
+            the memory; up to 128 of them by default.
         seed: Integer that makes the noise repeatable. With `None` it comes from fresh
             entropy, also after a saved model is loaded.
         **kwargs: `name`, `dtype` and so on, as for any Keras model.
@@ -101,16 +105,12 @@ class GaussianVote(keras.Model):
             )
         self.classifier = classifier
         self.stddev = check_positive("stddev", stddev)
-        self.votes = check_positive_int("votes", votes)
+        self.votes = check_views("votes", votes)
         self.pooling = check_choice("pooling", pooling, tuple(POOLINGS))
         self.from_logits = (
             infer_from_logits(classifier) if from_logits is None else bool(from_logits)
         )
-        self.votes_per_pass = (
-            None
-            if votes_per_pass is None
-            else check_positive_int("votes_per_pass", votes_per_pass)
-        )
+        self.votes_per_pass = check_views_per_pass(votes_per_pass)
         self.seed = check_seed("seed", seed)
         self.seed_generator = ReplicaSeedGenerator(self.seed)
         self.built = classifier.built
@@ -148,7 +148,7 @@ class GaussianVote(keras.Model):
         return self._of_views(images, logits)
 
     def _of_views(self, images: Any, function: Callable[[Any], Any]) -> Any:
-        step = self.votes_per_pass or self.votes
+        step = views_at_once(self.votes, self.votes_per_pass)
         outputs = [
             self._pass(images, min(step, self.votes - start), function)
             for start in range(0, self.votes, step)

@@ -31,11 +31,15 @@ from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
 from keras_maskdef.layers._arguments import (
+    check_int,
     check_positive,
     check_positive_int,
 )
+from keras_maskdef.layers._passes import check_views
 from keras_maskdef.layers._value_range import UNIT, ValueRange, check_value_range
 
+# All of a batch are in memory at once.
+_MOST_JUDGEMENTS = 10_000
 _MODULES = {"foolbox": "foolbox", "cleverhans": "cleverhans", "art": "art"}
 
 
@@ -86,9 +90,10 @@ def evaluate(
         adaptive: Attacks of the adaptive rows; PGD in all norms and sizes of
             `attacks` by default.
         surrogate: The independently trained model of `"surrogate"`.
-        samples: Numbers of masks in each step of the adaptive attacks, rising.
+        samples: Numbers of masks in each step of the adaptive attacks, rising, at most
+            10,000.
         judgements: Integer, independent judgements of each image where the defence is
-            random; at least 10 for a figure to be published.
+            random; at least 10 for a figure to be published, and at most 10,000.
         batch_size: Integer, images attacked at once; a batch is the piece of work that
             a killed run loses.
         seed: Integer for starts, noise, and the masks of attackers and judges. The
@@ -145,8 +150,8 @@ def evaluate(
     engine = as_engine(engine)
     known_range = check_value_range(value_range)
     images, labels, class_names = _data(data, known_range)
-    for name, value in (("judgements", judgements), ("batch_size", batch_size)):
-        check_positive_int(name, value)
+    check_int("judgements", judgements, 1, _MOST_JUDGEMENTS)
+    check_positive_int("batch_size", batch_size)
     batches = -(-len(images) // batch_size)
     _check_plan(threat_models, surrogate, samples, shard, batches)
     plan = scenarios(attacks, threat_models, adaptive, tuple(samples), checks)
@@ -247,11 +252,13 @@ def _check_plan(
             f"and only there. Received: surrogate={surrogate!r}, "
             f"threat_models={tuple(threat_models)}"
         )
-    if not samples or list(samples) != sorted({*samples}) or samples[0] < 1:
+    if not samples or list(samples) != sorted({*samples}):
         raise ValueError(
             "`samples` must be rising integers of at least 1. "
             f"Received: samples={tuple(samples)}"
         )
+    for each in samples:
+        check_views("samples", each)
     part, parts = shard
     if not 1 <= part <= parts <= batches:
         raise ValueError(

@@ -1,11 +1,11 @@
 """What a report shows of a run besides its figures: examples, and speed."""
 
-import time
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from keras_maskdef._durations import fastest
 from keras_maskdef._progress import Start, silent
 from keras_maskdef._run_folder import Arrays, RunFolder
 from keras_maskdef._seeding import kept_seeds, reseed
@@ -14,12 +14,14 @@ from keras_maskdef.evaluation.report import Report
 from keras_maskdef.evaluation.stored import Stored
 from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
 from keras_maskdef.layers._image_filter import ImageFilter
+from keras_maskdef.layers._passes import MOST_VIEWS
 from keras_maskdef.layers._structure import nodes_of
 from keras_maskdef.layers._value_range import to_unit
 
 GALLERY, SPEED = "gallery.npz", "speed.json"
-# The fastest counts: a shared machine adds waits.
 _TIMED, _REPEATS = 256, 5
+# Numbers of votes that are timed at most.
+_CURVE = 40
 # Kept in [0, 1] with their channels last, to be drawn.
 _IMAGES = {"images", "adversarial", "filtered", "views"}
 
@@ -82,12 +84,18 @@ def save_speed(
         front, vote = column.defence.vote
         few = images[:_TIMED]
         seen = few if front is None else front.predict_on_batch(few)
-        numbers = range(1, 2 * vote.votes + 1)
+        numbers = _numbers_of_votes(vote.votes)
         with kept_seeds(column.models):
             speeds = [_images_per_second(vote, n, seen) for n in numbers]
-        measured[column.name] = {"votes": [*numbers], "images_per_second": speeds}
+        measured[column.name] = {"votes": numbers, "images_per_second": speeds}
         advance(1)
     store.write_json(SPEED, measured)
+
+
+def _numbers_of_votes(votes: int) -> list[int]:
+    """Up to twice as many as vote; each takes a compilation, so some of many."""
+    most = min(2 * votes, MOST_VIEWS)
+    return sorted({round(n) for n in np.linspace(1, most, min(most, _CURVE))})
 
 
 def _images_per_second(vote: VotingEnsemble, votes: int, images: np.ndarray) -> float:
@@ -100,14 +108,10 @@ def _images_per_second(vote: VotingEnsemble, votes: int, images: np.ndarray) -> 
         votes_per_pass=vote.votes_per_pass,
     )
     model.predict_on_batch(images)
-    seconds = []
-    for _ in range(_REPEATS):
-        began = time.perf_counter()
-        # `predict` waits for TensorFlow's input pipeline to notice its end: 5.3 s for
-        # what takes 2.8.
-        model.predict_on_batch(images)
-        seconds.append(time.perf_counter() - began)
-    return round(len(images) / min(seconds), 1)
+    # `predict` waits for TensorFlow's input pipeline to notice its end: 5.3 s for what
+    # takes 2.8.
+    seconds = fastest(lambda: model.predict_on_batch(images), _REPEATS)
+    return round(len(images) / seconds, 1)
 
 
 def _shown(column: Column, images: np.ndarray, adversarial: np.ndarray) -> Arrays:

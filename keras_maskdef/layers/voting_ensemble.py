@@ -9,10 +9,14 @@ from keras import ops
 from keras_maskdef.layers._arguments import (
     check_choice,
     check_images,
-    check_positive_int,
 )
 from keras_maskdef.layers._logits import logits_of, shares_of
 from keras_maskdef.layers._output_kind import check_scores, infer_from_logits
+from keras_maskdef.layers._passes import (
+    check_views,
+    check_views_per_pass,
+    views_at_once,
+)
 from keras_maskdef.layers._pooling import POOLINGS, pool
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 
@@ -42,7 +46,7 @@ class VotingEnsemble(keras.Model):
         mask: `RandomGridMask` for inference, and for training if `train_mask` is
             `None`. It must be active in inference; where it is active only
             there, training sees whole images.
-        votes: Integer, the number of views of each image.
+        votes: Integer, the number of views of each image, at most 10,000.
         pooling: How views are pooled. `"majority"`: fractions of the votes (MAD);
             ties go to the class with the larger mean probability, which is why
             the fractions can be off by 1e-6. `"mean"`: mean of the probabilities.
@@ -55,7 +59,7 @@ class VotingEnsemble(keras.Model):
             are pooled by their logits: a final softmax is looked through where its
             layer can be seen.
         votes_per_pass: Integer, views that go through the classifier at once, to
-            bound the memory; all of them by default.
+            bound the memory; up to 128 of them by default.
         **kwargs: `name`, `dtype` and so on, as for any Keras model.
 
     Call arguments:
@@ -74,7 +78,7 @@ class VotingEnsemble(keras.Model):
         attacks that are not adapted to it.
 
     Raises:
-        ValueError: For `votes` below 1, a mask that is inactive in inference, an
+        ValueError: For `votes` out of range, a mask that is inactive in inference, an
             unknown pooling, a `from_logits` that is not given and cannot be read
             off, or a classifier whose output is not `(batch, classes)`, or of a
             single class, as of one sigmoid.
@@ -121,7 +125,7 @@ class VotingEnsemble(keras.Model):
                 "`mask` must be active in inference, or all views are alike. "
                 f"Received: mask.active={mask.active!r}"
             )
-        self.votes = check_positive_int("votes", votes)
+        self.votes = check_views("votes", votes)
         self.pooling = check_choice("pooling", pooling, tuple(POOLINGS))
         self.train_mask = (
             None if train_mask is None else _check_mask("train_mask", train_mask)
@@ -129,11 +133,7 @@ class VotingEnsemble(keras.Model):
         self.from_logits = (
             infer_from_logits(classifier) if from_logits is None else bool(from_logits)
         )
-        self.votes_per_pass = (
-            None
-            if votes_per_pass is None
-            else check_positive_int("votes_per_pass", votes_per_pass)
-        )
+        self.votes_per_pass = check_views_per_pass(votes_per_pass)
 
     def build(self, input_shape: tuple) -> None:
         self.compute_output_shape(input_shape)
@@ -191,7 +191,7 @@ class VotingEnsemble(keras.Model):
         if keep is None:
             keep = self.mask.sample(images, views=self.votes)
         views = keep.shape[0]
-        step = self.votes_per_pass or views
+        step = views_at_once(views, self.votes_per_pass)
         outputs = [
             self._pass(images, keep[start : start + step], function)
             for start in range(0, views, step)

@@ -1,12 +1,13 @@
 """Accuracy and speed by the number of votes, as data."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from keras_maskdef import predict
+from keras_maskdef._durations import fastest
 from keras_maskdef._figures import INK, LINES, MARKERS, RULE, finish, new_figure
 from keras_maskdef._run_folder import RunFolder, read_json
 from keras_maskdef.evaluation.score import Score
@@ -130,13 +131,9 @@ def _early_exit(vote: Any, images: Any) -> dict[str, float]:
     """Views taken on average, and how much faster that is."""
     seconds = {}
     for early in (True, False):
-        predict(vote, images, early, batch_size=250, seed=0)  # compiled
-        times = []
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            predict(vote, images, early, batch_size=250, seed=0)
-            times.append(time.perf_counter() - began)
-        seconds[early] = min(times)
+        judge = partial(predict, vote, images, early, batch_size=250, seed=0)
+        judge()  # compiled
+        seconds[early] = fastest(judge, REPEATS)
     _, views = predict(vote, images, True, batch_size=250, seed=0, return_views=True)
     return {
         "votes": vote.votes,
