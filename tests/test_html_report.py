@@ -207,8 +207,8 @@ def without(threat_model):
     ("results", "message"),
     [
         ({**made_results(), "schema": 2}, r"schema 1, .*Received: schema=2 in .*json"),
-        ([], "Received: schema=None"),
-        ({"schema": 1, "rows": []}, "results.json, without settings, class_names"),
+        ({**made_results(), "schema": True}, "Received: schema=True"),
+        ({}, "Received: schema=None"),
         (without("adaptive"), "adaptive row .* not written. Received: .*results.json"),
         (without("union"), "end with its union row. Received: .*'adaptive'"),
         (without("none"), "begin with its clean row"),

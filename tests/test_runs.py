@@ -3,13 +3,13 @@
 import errno
 import json
 import multiprocessing
+import os
 import subprocess
 
 import numpy as np
 import pytest
 from evaluate_in_process import run
 
-import keras_maskdef._run_folder as run_folder
 from keras_maskdef._run_folder import RESULTS, RunFolder
 from keras_maskdef.evaluation.merge import merge
 
@@ -130,7 +130,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run_folder.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="could not write.*b.npz.*No space.*is kept"):
         store.save("b", {"x": np.ones(3)})
     assert store.keys() == ["a"]
