@@ -116,21 +116,19 @@ def check_arrays(path: Path, arrays: Arrays, forms: Mapping[str, Form]) -> Array
     Raises:
         OSError: If one is missing, or has not its form.
     """
-    found = {}
     for name, form in forms.items():
         if name in arrays:
             refusal = form.refusal(arrays[name])
             if refusal is not None:
                 raise damaged(path, f"{name!r} {refusal}", _AGAIN)
-            found[name] = arrays[name]
         elif not form.optional:
             raise damaged(path, f"{name!r} is missing", _AGAIN)
-    return found
+    return {name: array for name, array in arrays.items() if name in forms}
 
 
 def damaged(path: Path, what: str, remedy: str = _RESTORE) -> OSError:
     """The error for a file that no run has left like this."""
-    return OSError(f"{path} is damaged ({what}). {remedy}")
+    return OSError(f"{path} is damaged ({_short(what)}). {remedy}")
 
 
 def _read(path: Path, read: Callable[[BinaryIO], Read], remedy: str) -> Read:
@@ -142,7 +140,7 @@ def _read(path: Path, read: Callable[[BinaryIO], Read], remedy: str) -> Read:
         try:
             return read(file)
         except Exception as error:  # decoders raise anything for what strangers wrote
-            raise damaged(path, _short(_said(error)), remedy) from error
+            raise damaged(path, _said(error), remedy) from error
 
 
 def _said(error: Exception) -> str:

@@ -97,8 +97,9 @@ class RunFolder:
     def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keeps the arrays of a piece of work."""
         named: dict[str, Any] = dict(arrays)
-        own_folder(self.path / OUTCOMES)
-        with _said_what_is_kept(self.outcome(key)) as path:
+        path = self.outcome(key)
+        own_folder(path.parent)
+        with _said_what_is_kept(path):
             write(path, lambda file: np.savez(file, **named))
 
     def write_json(self, name: str, content: Any) -> None:

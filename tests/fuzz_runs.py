@@ -47,7 +47,8 @@ def main() -> int:
             if ended != "ok" or spent > SECONDS or taken > MEMORY:
                 print(f"seed {seed} failed: {ended}, {spent:.1f} s, {taken:,} bytes")
                 print(said, flush=True)
-                return 1
+                outcomes["failed"] += 1
+                continue
             if options.said:
                 print(said, flush=True)
             outcomes[said.split(": ", 3)[2]] += 1
@@ -59,7 +60,7 @@ def main() -> int:
                     f"{time.monotonic() - began:.0f} s",
                     flush=True,
                 )
-    return 0
+    return int(outcomes["failed"] > 0)
 
 
 def _run(context: Any, target: Any, *arguments: Any) -> tuple[str, str, float, int]:

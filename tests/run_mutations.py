@@ -53,12 +53,12 @@ VALUES = (
 
 def make(folder: Path) -> None:
     """The runs that are changed: a whole one, and the same in two parts."""
-    _evaluate(folder / WHOLE)
+    evaluate_few(folder / WHOLE)
     for number, part in enumerate(PARTS):
-        _evaluate(folder / part, (number + 1, len(PARTS)))
+        evaluate_few(folder / part, (number + 1, len(PARTS)))
 
 
-def _evaluate(folder: Path, shard: tuple[int, int] = (1, 1)) -> None:
+def evaluate_few(folder: Path, shard: tuple[int, int] = (1, 1)) -> None:
     """Few images, since pictures of them take most of the time."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -90,7 +90,7 @@ def check_drawn(runs: Path, seed: int) -> str:
         what = f"seed {seed}, {command}: {change(copy, command, draw)}"
         outside = _files(copy)
         try:
-            _COMMANDS[command](copy)
+            _READ[command](copy)
         except (OSError, ValueError) as error:
             assert type(error).__module__ == "builtins", f"{what}: {error!r}"
             assert len(str(error)) > 30, f"{what}: {error!r}"
@@ -114,10 +114,10 @@ def _merge(copy: Path) -> None:
 
 
 def _resume(copy: Path) -> None:
-    _evaluate(copy / WHOLE)
+    evaluate_few(copy / WHOLE)
 
 
-_COMMANDS = {"report": _report, "merge": _merge, "resume": _resume}
+_READ = {"report": _report, "merge": _merge, "resume": _resume}
 
 
 def _files(copy: Path) -> set[str]:

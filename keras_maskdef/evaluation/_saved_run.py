@@ -105,7 +105,7 @@ def read_results(path: Path) -> dict[str, Any]:
     if schema != SCHEMA or schema is True:
         raise ValueError(
             f"`run` must be of schema {SCHEMA}, which this version of keras_maskdef "
-            f"reads and writes. Received: schema={schema!r} in {path}"
+            f"reads and writes. Received: schema={schema!r:.60} in {path}"
         )
     results = read_json(path, "results")
     _check_rows(path, results)
@@ -128,18 +128,19 @@ def read_gallery(folder: Path, columns: int, classes: int) -> Arrays:
     if not path.exists():
         return {}
     gallery = read_arrays(path)
-    images = Form("f", (None, None, None, None), -_FAR, _FAR)
-    title = Form("U", (), optional=True)
-    found = check_arrays(path, gallery, {"images": images, "title": title})
-    shape = found["images"].shape
+    forms = {
+        "images": Form("f", (None, None, None, None), -_FAR, _FAR),
+        "title": Form("U", (), optional=True),
+    }
+    shape = check_arrays(path, gallery, forms)["images"].shape
     if shape[0] > _EXAMPLES:
         raise damaged(path, f"{shape[0]:,} images, and at most {_EXAMPLES} are kept")
-    forms = {"labels": Form("iu", shape[:1], 0, classes - 1)}
+    forms["labels"] = Form("iu", shape[:1], 0, classes - 1)
     for number in range(columns):
         if f"{number}/adversarial" in gallery:
             own = _gallery_forms(shape, gallery.get(f"{number}/views"), classes)
             forms |= {f"{number}/{name}": form for name, form in own.items()}
-    return found | check_arrays(path, gallery, forms)
+    return check_arrays(path, gallery, forms)
 
 
 def _gallery_forms(
