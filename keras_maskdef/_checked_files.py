@@ -205,12 +205,13 @@ def _is_integer(checker: Any, value: Any) -> bool:
 
 def _items(validator: Any, items: Any, value: Any, schema: Any) -> Iterator[Any]:
     """As jsonschema, and 20 times as fast for thousands of names."""
-    if isinstance(value, list) and set(items) == {"type"}:
-        if all(validator.is_type(each, items["type"]) for each in value):
-            return
-    if isinstance(value, list):
-        for place, each in enumerate(value):
-            yield from validator.descend(each, items, path=place)
+    if not isinstance(value, list):
+        return
+    kind = items["type"] if set(items) == {"type"} else None
+    if isinstance(kind, str) and all(validator.is_type(each, kind) for each in value):
+        return
+    for place, each in enumerate(value):
+        yield from validator.descend(each, items, path=place)
 
 
 def _arrays(file: BinaryIO, without: Collection[str]) -> Arrays:

@@ -227,7 +227,8 @@ def _change_array(path: Path, draw: random.Random) -> str:
         far = (math.nan, math.inf, 1e30) if array.dtype.kind == "f" else (-9, 30_000)
         array.flat[draw.randrange(array.size)] = draw.choice(far)
     elif kind == "dtype":
-        array = array.astype(draw.choice(("U9", "c16", "f2", "i1", "?", "M8[s]")))
+        other = draw.choice(("U9", "c16", "f2", "i1", "?", "M8[s]"))
+        array = np.array(0 if array.dtype.kind == "U" else array).astype(other)
     elif kind == "shape":
         array = np.repeat(array[None], draw.choice((1, 1000)), axis=0)
     elif kind == "empty":

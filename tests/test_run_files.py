@@ -136,6 +136,13 @@ def test_a_plan_names_no_files_elsewhere(attack, runs):
         merged(runs)
 
 
+def test_figures_of_a_paper_are_kept(runs):
+    key, figures = ["classifier", "fgsm", "linf", 0.1], {"attack": 0.2, "epsilon": 0.1}
+    change_configs(runs, lambda config: config.update(paper=[[key, figures]]))
+    rows = json.loads(merged(runs))["rows"]
+    assert [row["paper"] for row in rows if row["paper"]] == [figures]
+
+
 def test_parts_of_other_labels(runs):
     path = runs / run_mutations.PARTS[1] / "labels.npz"
     np.savez_compressed(path, labels=np.load(path)["labels"][::-1])
