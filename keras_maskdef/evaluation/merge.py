@@ -82,9 +82,8 @@ def _opened(folder: str | Path) -> Stored:
 
 def _check(parts: Sequence[Stored]) -> None:
     shards = [tuple(part.config["shard"]) for part in parts]
-    if [*shards] != [(number + 1, len(shards)) for number in range(len(shards))] or (
-        not shards
-    ):
+    wanted = [(number + 1, len(shards)) for number in range(len(shards))]
+    if not shards or shards != wanted:
         raise ValueError(
             "`parts` must be all parts of a run, each once. Received: parts "
             f"{', '.join(f'{i}/{n}' for i, n in shards) or 'none'}"
