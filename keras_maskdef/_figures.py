@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_maskdef._extra import require
+from keras_maskdef._whole_files import replaced
 
 # Colour-blind safe (Okabe and Ito).
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -100,10 +101,14 @@ def save(figure: Any, path: str | Path, **options: Any) -> None:
     from matplotlib import rc_context
     from matplotlib.text import Text
 
+    path = Path(path)
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.png")
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     with rc_context({"text.parse_math": False}):  # ticks are made while it is drawn
-        figure.savefig(path, **options)
+        with replaced(path) as unfinished:
+            figure.savefig(unfinished, **options)
 
 
 def finish(figure: Any, axis: Any, path: Path) -> None:

@@ -1,18 +1,19 @@
 """The folder of a run: what is done stays done, whatever kills it."""
 
 import json
-import os
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_maskdef._checked_files import Arrays, read_arrays, read_json
+from keras_maskdef._whole_files import Fill, create, own_folder, write
+
 CONFIG, RESULTS, OUTCOMES = "config.json", "results.json", "outcomes"
-Arrays = dict[str, np.ndarray]
+_MOST_NAMED = 20
 
 
 class RunFolder:
@@ -38,10 +39,15 @@ class RunFolder:
             raise NotADirectoryError(
                 f"`folder` must be a folder. Received: the file {str(self.path)!r}"
             )
-        self._check(json.loads(json.dumps(config)), resume)
-        if not (self.path / CONFIG).exists():
-            self.write_json(CONFIG, config)
-        self.config = read_json(self.path / CONFIG)
+        self.config: dict[str, Any] = json.loads(json.dumps(config))
+        created = self._claim()
+        # Whoever was first: the configuration that is there is the one that holds.
+        self._check_same(read_json(self.path / CONFIG, "object"))
+        if not created and not resume:
+            raise FileExistsError(
+                "`folder` holds a run already: resume it, or choose another folder. "
+                f"Received: folder={str(self.path)!r}, resume=False"
+            )
 
     @classmethod
     def opened(cls, path: str | Path) -> "RunFolder":
@@ -49,6 +55,7 @@ class RunFolder:
 
         Raises:
             FileNotFoundError: If it holds none.
+            OSError: If its configuration is damaged.
         """
         config = Path(path) / CONFIG
         if not config.exists():
@@ -56,10 +63,10 @@ class RunFolder:
                 f"`folder` must be that of a run, with a {CONFIG} in it; `maskdef "
                 f"evaluate --output` makes one. Received: folder={str(path)!r}"
             )
-        return cls(path, read_json(config), resume=True)
+        return cls(path, read_json(config, "object"), resume=True)
 
     def __contains__(self, key: str) -> bool:
-        return self._outcome(key).exists()
+        return self.outcome(key).exists()
 
     def keys(self) -> list[str]:
         """Names of all pieces of work that are done."""
@@ -67,13 +74,17 @@ class RunFolder:
         files = (self.path / OUTCOMES).glob("[!.]*.npz")
         return sorted(path.stem for path in files)
 
-    def load(self, key: str) -> Arrays:
+    def load(self, key: str, without: Collection[str] = ()) -> Arrays:
         """The arrays of a piece of work.
+
+        Args:
+            key: Its name.
+            without: Names of arrays that are not needed.
 
         Raises:
             OSError: If the file is damaged.
         """
-        return self._load(self._outcome(key))
+        return read_arrays(self.outcome(key), without)
 
     def load_arrays(self, name: str) -> Arrays:
         """Arrays that are no outcomes.
@@ -81,83 +92,96 @@ class RunFolder:
         Raises:
             OSError: If the file is damaged.
         """
-        return self._load(self.path / name)
-
-    def _load(self, path: Path) -> Arrays:
-        try:
-            with open(path, "rb") as file, np.load(file) as stored:
-                return dict(stored)
-        except (EOFError, ValueError, zipfile.BadZipFile) as error:
-            raise OSError(
-                f"{path} is damaged ({error}). Delete it and resume: this piece of "
-                "work is then done again, and all others are kept"
-            ) from error
+        return read_arrays(self.path / name)
 
     def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keeps the arrays of a piece of work."""
         named: dict[str, Any] = dict(arrays)
-        self._write(self._outcome(key), lambda file: np.savez(file, **named))
+        path = self.outcome(key)
+        own_folder(path.parent)
+        with _said_what_is_kept(path):
+            write(path, lambda file: np.savez(file, **named))
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes plain data."""
-        text = json.dumps(content, indent=1) + "\n"
-        self._write(self.path / name, lambda file: file.write(text.encode()))
+        with _said_what_is_kept(self.path / name) as path:
+            write(path, _as_json(content))
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes arrays that are no outcomes."""
         named: dict[str, Any] = dict(arrays)
-        path = self.path / name
-        self._write(path, lambda file: np.savez_compressed(file, **named))
+        with _said_what_is_kept(self.path / name) as path:
+            write(path, lambda file: np.savez_compressed(file, **named))
 
-    def _check(self, config: Any, resume: bool) -> None:
-        path = self.path / CONFIG
-        if not path.exists():
-            # What a killed process left unfinished begins with a dot.
-            if any(self.path.glob("[!.]*")):
-                raise FileExistsError(
-                    f"`folder` must be empty or hold a run, and it holds something "
-                    f"else. Received: folder={str(self.path)!r}"
-                )
-            return
-        stored = read_json(path)
+    def kept(
+        self, name: str, make: Callable[[], Any], schema: str | None = None
+    ) -> Any:
+        """Plain data that is made once: what another process made first is taken.
+
+        Args:
+            name: Name of the file.
+            make: Makes the data, where they are not there.
+            schema: Name of their schema.
+        """
+        if not (self.path / name).exists():
+            with _said_what_is_kept(self.path / name) as path:
+                create(path, _as_json(make()))
+        return read_json(self.path / name, schema)
+
+    def outcome(self, key: str) -> Path:
+        """The file of a piece of work."""
+        file = f"{key}.npz"
+        if Path(file).name != file:
+            raise ValueError(
+                f"`key` must be the name of a file in {OUTCOMES}. Received: key={key!r}"
+            )
+        return self.path / OUTCOMES / file
+
+    def _claim(self) -> bool:
+        """Makes an empty folder that of this run; whether it was not one before."""
+        if (self.path / CONFIG).exists():
+            return False
+        # What a killed process left unfinished begins with a dot. Another one may have
+        # begun a run meanwhile, whose configuration is there before all else.
+        if any(self.path.glob("[!.]*")) and not (self.path / CONFIG).exists():
+            raise FileExistsError(
+                f"`folder` must be empty or hold a run, and it holds something "
+                f"else. Received: folder={str(self.path)!r}"
+            )
+        with _said_what_is_kept(self.path / CONFIG) as path:
+            return create(path, _as_json(self.config))
+
+    def _check_same(self, stored: dict[str, Any]) -> None:
+        ours = self.config
         different = sorted(
-            key for key in {*config, *stored} if config.get(key) != stored.get(key)
+            key for key in {*ours, *stored} if ours.get(key) != stored.get(key)
         )
         if different:
             raise ValueError(
                 "`folder` holds a run of another configuration; nothing was changed "
                 f"in it. Received: folder={str(self.path)!r}, which differs in "
                 + "; ".join(
-                    f"{key}: {_short(stored.get(key))} there, "
-                    f"{_short(config.get(key))} here"
-                    for key in different
+                    f"{key[:60]}: {_short(stored.get(key))} there, "
+                    f"{_short(ours.get(key))} here"
+                    for key in different[:_MOST_NAMED]
                 )
             )
-        if not resume:
-            raise FileExistsError(
-                "`folder` holds a run already: resume it, or choose another folder. "
-                f"Received: folder={str(self.path)!r}, resume=False"
-            )
 
-    def _outcome(self, key: str) -> Path:
-        return self.path / OUTCOMES / f"{key}.npz"
 
-    def _write(self, path: Path, write: Any) -> None:
-        """Under another name first, since a process can be killed at any moment."""
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(unfinished, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise OSError(
-                f"could not write {path}: {error}. What was done before is kept; "
-                "resume the run when there is room"
-            ) from error
+@contextmanager
+def _said_what_is_kept(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    except OSError as error:
+        raise OSError(
+            f"could not write {path}: {error}. What was done before is kept; "
+            "resume the run when there is room"
+        ) from error
+
+
+def _as_json(content: Any) -> Fill:
+    text = json.dumps(content, indent=1) + "\n"
+    return lambda file: file.write(text.encode())
 
 
 @contextmanager
@@ -170,20 +194,6 @@ def kept_in(
         return
     with tempfile.TemporaryDirectory(prefix="maskdef-") as once:
         yield RunFolder(Path(once) / "run", config)
-
-
-def read_json(path: Path) -> Any:
-    """Plain data from a file of a run.
-
-    Raises:
-        OSError: If the file is damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise OSError(
-            f"{path} is damaged ({error}). Restore it from a copy of the run"
-        ) from error
 
 
 def _short(value: Any) -> str:

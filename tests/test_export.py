@@ -70,6 +70,9 @@ class Noise(keras.layers.Layer):
         classifier = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
         self.vote = GaussianVote(classifier, 0.5, votes=1, from_logits=True, seed=seed)
 
+    def build(self, shape):
+        self.vote.build(shape)
+
     def call(self, images):
         return self.vote._noisy(images)
 

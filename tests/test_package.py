@@ -32,7 +32,9 @@ def sources():
 def test_files_of_the_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {name for name in names if ".dist-info/" not in name}
+    schemas = (ROOT / "keras_maskdef" / "_schemas").glob("*.json")
     data = {"py.typed", "evaluation/report.html.j2"}
+    data |= {f"_schemas/{path.name}" for path in schemas}
     files = {"maskdef.py", *(f"keras_maskdef/{name}" for name in data)}
     assert code == sources() | files
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -3,14 +3,15 @@
 import errno
 import json
 import multiprocessing
+import os
 import subprocess
 
 import numpy as np
 import pytest
 from evaluate_in_process import run
 
-import keras_maskdef._run_folder as run_folder
 from keras_maskdef._run_folder import RESULTS, RunFolder
+from keras_maskdef._whole_files import replaced, write
 from keras_maskdef.evaluation.merge import merge
 
 # Imports TensorFlow once, not once a process.
@@ -92,6 +93,66 @@ def test_another_configuration_is_refused(undisturbed):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def begin_meanwhile(monkeypatch, other, error=None):
+    """Has another run begin where a file is about to get its name."""
+    link, calls = os.link, []
+
+    def slow_link(source, target):
+        calls.append(target)
+        if len(calls) == 1:
+            other()
+        if error:
+            raise OSError(error, os.strerror(error))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", slow_link)
+
+
+@pytest.mark.parametrize("error", [None, errno.EPERM, errno.EOPNOTSUPP])
+def test_of_two_runs_at_once_one_is_refused(error, tmp_path, monkeypatch):
+    """Between its look at the folder and its writing, another run began there.
+
+    Also where the file system has no hard links.
+    """
+    began = []
+
+    def other():
+        began.append(RunFolder(tmp_path / "run", {"seed": 1}))
+        began[0].save("a", {"x": np.ones(1)})
+
+    begin_meanwhile(monkeypatch, other, error)
+    with pytest.raises(ValueError, match="another configuration.*seed: 1 there, 0 her"):
+        RunFolder(tmp_path / "run", {"seed": 0})
+    assert began
+    assert json.loads((tmp_path / "run" / "config.json").read_text()) == {"seed": 1}
+
+
+def test_a_run_that_begins_twice_at_once_is_shared(tmp_path, monkeypatch):
+    begin_meanwhile(monkeypatch, lambda: RunFolder(tmp_path, {"seed": 0}))
+    RunFolder(tmp_path, {"seed": 0}, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_data_that_another_process_made_first_are_taken(tmp_path):
+    store = RunFolder(tmp_path, {"seed": 0})
+
+    def slowly():
+        assert store.kept("speed.json", lambda: "first") == "first"
+        return "second"
+
+    assert store.kept("speed.json", slowly) == "first"
+
+
+def test_threads_do_not_share_what_is_unfinished(tmp_path):
+    path = tmp_path / "a.npz"
+    with replaced(path) as one:
+        one.write_text("one")
+        write(path, lambda file: file.write(b"other"))
+        assert path.read_text() == "other"
+    assert path.read_text() == "one"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+
+
 def test_a_folder_is_not_used_by_mistake(undisturbed, tmp_path):
     config = json.loads((undisturbed / "config.json").read_text())
     with pytest.raises(FileExistsError, match="resume=False"):
@@ -130,7 +191,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run_folder.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="could not write.*b.npz.*No space.*is kept"):
         store.save("b", {"x": np.ones(3)})
     assert store.keys() == ["a"]

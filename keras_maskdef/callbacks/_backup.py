@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_maskdef._whole_files import write
+
 
 class Backup:
     """Keeps the last two passes.
@@ -20,13 +22,7 @@ class Backup:
         self._folder = Path(folder)
 
     def save(self, epoch: int, values: Sequence[np.ndarray]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self._folder / "unfinished.npz"
-        with unfinished.open("wb") as file:
-            np.savez(file, *values)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, self._path(epoch))
+        write(self._path(epoch), lambda file: np.savez(file, *values))
         for path in self._paths():
             if path not in (self._path(epoch), self._path(epoch - 1)):
                 path.unlink()

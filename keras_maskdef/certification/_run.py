@@ -8,13 +8,14 @@ import keras
 import numpy as np
 
 from keras_maskdef import _fingerprint as fingerprint
+from keras_maskdef._checked_files import Arrays, Form, check_arrays
 from keras_maskdef._progress import Start
-from keras_maskdef._run_folder import Arrays, RunFolder
+from keras_maskdef._run_folder import RunFolder
 from keras_maskdef._version import __version__
 from keras_maskdef.certification._answers import Answers
 from keras_maskdef.certification._methods import Found, Method
 from keras_maskdef.certification._parts import Parts
-from keras_maskdef.certification.exact import Proof
+from keras_maskdef.certification.exact import ABSTAINS, Proof
 from keras_maskdef.certification.threats import Attack
 from keras_maskdef.engines import Engine
 from keras_maskdef.engines._shipping import check_same
@@ -24,6 +25,7 @@ _PIECE = 1 << 19
 # Few, whoever does the work, so that many workers have some. The last batch of a piece
 # is not full: of digits under 1,820 masks a tenth more views than in pieces of 250.
 _IMAGES = 40
+_MOST_CLASSES = 10**6
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,23 @@ def work(
         for piece, made in do(pieces()):
             store.save(_key(piece.first), made)
             advance(len(piece.images))
-    parts = [store.load(_key(first)) for first in firsts]
+    parts = [_proven(store, first, min(each, len(images) - first)) for first in firsts]
     whole = {
         name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]
     }
     return Proof(whole["predicted"], whole["certified"]), whole["views"]
+
+
+def _proven(store: RunFolder, first: int, images: int) -> Arrays:
+    """A piece of work, as it was kept."""
+    attacks = len(store.config["attacks"])
+    forms = {
+        "predicted": Form("iu", (attacks, images), ABSTAINS, _MOST_CLASSES),
+        "certified": Form("b", (attacks, images)),
+        "views": Form("iu", (images,), 1, np.inf),
+    }
+    key = _key(first)
+    return check_arrays(store.outcome(key), store.load(key), forms)
 
 
 def _key(first: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from keras_maskdef._checked_files import Arrays, Form, check_arrays, read_json
 from keras_maskdef._image_data import check_labels
 from keras_maskdef._intervals import wilson
 from keras_maskdef.certification.exact import ABSTAINS
@@ -156,24 +157,29 @@ class Certificates:
 
     @classmethod
     def load(cls, path: str | Path) -> "Certificates":
-        """Reads what `save` wrote."""
-        plain = json.loads(Path(path).read_text())
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            OSError: If it is damaged; the error names the place.
+        """
+        plain = read_json(Path(path), "certificates")
+        arrays = _arrays(Path(path), plain)
         certificates = tuple(
             Certificate(
                 row["threat"],
                 row["size"],
-                np.array(row["predicted_classes"]),
-                np.array(row["certified_images"], bool),
+                arrays[f"rows[{number}].predicted_classes"],
+                arrays[f"rows[{number}].certified_images"].astype(bool),
             )
-            for row in plain["rows"]
+            for number, row in enumerate(plain["rows"])
         )
-        labels = plain["labels"]
         return cls(
             plain["method"],
             plain["alpha"],
             certificates,
-            np.array(plain["views"]),
-            None if labels is None else np.array(labels),
+            arrays["views"],
+            arrays.get("labels"),
             tuple(plain["notes"]),
             plain["settings"],
         )
@@ -240,3 +246,21 @@ class Certificates:
             plain["predicted_classes"] = certificate.predicted.tolist()
             plain["certified_images"] = certificate.certified.astype(int).tolist()
         return plain
+
+
+def _arrays(path: Path, plain: dict[str, Any]) -> Arrays:
+    """What was found for each image, by its place in the file."""
+    images, most = (len(plain["views"]),), float(2**31 - 1)
+    lists = {"views": plain["views"]}
+    forms = {"views": Form("i", images, 1, 2.0**62)}
+    if plain["labels"] is not None:
+        lists["labels"] = plain["labels"]
+        forms["labels"] = Form("i", images, 0, most)
+    for number, row in enumerate(plain["rows"]):
+        for name, low, high in (
+            ("predicted_classes", ABSTAINS, most),
+            ("certified_images", 0, 1),
+        ):
+            lists[f"rows[{number}].{name}"] = row[name]
+            forms[f"rows[{number}].{name}"] = Form("i", images, low, high)
+    return check_arrays(path, {n: np.array(each) for n, each in lists.items()}, forms)

@@ -1,18 +1,27 @@
 """An evaluation run as it lies in its folder: read, and checked for what it lacks."""
 
-import json
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_maskdef._checked_files import (
+    Arrays,
+    Form,
+    check_arrays,
+    damaged,
+    read_arrays,
+    read_json,
+)
+
 SCHEMA = 1
 CLEAN, NOISE, ADAPTIVE, UNION = "none", "noise", "adaptive", "union"
 _ORDER = (CLEAN, NOISE, "surrogate", "classifier", "gray_box", "white_box")
-_PARTS = ("settings", "class_names", "defences", "rows", "warnings", "notes")
+# Images are drawn as they are, and far from what any image is nothing can be drawn.
+_FAR = 1e6
+_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -66,65 +75,142 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Reads the folder of an evaluation run."""
+    """Reads the folder of an evaluation run.
+
+    Raises:
+        FileNotFoundError: If it has no results.
+        OSError: If a file is damaged.
+        ValueError: For another schema, and for results without their headline.
+    """
     path = folder / "results.json"
     if not path.is_file():
         raise FileNotFoundError(
             "`run` must be the folder of an evaluation run, with the results.json that "
             f"`maskdef evaluate` writes. Received: run={folder}"
         )
-    results = _json(path)
-    _check(path, results)
-    speed = folder / "speed.json"
-    gallery = folder / "gallery.npz"
-    return Run(
-        results,
-        _arrays(gallery) if gallery.is_file() else {},
-        _json(speed) if speed.is_file() else {},
-    )
+    results = read_results(path)
+    sizes = len(results["defences"]), len(results["class_names"])
+    return Run(results, read_gallery(folder, *sizes), read_speed(folder))
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"`run` must hold readable JSON. Received: {path}, where {error}"
-        ) from error
+def read_results(path: Path) -> dict[str, Any]:
+    """Reads a `results.json`.
 
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"`run` must hold arrays as NumPy saves them. Received: {path}, where "
-            f"{error}"
-        ) from error
-
-
-def _check(path: Path, results: Any) -> None:
-    """Refuses what is no run, and what would be a report without its headline."""
-    schema = results.get("schema") if isinstance(results, dict) else None
-    if schema != SCHEMA:
+    Raises:
+        OSError: If it is damaged.
+        ValueError: For another schema, and for results without their headline.
+    """
+    results = read_json(path, "object")
+    schema = results.get("schema")
+    if schema != SCHEMA or schema is True:
         raise ValueError(
             f"`run` must be of schema {SCHEMA}, which this version of keras_maskdef "
-            f"reads and writes. Received: schema={schema!r} in {path}"
+            f"reads and writes. Received: schema={schema!r:.60} in {path}"
         )
-    missing = [part for part in _PARTS if part not in results]
-    if missing:
-        raise ValueError(
-            f"`run` must hold all of {', '.join(_PARTS)}. Received: {path}, without "
-            f"{', '.join(missing)}"
-        )
+    results = read_json(path, "results")
+    _check_rows(path, results)
+    _check_defences(path, results)
+    return results
+
+
+def read_gallery(folder: Path, columns: int, classes: int) -> Arrays:
+    """Reads `gallery.npz`; nothing where there is none.
+
+    Args:
+        folder: Of the run.
+        columns: How many columns the run has.
+        classes: How many classes.
+
+    Raises:
+        OSError: If it is damaged.
+    """
+    path = folder / "gallery.npz"
+    if not path.exists():
+        return {}
+    gallery = read_arrays(path)
+    forms = {
+        "images": Form("f", (None, None, None, None), -_FAR, _FAR),
+        "title": Form("U", (), optional=True),
+    }
+    shape = check_arrays(path, gallery, forms)["images"].shape
+    if shape[0] > _EXAMPLES:
+        raise damaged(path, f"{shape[0]:,} images, and at most {_EXAMPLES} are kept")
+    forms["labels"] = Form("iu", shape[:1], 0, classes - 1)
+    for number in range(columns):
+        if f"{number}/adversarial" in gallery:
+            own = _gallery_forms(shape, gallery.get(f"{number}/views"), classes)
+            forms |= {f"{number}/{name}": form for name, form in own.items()}
+    return check_arrays(path, gallery, forms)
+
+
+def _gallery_forms(
+    shape: tuple[int, ...], views: np.ndarray | None, classes: int
+) -> dict[str, Form]:
+    """The arrays of one column, for images of a shape, and maybe views of them."""
+    several: tuple[Any, ...] = (None, *shape)
+    if views is not None and views.size:
+        several = (len(views), *shape)
+    image = Form("f", shape, -_FAR, _FAR)
+    verdicts = Form("iu", shape[:1], 0, classes - 1)
+    return {
+        "adversarial": image,
+        "prediction": verdicts,
+        "clean_prediction": verdicts,
+        "mask": replace(image, shape=(*shape[:3], None), optional=True),
+        "filtered": replace(image, optional=True),
+        "views": replace(image, shape=several, optional=True),
+        "hidden": Form("b", several[:-1], optional=True),
+        "ballots": replace(verdicts, shape=several[:2], optional=views is None),
+    }
+
+
+def read_speed(folder: Path) -> dict[str, Any]:
+    """Reads `speed.json`; nothing where there is none.
+
+    Raises:
+        OSError: If it is damaged.
+    """
+    path = folder / "speed.json"
+    if not path.exists():
+        return {}
+    speed = read_json(path, "speed")
+    for name, measured in speed.items():
+        if len(measured["votes"]) != len(measured["images_per_second"]):
+            raise damaged(path, f"numbers of votes and of speeds of {name!r} differ")
+    return speed
+
+
+def _check_rows(path: Path, results: Mapping[str, Any]) -> None:
+    """Refuses what would be a report without its headline, or with wrong figures."""
     threats = [row["threat_model"] for row in results["rows"]]
-    if not threats or threats[0] != CLEAN or threats[-1] != UNION:
+    if threats[0] != CLEAN or threats[-1] != UNION:
         raise ValueError(
             "`run` must begin with its clean row and end with its union row. Received: "
-            f"{path}, with rows of threat models {threats}"
+            f"{path}, with rows of threat models {sorted({*threats})}"
         )
-    for name in _judged(results["defences"]):
+    for number, row in enumerate(results["rows"]):
+        for name, score in row["scores"].items():
+            for key, (low, high) in _intervals(score):
+                if not low <= high:
+                    place = f"$.rows[{number}].scores[{name!r}].{key}"
+                    raise damaged(path, f"{place}: {low} is above {high}")
+
+
+def _intervals(score: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    for key, value in (score or {}).items():
+        if key.endswith("interval_95"):
+            yield key, value
+
+
+def _check_defences(path: Path, results: Mapping[str, Any]) -> None:
+    defences = results["defences"]
+    for name, about in defences.items():
+        if about["bare"] not in defences:
+            raise damaged(
+                path,
+                f"$.defences[{name!r}].bare: {about['bare']!r} is none of the defences",
+            )
+    for name in _judged(defences):
         _check_headline(path, results["rows"], name)
 
 

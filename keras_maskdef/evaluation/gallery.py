@@ -1,13 +1,15 @@
 """What a report shows of a run besides its figures: examples, and speed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_maskdef._checked_files import MOST_ARRAYS, Arrays
 from keras_maskdef._durations import fastest
 from keras_maskdef._progress import Start, silent
-from keras_maskdef._run_folder import Arrays, RunFolder
+from keras_maskdef._run_folder import RunFolder
 from keras_maskdef._seeding import kept_seeds, reseed
 from keras_maskdef.evaluation.columns import Column
 from keras_maskdef.evaluation.report import Report
@@ -24,6 +26,8 @@ _TIMED, _REPEATS = 256, 5
 _CURVE = 40
 # Kept in [0, 1] with their channels last, to be drawn.
 _IMAGES = {"images", "adversarial", "filtered", "views"}
+# Of these the images are the second axis.
+_BY_VIEW = {"views", "hidden", "ballots"}
 
 
 def save_gallery(
@@ -64,7 +68,7 @@ def save_gallery(
             arrays[name] = to_unit(arrays[name], stored.value_range)
         if kind in (*_IMAGES, "mask"):
             arrays[name] = _channels_last(arrays[name])
-    stored.store.write_arrays(GALLERY, arrays)
+    stored.store.write_arrays(GALLERY, _with_room(arrays))
 
 
 def save_speed(
@@ -74,8 +78,12 @@ def save_speed(
 
     Times differ from run to run, so they are no part of the results.
     """
-    if (store.path / SPEED).exists():
-        return
+    store.kept(SPEED, lambda: _speed(columns, images, start), "speed")
+
+
+def _speed(
+    columns: Sequence[Column], images: np.ndarray, start: Start
+) -> dict[str, Any]:
     voting = [column for column in columns if column.votes]
     measured = {}
     advance = start("speed", len(voting)) if voting else silent("speed", 0)
@@ -89,7 +97,24 @@ def save_speed(
             speeds = [_images_per_second(vote, n, seen) for n in numbers]
         measured[column.name] = {"votes": numbers, "images_per_second": speeds}
         advance(1)
-    store.write_json(SPEED, measured)
+    return measured
+
+
+def _with_room(arrays: Arrays) -> Arrays:
+    """As many of the images as a file may hold: of small ones all."""
+    count = len(arrays["images"])
+    room = MOST_ARRAYS - (1 << 20)  # for what is in the file besides
+    kept = max(1, count * room // sum(array.nbytes for array in arrays.values()))
+    if kept >= count:
+        return arrays
+    return {
+        name: array[:, :kept]
+        if name.rpartition("/")[-1] in _BY_VIEW
+        else array[:kept]
+        if array.ndim
+        else array
+        for name, array in arrays.items()
+    }
 
 
 def _numbers_of_votes(votes: int) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_maskdef._extra import require
 from keras_maskdef._figures import Picture
+from keras_maskdef._whole_files import write
 from keras_maskdef.evaluation import _wording as wording
 from keras_maskdef.evaluation._saved_run import ADAPTIVE, NOISE, UNION, Run, read_run
 from keras_maskdef.evaluation.run_pictures import draw_pictures
@@ -35,7 +36,8 @@ def write_report(run: Path, output: Path | None = None) -> list[Path]:
     """Writes the report of an evaluation run: `report.html` and its pictures.
 
     The page holds its pictures and its style; it loads nothing and runs no script. In
-    a terminal this is `maskdef report RUN`.
+    a terminal this is `maskdef report RUN`. What is written takes the place of symbolic
+    links of the same names, and does not follow them.
 
     Args:
         run: The folder of an evaluation run, with its `results.json` and, where they
@@ -47,8 +49,10 @@ def write_report(run: Path, output: Path | None = None) -> list[Path]:
 
     Raises:
         FileNotFoundError: If `run` has no `results.json`.
-        ValueError: For files that cannot be read, another schema, or a run in which a
-            defence has no adaptive or no union row: no report is written without.
+        OSError: For a file that is damaged or is none that a run writes; it names the
+            file and the place.
+        ValueError: For another schema, or a run in which a defence has no adaptive or
+            no union row: no report is written without.
         ImportError: If jinja2 or matplotlib is not installed.
 
     Example:
@@ -61,7 +65,8 @@ def write_report(run: Path, output: Path | None = None) -> list[Path]:
     folder = Path(run if output is None else output)
     pictures = draw_pictures(loaded, folder / "pictures")
     page = folder / "report.html"
-    page.write_text(template.render(_context(loaded, pictures)), encoding="utf-8")
+    text = template.render(_context(loaded, pictures))
+    write(page, lambda file: file.write(text.encode()))
     return [page, *(picture.path for picture in pictures)]
 
 

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_maskdef._run_folder import RESULTS, RunFolder, read_json
+import numpy as np
+
+from keras_maskdef._run_folder import RESULTS, RunFolder
+from keras_maskdef.evaluation._saved_run import read_gallery, read_speed
 from keras_maskdef.evaluation.gallery import GALLERY, SPEED
 from keras_maskdef.evaluation.report import Report
-from keras_maskdef.evaluation.stored import LABELS
+from keras_maskdef.evaluation.stored import LABELS, Stored
 from keras_maskdef.evaluation.summary import summary
 
 
@@ -22,55 +25,83 @@ def merge(parts: Sequence[str | Path], folder: str | Path) -> Report:
 
     Raises:
         FileNotFoundError: If a folder holds no run.
+        OSError: If a file of a part is damaged.
         ValueError: If parts are missing, twice there, not done, or not of the same
             run.
     """
-    stores = [RunFolder.opened(part) for part in parts]
-    _check([store.config for store in stores], parts)
-    for store in stores:
-        if not (store.path / RESULTS).exists():
-            raise ValueError(
-                "`parts` must be done; resume it first. Received: "
-                f"{str(store.path)!r}, without {RESULTS}"
-            )
-    whole = {**stores[0].config, "shard": [1, 1]}
+    each = sorted(map(_opened, parts), key=lambda part: part.config["shard"])
+    _check(each)
+    labels = _labels(each)
+    whole = {**each[0].config, "shard": [1, 1]}
     merged = RunFolder(folder, whole, resume=True)
-    merged.write_arrays(LABELS, stores[0].load_arrays(LABELS))
-    for store in stores:
-        for key in store.keys():
-            if key not in merged:
-                merged.save(key, store.load(key))
-        if (store.path / GALLERY).exists():
-            merged.write_arrays(GALLERY, store.load_arrays(GALLERY))
-        if (store.path / SPEED).exists():
-            merged.write_json(SPEED, read_json(store.path / SPEED))
+    merged.write_arrays(LABELS, {"labels": labels})
+    for part in each:
+        # What else lies in its folder is of another part or run.
+        for scenario, column, keys in part.done():
+            for key in keys:
+                merged.save(key, part.load(scenario, column, key))
+    _copy_what_is_shown(each[0], merged)
     report = summary(merged)
     merged.write_json(RESULTS, report.to_dict())
     return report
 
 
-def _check(configs: Sequence[dict], parts: Sequence[str | Path]) -> None:
-    for config, part in zip(configs, parts, strict=True):
-        if "shard" not in config:
+def _labels(parts: Sequence[Stored]) -> np.ndarray:
+    """The labels, of which each part has all."""
+    first = parts[0].all_labels()
+    for part in parts[1:]:
+        if not np.array_equal(part.all_labels(), first):
             raise ValueError(
-                "`parts` must be folders of `maskdef evaluate`. Received: "
-                f"{str(part)!r}, which holds a run of another kind"
+                f"`parts` must be of one run. Received: {str(part.store.path)!r} and "
+                f"{str(parts[0].store.path)!r}, which differ in {LABELS}"
             )
-        different = [
-            key
-            for key in config
-            if key != "shard" and config[key] != configs[0].get(key)
-        ]
-        if different:
-            raise ValueError(
-                "`parts` must be of one run. Received: "
-                f"{str(part)!r} and {str(parts[0])!r}, which differ in "
-                f"{', '.join(different)}"
-            )
-    shards = sorted(tuple(config["shard"]) for config in configs)
-    count = shards[0][1] if shards else 0
-    if shards != [(number + 1, count) for number in range(count)]:
+    return first
+
+
+def _copy_what_is_shown(first: Stored, merged: RunFolder) -> None:
+    """Examples and speed, of the part that has the first images."""
+    config = first.config
+    sizes = len(config["columns"]), len(config["class_names"])
+    gallery = read_gallery(first.store.path, *sizes)
+    if gallery:
+        merged.write_arrays(GALLERY, gallery)
+    speed = read_speed(first.store.path)
+    if speed:
+        merged.write_json(SPEED, speed)
+
+
+def _opened(folder: str | Path) -> Stored:
+    store = RunFolder.opened(folder)
+    if "shard" not in store.config:
+        raise ValueError(
+            "`parts` must be folders of `maskdef evaluate`. Received: "
+            f"{str(folder)!r}, which holds a run of another kind"
+        )
+    return Stored(store)
+
+
+def _check(parts: Sequence[Stored]) -> None:
+    shards = [tuple(part.config["shard"]) for part in parts]
+    wanted = [(number + 1, len(shards)) for number in range(len(shards))]
+    if not shards or shards != wanted:
         raise ValueError(
             "`parts` must be all parts of a run, each once. Received: parts "
             f"{', '.join(f'{i}/{n}' for i, n in shards) or 'none'}"
         )
+    for part in parts:
+        different = [
+            key
+            for key, value in part.config.items()
+            if key != "shard" and value != parts[0].config.get(key)
+        ]
+        if different:
+            raise ValueError(
+                "`parts` must be of one run. Received: "
+                f"{str(part.store.path)!r} and {str(parts[0].store.path)!r}, which "
+                f"differ in {', '.join(different)}"
+            )
+        if not (part.store.path / RESULTS).exists():
+            raise ValueError(
+                "`parts` must be done; resume it first. Received: "
+                f"{str(part.store.path)!r}, without {RESULTS}"
+            )

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._run_folder import Arrays
+from keras_maskdef._checked_files import MOST_ARRAYS, Arrays
 from keras_maskdef._seeding import reseed
 from keras_maskdef.attacks import Target, prepare
 from keras_maskdef.attacks.attack import ORDERS
@@ -79,7 +79,7 @@ class Attacker:
 def judge(defence: Defence, images: np.ndarray, times: int, seed: int) -> np.ndarray:
     """Classes of images by several independent judgements, `(times, n)`."""
     reseed([defence.predict], seed)
-    return np.stack([defence.labels(images) for _ in range(times)]).astype("int16")
+    return np.stack([defence.labels(images) for _ in range(times)]).astype("int32")
 
 
 def judge_votes(defence: Defence, images: np.ndarray, seed: int) -> np.ndarray | None:
@@ -96,7 +96,7 @@ def judge_votes(defence: Defence, images: np.ndarray, seed: int) -> np.ndarray |
     logits = keras.ops.convert_to_numpy(vote.logits_of_views(seen, keep))
     pooled = [vote.pool_logits(logits[: n + 1]) for n in range(len(logits))]
     classes = [keras.ops.convert_to_numpy(p).argmax(-1) for p in pooled]
-    return np.stack(classes).astype("int16")
+    return np.stack(classes).astype("int32")
 
 
 def outcome(
@@ -122,8 +122,8 @@ def outcome(
     Returns:
         `predictions` `(epsilons, times, n)`, `sizes` `(epsilons, n)` of the
         perturbations in the attack's norm, `votes` `(epsilons, views, n)` where views
-        vote, and `examples` `(epsilons, 8, ...)`, each image by the way that harmed
-        it most.
+        vote, and `examples` `(epsilons, 8, ...)`, fewer of very large images, each
+        image by the way that harmed it most.
     """
     per_size = []
     for number in range(len(scenario.epsilons)):
@@ -135,13 +135,19 @@ def outcome(
         arrays = {
             "predictions": _choose(np.stack(judged).swapaxes(1, 2), worst).T,
             "sizes": sizes(chosen, images, scenario.norm),
-            "examples": chosen[:EXAMPLES],
+            "examples": chosen[: _kept(chosen, len(scenario.epsilons))],
         }
         votes = judge_votes(defence, chosen, seed)
         if votes is not None:
             arrays["votes"] = votes
         per_size.append(arrays)
     return {name: np.stack([a[name] for a in per_size]) for name in per_size[0]}
+
+
+def _kept(images: np.ndarray, sizes: int) -> int:
+    """How many examples of each size a file has room for: of small images all."""
+    room = MOST_ARRAYS // 2 // (sizes * images[0].nbytes)
+    return max(1, min(EXAMPLES, room))
 
 
 def sizes(changed: np.ndarray, images: np.ndarray, norm: str | None) -> np.ndarray:

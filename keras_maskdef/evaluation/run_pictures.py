@@ -17,6 +17,7 @@ from keras_maskdef._figures import (
     plain,
 )
 from keras_maskdef._intervals import wilson
+from keras_maskdef._whole_files import own_folder
 from keras_maskdef.evaluation._gallery_picture import draw_gallery
 from keras_maskdef.evaluation._rows_picture import draw_rows
 from keras_maskdef.evaluation._saved_run import CLEAN, UNION, Run
@@ -38,8 +39,9 @@ def draw_pictures(run: Run, folder: Path) -> list[Picture]:
 
     Raises:
         ImportError: If matplotlib is not installed.
+        NotADirectoryError: If the folder is a symbolic link.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     curves = [
         _draw_sizes(run, rows, folder / f"epsilons-{number}.png")
         for number, rows in enumerate(_sized(run))
@@ -51,9 +53,15 @@ def draw_pictures(run: Run, folder: Path) -> list[Picture]:
     ]
     images = []
     for number in range(len(run.names)):
-        if f"{number}/adversarial" in run.gallery:
+        if f"{number}/adversarial" in run.gallery and _can_be_drawn(run):
             images.append(draw_gallery(run, number, folder / f"gallery-{number}.png"))
     return [*curves, *votes, draw_rows(run, folder / "rows.png"), *images]
+
+
+def _can_be_drawn(run: Run) -> bool:
+    """Whether images are grey or in colour; of two channels there are no pictures."""
+    *_, height, width, channels = run.gallery["images"].shape
+    return min(height, width) > 1 and channels in (1, 3, 4)
 
 
 def _sized(run: Run) -> list[list[dict[str, Any]]]:

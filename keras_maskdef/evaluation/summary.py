@@ -22,11 +22,18 @@ def summary(store: RunFolder) -> Report:
         The report, the same to the last bit for the same outcomes.
 
     Raises:
+        OSError: If a file is damaged.
         ValueError: If the work is not done.
     """
     stored = Stored(store)
     outcomes, labels = stored.outcomes(), stored.labels
     plan = settled(stored.plan, outcomes, labels, stored.is_random)
+    unjudged = [name for name in stored.columns if (plan[0], name) not in outcomes]
+    if unjudged:
+        raise ValueError(
+            "The folder must hold a run that is done; resume this one first. Received: "
+            f"{store.path}, without {plan[0].attack} images of {', '.join(unjudged)}"
+        )
     rows = rows_of(plan, outcomes, stored.bare, labels)
     if not any(stored.is_random.values()):  # then there are no masks to count
         rows = [replace(row, samples=None) for row in rows]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._run_folder import Arrays
+from keras_maskdef._checked_files import Arrays
 from keras_maskdef._seeding import kept_seeds, reseed, seed_of
 from keras_maskdef.engines._shipping import check_same
 from keras_maskdef.evaluation.columns import FEW, Column, columns_of

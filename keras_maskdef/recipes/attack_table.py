@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_maskdef._extra import require
-from keras_maskdef._run_folder import RunFolder, read_json
+from keras_maskdef._run_folder import RunFolder
+from keras_maskdef._whole_files import own_folder
+from keras_maskdef.evaluation._saved_run import read_speed
 from keras_maskdef.evaluation.evaluate import evaluate
-from keras_maskdef.evaluation.gallery import SPEED
 from keras_maskdef.evaluation.scenario import AttackSetting
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.recipes.attack_plot import plot_beside
@@ -131,14 +132,14 @@ class AttackTable(Recipe):
             batch_size=self.batch_size,
             seed=self.seed,
             checks=self.checks,
-            folder=store.path / RUN,
+            folder=own_folder(store.path / RUN),
             resume=True,
             paper=plan.paper,
             start=start,
         )
         found = report.to_dict()
         if any(column["votes"] for column in found["defences"].values()):
-            found["speed"] = read_json(store.path / RUN / SPEED)
+            found["speed"] = read_speed(store.path / RUN)
         return found
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
@@ -197,13 +198,19 @@ class AttackTable(Recipe):
 
     def _plan(self, defences: Any, test: Any, store: RunFolder, start: Any) -> TableRun:
         """The attacks; matched sizes take minutes and are not searched for again."""
-        if (store.path / MATCHED).exists():
-            known = read_json(store.path / MATCHED)
-            return TableRun(
-                [AttackSetting(**each) for each in known["attacks"]],
-                [AttackSetting(**each) for each in known["adaptive"]],
-                {tuple(key): figures for key, figures in known["paper"]},
-            )
+
+        def search() -> dict[str, Any]:
+            return self._searched(defences, test, start)
+
+        known = store.kept(MATCHED, search)
+        return TableRun(
+            [AttackSetting(**each) for each in known["attacks"]],
+            [AttackSetting(**each) for each in known["adaptive"]],
+            {tuple(key): figures for key, figures in known["paper"]},
+        )
+
+    def _searched(self, defences: Any, test: Any, start: Any) -> dict[str, Any]:
+        """The attacks as plain data."""
         plan = table_run(
             self.paper,
             defences,
@@ -220,14 +227,11 @@ class AttackTable(Recipe):
             for each in plan.adaptive
             if norms is None or each.norm in norms
         ]
-        plan = replace(plan, adaptive=adaptive)
-        kept = {
+        return {
             "attacks": [asdict(each) for each in plan.attacks],
-            "adaptive": [asdict(each) for each in plan.adaptive],
+            "adaptive": [asdict(each) for each in adaptive],
             "paper": [[list(key), figures] for key, figures in plan.paper.items()],
         }
-        store.write_json(MATCHED, kept)
-        return plan
 
 
 def _warned(result: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from keras_maskdef._image_data import ImageData
 from keras_maskdef._progress import Start, silent
+from keras_maskdef._whole_files import replaced, write
 from keras_maskdef.evaluation.report import versions
 from keras_maskdef.recipes.alternating import Alternated, alternate
 from keras_maskdef.recipes.alternation import Alternation
@@ -172,11 +173,11 @@ class ModelCache:
             "seconds": sum(history["seconds"]),
             "history": history,
         }
-        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        text = json.dumps(record, indent=1) + "\n"
+        write(folder / RECORD, lambda file: file.write(text.encode()))
         plot_curves(history, setting.title, folder / CURVES)
-        unfinished = folder / f".new-{MODEL}"
-        model.save(unfinished)
-        unfinished.replace(folder / MODEL)
+        with replaced(folder / MODEL) as unfinished:
+            model.save(unfinished)
 
     def _read(self, setting: Any, folder: Path) -> Any:
         model = keras.saving.load_model(folder / MODEL)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from keras_maskdef._figures import INK, LINES, RULE, finish, new_figure
 from keras_maskdef._intervals import wilson
-from keras_maskdef._run_folder import RunFolder, read_json
+from keras_maskdef._run_folder import RunFolder
 from keras_maskdef.attacks import prepare
 from keras_maskdef.recipes.attack_table import first_sizes
 from keras_maskdef.recipes.network import Network
@@ -53,11 +54,9 @@ class RemainingPerturbation(Recipe):
         attacks = {}
         for row in first_sizes(self.paper.rows):
             file = f"{row.attack}-{row.norm}.json"
-            if not (store.path / file).exists():
-                accuracy = self._accuracies(model, row, images, labels, start)
-                store.write_json(file, accuracy)
             name = f"{row.attack} {row.norm} {row.epsilon:g}"
-            found = read_json(store.path / file)
+            measure = partial(self._accuracies, model, row, images, labels, start)
+            found = store.kept(file, measure)
             attacks[name] = {
                 "accuracy": found,
                 "interval_95": [wilson(share, len(images)) for share in found],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_maskdef._run_folder import RunFolder, read_json
+from keras_maskdef._run_folder import RunFolder
 from keras_maskdef.evaluation.defence import as_defences
 from keras_maskdef.recipes._sfm_figures import TIME_COST
 from keras_maskdef.recipes.recipe import Recipe, settings_of
@@ -34,25 +34,26 @@ class TimeCost(Recipe):
         as long as the fastest of its training.
         """
         built = {name: each.build(models) for name, each in self.defences.items()}
-        if not (store.path / TIMES).exists():
-            images = models.data(self.dataset, "held out", self.images).images
+        images = models.data(self.dataset, "held out", self.images).images
+
+        def times() -> dict[str, float]:
             advance = start("timing", len(built) * (REPEATS + 1))
-            times = {}
+            found = {}
             for name, defence in as_defences(built).items():
                 defence.outputs(images[:500])  # compiled
                 advance(1)
-                times[name] = statistics.median(
+                found[name] = statistics.median(
                     _seconds(defence, images, advance) for _ in range(REPEATS)
                 )
-            store.write_json(TIMES, times)
-        defending = read_json(store.path / TIMES)
+            return found
+
         return {
-            "images": len(models.data(self.dataset, "held out", self.images).images),
+            "images": len(images),
             "training_seconds": {
                 name: sum(_training(models.record(s)) for s in settings_of(each))
                 for name, each in self.defences.items()
             },
-            "defending_seconds": defending,
+            "defending_seconds": store.kept(TIMES, times),
         }
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:

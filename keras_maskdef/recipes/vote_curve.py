@@ -9,7 +9,7 @@ from typing import Any
 from keras_maskdef import predict
 from keras_maskdef._durations import fastest
 from keras_maskdef._figures import INK, LINES, MARKERS, RULE, finish, new_figure
-from keras_maskdef._run_folder import RunFolder, read_json
+from keras_maskdef._run_folder import RunFolder
 from keras_maskdef.evaluation.score import Score
 from keras_maskdef.recipes.attack_table import AttackTable
 from keras_maskdef.recipes.report_rows import ordered, title
@@ -31,14 +31,15 @@ class VoteCurve(AttackTable):
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
         """As of every table, with what leaving out views that cannot matter saves."""
         found = super().run(models, store, start)
-        if not (store.path / EARLY).exists():
+
+        def measured() -> dict[str, Any]:
             images = models.data(self.dataset, "held out", self.timed).images
-            measured = {
+            return {
                 name: _early_exit(each.build(models), images)
                 for name, each in self.defences.items()
             }
-            store.write_json(EARLY, measured)
-        return {**found, "early_exit": read_json(store.path / EARLY)}
+
+        return {**found, "early_exit": store.kept(EARLY, measured)}
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
         """One row for each attack and number of views."""

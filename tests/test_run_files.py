@@ -1,0 +1,288 @@
+"""Folders of runs that disks have damaged, or strangers have made."""
+
+import json
+import shutil
+import tracemalloc
+
+import keras
+import numpy as np
+import pytest
+import run_mutations
+import toy
+from made_run import VOTING, made_gallery, made_results, write_run
+
+import keras_maskdef as kmd
+from keras_maskdef import _checked_files
+from keras_maskdef._run_folder import RESULTS, RunFolder
+from keras_maskdef.certification import Certificate, Certificates
+from keras_maskdef.cli import main
+from keras_maskdef.evaluation import AttackSetting, Defence, evaluate, gallery, outcomes
+from keras_maskdef.evaluation.html_report import write_report
+from keras_maskdef.evaluation.merge import merge
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    run_mutations.make(folder)
+    return folder
+
+
+@pytest.fixture
+def runs(made, tmp_path):
+    """A copy of the runs, to be changed."""
+    return shutil.copytree(made, tmp_path / "runs")
+
+
+def merged(runs):
+    parts = [runs / part for part in run_mutations.PARTS]
+    merge(parts, runs / "merged")
+    return (runs / "merged" / RESULTS).read_bytes()
+
+
+def change_configs(runs, change):
+    for part in run_mutations.PARTS:
+        path = runs / part / "config.json"
+        config = json.loads(path.read_text())
+        change(config)
+        path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("first", range(0, 60, 10))
+def test_changed_runs_are_an_error_that_says_what_or_a_result(made, first):
+    for seed in range(first, first + 10):
+        run_mutations.check_drawn(made, seed)
+
+
+def changed(plain, *places, to):
+    """A copy of plain data with another value at a place."""
+    copy = holder = json.loads(json.dumps(plain))
+    for place in places[:-1]:
+        holder = holder[place]
+    holder[places[-1]] = to
+    return copy
+
+
+SCORE = ("rows", 3, "scores", VOTING)
+
+
+@pytest.mark.parametrize(
+    ("places", "value", "said"),
+    [
+        ((*SCORE, "accuracy"), float("nan"), "NaN is no finite number"),
+        ((*SCORE, "accuracy"), 1.01, r"rows\[3\].*accuracy.*1.01 is greater"),
+        ((*SCORE, "accuracy"), True, "True is not of type"),
+        ((*SCORE, "interval_95"), [0.5], r"\[0.5\] is too short"),
+        ((*SCORE, "interval_95"), [0.5, 0.4], "0.5 is above 0.4"),
+        ((*SCORE, "images"), 10**9, "1000000000 is greater"),
+        (("defences", VOTING, "bare"), "nobody", "'nobody' is none of the defences"),
+        (("class_names", 2), 7, r"class_names\[2\]: 7 is not of type 'string'"),
+        (("notes",), ["\ud800"], "surrogates"),
+        (("settings", "more"), json.loads("[" * 80 + "]" * 80), "nested too deep"),
+    ],
+)
+def test_results_that_no_run_writes(places, value, said, tmp_path):
+    results = changed(made_results(), *places, to=value)
+    run = write_run(tmp_path, results, gallery=False, speed=False)
+    with pytest.raises(OSError, match=f"results.json is damaged .*{said}"):
+        write_report(run)
+
+
+def test_a_page_replaces_links_and_does_not_follow_them(tmp_path):
+    run = write_run(tmp_path / "run", gallery=False, speed=False)
+    (tmp_path / "precious.txt").write_text("mine")
+    (run / "report.html").symlink_to(tmp_path / "precious.txt")
+    (run / "pictures").mkdir()
+    (run / "pictures" / "rows.png").symlink_to(tmp_path / "precious.txt")
+    write_report(run)
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+    assert "<!doctype html>" in (run / "report.html").read_text(encoding="utf-8")
+    shutil.rmtree(run / "pictures")
+    (tmp_path / "elsewhere").mkdir()
+    (run / "pictures").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError, match="stays in its folder.*a link to /"):
+        write_report(run)
+    assert not [*(tmp_path / "elsewhere").iterdir()]
+
+
+def test_outcomes_are_not_written_through_links(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "precious.npz").write_text("mine")
+    store = RunFolder(tmp_path / "run", {"seed": 0})
+    (store.path / "labels.npz").symlink_to(tmp_path / "precious.npz")
+    store.write_arrays("labels.npz", {"labels": np.arange(3)})
+    assert (tmp_path / "precious.npz").read_text() == "mine"
+    (store.path / "outcomes").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError, match="outcomes, a link to"):
+        store.save("a", {"x": np.ones(1)})
+    assert not [*(tmp_path / "elsewhere").iterdir()]
+    with pytest.raises(ValueError, match="`key` must be the name of a file"):
+        store.save("../a", {"x": np.ones(1)})
+
+
+@pytest.mark.parametrize("images", [10**6, 10**9])
+def test_a_configuration_of_many_images_is_not_worked_through(images, runs):
+    change_configs(runs, lambda config: config.update(images=images, batch_size=1))
+    with pytest.raises(OSError, match="is damaged"):
+        merged(runs)
+
+
+@pytest.mark.parametrize("attack", ["../../../elsewhere", "no_such_attack"])
+def test_a_plan_names_no_files_elsewhere(attack, runs):
+    change_configs(runs, lambda config: config["plan"][-1].update(attack=attack))
+    with pytest.raises(OSError, match=rf"config.json is damaged .*{attack}"):
+        merged(runs)
+
+
+def test_figures_of_a_paper_are_kept(runs):
+    key, figures = ["classifier", "fgsm", "linf", 0.1], {"attack": 0.2, "epsilon": 0.1}
+    change_configs(runs, lambda config: config.update(paper=[[key, figures]]))
+    rows = json.loads(merged(runs))["rows"]
+    assert [row["paper"] for row in rows if row["paper"]] == [figures]
+
+
+def test_parts_of_other_labels(runs):
+    path = runs / run_mutations.PARTS[1] / "labels.npz"
+    np.savez_compressed(path, labels=np.load(path)["labels"][::-1])
+    with pytest.raises(ValueError, match="one run.*which differ in labels.npz"):
+        merged(runs)
+
+
+def test_outcomes_of_other_parts_are_left_out(runs, made):
+    """A part brings its own batches, examples and speeds, whatever lies beside."""
+    first, second = (runs / part for part in run_mutations.PARTS)
+    for path in [*(second / "outcomes").iterdir()]:
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        arrays["predictions"] = np.zeros_like(arrays["predictions"])
+        np.savez(first / "outcomes" / path.name, **arrays)
+    (first / "outcomes" / "notes.npz").write_text("mine")
+    np.savez(second / "gallery.npz", images=np.zeros(3))
+    (second / "speed.json").write_text('{"another": {}}')
+    assert merged(runs) == (made / run_mutations.WHOLE / RESULTS).read_bytes()
+    whole, found = (
+        {path.name for path in (folder / "outcomes").iterdir()}
+        for folder in (made / run_mutations.WHOLE, runs / "merged")
+    )
+    assert found == whole
+    for name in ("gallery.npz", "speed.json"):
+        content = (made / run_mutations.PARTS[0] / name).read_bytes()
+        assert (runs / "merged" / name).read_bytes() == content
+
+
+def test_a_large_array_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, x=np.zeros(_checked_files.MOST_ARRAYS + 1, "u1"))
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    with pytest.raises(OSError, match="bomb.npz is damaged .*at most 268,435,456"):
+        _checked_files.read_arrays(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_the_command_says_what_is_damaged(tmp_path, capsys):
+    run = write_run(tmp_path)
+    (run / "results.json").write_text("[" * 100_000)
+    assert main(["report", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"maskdef: error: {run}/results.json is damaged (it is nested too deep). "
+        "Restore it from a copy of the run\n"
+    )
+
+
+def test_classes_beyond_32767_are_right(tmp_path):
+    """A defence that knows all its images, and their classes among 40,000."""
+    labels = np.array([0, 32_767, 32_768, 39_999])
+    levels = np.linspace(0.2, 0.8, 4, dtype="float32")
+    images = np.broadcast_to(levels[:, None, None, None], (4, 4, 4, 1)).copy()
+
+    def predict(given):
+        outputs = np.zeros((len(given), 40_000), "float32")
+        found = abs(np.asarray(given)[:, 0, 0] - levels).argmin(axis=1)
+        outputs[np.arange(len(given)), labels[found]] = 1
+        return outputs
+
+    layers = [keras.Input((4, 4, 1)), keras.layers.Flatten()]
+    classifier = keras.Sequential([*layers, keras.layers.Dense(40_000)])
+    report = evaluate(
+        {"knowing": Defence(predict, classifier, (classifier,))},
+        (images, labels),
+        [AttackSetting("fgsm", "linf", 0.01)],
+        samples=(1,),
+        checks=False,
+        folder=tmp_path,
+    )
+    assert report.rows[0].scores["knowing"].accuracy == 1.0
+    write_report(tmp_path)
+
+
+def test_outcomes_of_int16_are_still_read(runs, made):
+    for path in runs.glob("*/outcomes/*.npz"):
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        assert arrays["predictions"].dtype == "int32"
+        for name in {"predictions", "votes"} & {*arrays}:
+            arrays[name] = arrays[name].astype("int16")
+        np.savez(path, **arrays)
+    assert merged(runs) == (made / run_mutations.WHOLE / RESULTS).read_bytes()
+
+
+def test_of_large_images_there_are_fewer_examples(monkeypatch):
+    """As many as the reader takes; of small ones all."""
+    arrays = made_gallery()
+    total = sum(array.nbytes for array in arrays.values())
+    image = np.zeros((8, 10, 10, 3), "float32")
+    assert gallery._with_room(arrays) is arrays
+    assert outcomes._kept(image, 2) == 8
+    monkeypatch.setattr(gallery, "MOST_ARRAYS", (1 << 20) + total - 1)
+    monkeypatch.setattr(outcomes, "MOST_ARRAYS", 2 * 2 * 3 * image[0].nbytes)
+    fewer = gallery._with_room(arrays)
+    assert {*fewer} == {*arrays}
+    assert len(fewer["images"]) == len(fewer["2/prediction"]) == 2
+    for name in ("2/views", "2/hidden", "2/ballots"):
+        np.testing.assert_array_equal(fewer[name], arrays[name][:, :2])
+    assert outcomes._kept(image, 2) == 3
+
+
+def certificates():
+    found = Certificate("cells", 1, np.array([2, -1, 0]), np.array([True, False, True]))
+    views, labels = np.array([4, 4, 4]), np.array([2, 1, 0])
+    return Certificates("exact", None, (found,), views, labels)
+
+
+@pytest.mark.parametrize(
+    ("places", "value", "said"),
+    [
+        (("rows", 0, "certified_images", 1), 2, "certified_images.*outside of 0 to 1"),
+        (("rows", 0, "predicted_classes"), [2, 1], r"is of shape \(2,\)"),
+        (("views", 0), 10**30, "is of dtype object"),
+        (("labels", 0), "cat", r"\$.labels\[0\]: 'cat' is not of type 'integer'"),
+        (("rows",), [], r"\$.rows: \[\] should be non-empty"),
+        (("alpha",), float("inf"), "Infinity is no finite number"),
+    ],
+)
+def test_certificates_that_nobody_proved(places, value, said, tmp_path):
+    path = tmp_path / "certificates.json"
+    certificates().save(path)
+    plain = json.loads(path.read_text())
+    assert Certificates.load(path).to_dict() == plain
+    path.write_text(json.dumps(changed(plain, *places, to=value)))
+    with pytest.raises(OSError, match=f"certificates.json is damaged .*{said}"):
+        Certificates.load(path)
+
+
+@pytest.mark.parametrize("name", ["certified", "predicted", "views"])
+def test_pieces_of_certificates_are_checked(name, tmp_path):
+    mask = kmd.RandomGridMask(4, mask_rate=0.75, sampling="fixed_count")
+    options = {"mask": mask, "folder": tmp_path / "run"}
+    kmd.certify(toy.classifier(), *toy.data(4), **options)
+    (piece,) = (tmp_path / "run" / "outcomes").iterdir()
+    with np.load(piece) as stored:
+        arrays = dict(stored)
+    np.savez(piece, **{**arrays, name: arrays[name].astype("float32")})
+    with pytest.raises(OSError, match=f"'{name}' is of dtype float32.*Delete it"):
+        kmd.certify(toy.classifier(), *toy.data(4), resume=True, **options)
