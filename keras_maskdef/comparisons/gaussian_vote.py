@@ -50,8 +50,8 @@ class GaussianVote(keras.Model):
             output is of the same kind.
         votes_per_pass: Integer, copies that go through the classifier at once, to bound
             the memory; up to 128 of them by default.
-        seed: Integer that makes the noise repeatable. With `None` it comes from fresh
-            entropy, also after a saved model is loaded.
+        seed: Integer that makes the noise repeatable. With `None` it comes from a
+            secret key of 64 bits, another one after a saved model is loaded.
         **kwargs: `name`, `dtype` and so on, as for any Keras model.
 
     Call arguments:

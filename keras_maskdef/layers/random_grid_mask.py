@@ -75,12 +75,12 @@ class RandomGridMask(ImageLayer):
         active: When the layer masks: `"always"`, only in `"training"`, or only
             in `"inference"`. Otherwise it returns its input.
         seed: Integer that makes the masks repeatable. With `None` they come from
-            fresh entropy, also after a saved model is loaded: a defence that
-            replays its masks can be learned. (`keras.utils.set_random_seed`
-            makes that entropy repeatable, as for every Keras layer; that of an
-            exported model is always its server's.) Threads never draw the same
-            mask, nor do the workers of a PyTorch `DataLoader`, the replicas of a
-            `tf.distribute` strategy, or the processes of PyTorch's
+            a secret key of 64 bits, another one after a saved model is loaded: a
+            defence that replays its masks can be learned (docs/security.md).
+            (`keras.utils.set_random_seed` makes it repeatable, as every Keras
+            layer; an exported model has the entropy of its server.) Threads never
+            draw the same mask, nor do the workers of a PyTorch `DataLoader`, the
+            replicas of a `tf.distribute` strategy, or the processes of PyTorch's
             `DistributedDataParallel` (docs/pipelines.md, docs/distribution.md).
         data_format: `"channels_last"` or `"channels_first"`; the default is
             `keras.config.image_data_format()`.
