@@ -37,6 +37,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         pytest.exit(f"--require-gpu: no CUDA device: {reason}", returncode=1)
 
 
+@pytest.fixture
+def channels_first_convolutions():
+    """Skips where TensorFlow has none: on CPUs for which it leaves oneDNN off."""
+    import tensorflow as tf
+
+    image, kernel = tf.zeros((1, 1, 3, 3)), tf.zeros((1, 1, 1, 1))
+    try:
+        tf.nn.conv2d(image, kernel, 1, "VALID", data_format="NCHW")
+    except tf.errors.UnimplementedError:
+        pytest.skip("needs TF_ENABLE_ONEDNN_OPTS=1 on this CPU")
+
+
 @pytest.fixture(scope="session")
 def classifier():
     """A LeNet that knows digits, masked or not, but not all of them."""

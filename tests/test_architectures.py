@@ -119,6 +119,7 @@ def test_one_training_step_moves_every_trained_weight(name):
         assert not np.array_equal(old, new.numpy()), new.path
 
 
+@pytest.mark.usefixtures("channels_first_convolutions")
 @pytest.mark.parametrize("name", SMALL)
 def test_channels_first_computes_the_same(name):
     last = small(name)

@@ -73,12 +73,17 @@ def test_the_gates_decide_what_the_skips_pass():
     assert last is not gate
 
 
-def test_round_trip_and_channels_first(tmp_path):
+def test_round_trip(tmp_path):
     last = attention_unet((20, 16, 3), (2, 4, 8))
     last.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     x = images((20, 16, 3))
     np.testing.assert_array_equal(loaded(x), last(x))
+
+
+@pytest.mark.usefixtures("channels_first_convolutions")
+def test_channels_first_computes_the_same():
+    last, x = attention_unet((20, 16, 3), (2, 4, 8)), images((20, 16, 3))
     keras.config.set_image_data_format("channels_first")
     try:
         first = attention_unet((3, 20, 16), (2, 4, 8))
