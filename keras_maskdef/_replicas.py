@@ -24,12 +24,12 @@ class ReplicaSeedGenerator(SharedSeedGenerator):
     numbers on all of them. The first replica draws what a single process would.
     """
 
-    def _pair(self, ordered: bool) -> Any:
-        pair, number = super()._pair(ordered), replica()
+    def _pair(self) -> tuple[Any, Any]:
+        (pair, key), number = super()._pair(), replica()
         if number is None:
-            return pair
+            return pair, key
         apart = keras.ops.stack([number, keras.ops.zeros_like(number)])
-        return pair + keras.ops.cast(apart, pair.dtype) * STRIDE
+        return pair + keras.ops.cast(apart, pair.dtype) * STRIDE, key
 
 
 def replica() -> Any:

@@ -79,13 +79,17 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
 
     def take(self) -> tuple[Any, Any]:
         """The seed with its number in turn, and the key, which is 0 for none."""
+        pair, key = self._pair()
+        return _far_apart(pair), key
+
+    def _pair(self) -> tuple[Any, Any]:
         with _lock:
             self._settle_in()
             if keras.backend.backend() != "tensorflow":
                 state = self.state.value * 1
                 counted = np.array([0, 1, 0, 0], self.state.dtype)
                 self.state.assign(state + ops.convert_to_tensor(counted))
-                return _far_apart(state[:2]), self._salted(state[2:], slice(2, 4))
+                return state[:2], self._salted(state[2:], slice(2, 4))
         state = self._read_and_skip()
         pair = ops.stack([state[2], state[0] // _STEP])
         return pair, self._salted(state[1], 1)

@@ -55,7 +55,12 @@ TOLD = ("README.md", "docs/index.md", "docs/defences.md", "docs/extending.md")
 # Pages of what takes several devices, or minutes.
 READ_ONLY = ("docs/at-scale.md", "docs/distribution.md")
 # That of two workers, and the server with its clients, have tests of their own.
-TESTED_ELSEWHERE = {"train_on_two_workers.py", "serve.py", "serve_load.py"}
+TESTED_ELSEWHERE = {
+    "preforked.py",
+    "serve.py",
+    "serve_load.py",
+    "train_on_two_workers.py",
+}
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
