@@ -17,6 +17,7 @@ from functools import cache
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 MOST_BYTES = 32 << 20
 
@@ -30,9 +31,12 @@ def session() -> onnxruntime.InferenceSession:
 
 def app(environ: dict, start_response: Callable) -> Iterable[bytes]:
     """The WSGI application."""
+    model = session()  # one that is missing is no fault of the request
     try:
-        status, answer = "200 OK", {"predictions": predictions(body_of(environ))}
-    except Exception as error:  # of JSON, NumPy and the runtime
+        images = images_of(body_of(environ))
+        found = model.run(None, {model.get_inputs()[0].name: images})[0]
+        status, answer = "200 OK", {"predictions": found.tolist()}
+    except (ValueError, InvalidArgument) as error:
         status, answer = "400 Bad Request", {"error": str(error)[:1000]}
     start_response(status, [("Content-Type", "application/json")])
     return [json.dumps(answer).encode()]
@@ -48,7 +52,11 @@ def body_of(environ: dict) -> bytes:
     return environ["wsgi.input"].read(length)
 
 
-def predictions(body: bytes) -> list:
-    images = np.asarray(json.loads(body)["instances"], "float32")
-    (name,) = (each.name for each in session().get_inputs())
-    return session().run(None, {name: images})[0].tolist()
+def images_of(body: bytes) -> np.ndarray:
+    content = json.loads(body)
+    if not isinstance(content, dict) or "instances" not in content:
+        raise ValueError('the body must be JSON, {"instances": [...]}')
+    try:
+        return np.asarray(content["instances"], "float32")
+    except TypeError as error:
+        raise ValueError(f"`instances` must be lists of numbers: {error}") from error

@@ -68,7 +68,8 @@ def test_no_two_workers_draw_the_same_masks(address):
 
 
 def test_a_wrong_request_is_told_what_is_wrong(address):
-    for body in (b"[", b"{}", json.dumps({"instances": [["a"]]}).encode()):
+    wrong = (b"[", b"[]", b"{}", b'{"instances": [["a"]]}', b'{"instances": {}}')
+    for body in (*wrong, b'{"instances": [1]}'):
         status, said = ask(address, body)
         assert status == 400
         assert json.loads(said)["error"]

@@ -46,7 +46,23 @@ class Method(Protocol):
         """What the answers prove, `(families, 1)`; predictions of the same shape."""
 
 
-class Exact:
+class _Fixed:
+    """The same masks for every image, each once."""
+
+    in_portions = False
+
+    def __init__(self, masks: np.ndarray) -> None:
+        self._masks = masks
+
+    @property
+    def count(self) -> int:
+        return len(self._masks)
+
+    def masks(self, image: int) -> Iterator[Drawn]:
+        yield each_once(self._masks)
+
+
+class Exact(_Fixed):
     """All masks that the law can draw."""
 
     def __init__(
@@ -56,19 +72,9 @@ class Exact:
         patterns = np.arange(2**law.cells)
         masks = (patterns[:, None] >> np.arange(law.cells) & 1).astype(bool)
         drawn = np.asarray(law.visible)[(~masks).sum(axis=1)] > 0
-        self._masks, self._drawn = masks[drawn], patterns[drawn]
+        super().__init__(masks[drawn])
+        self._drawn = patterns[drawn]
         self._answers = np.zeros(len(patterns), int)
-
-    @property
-    def count(self) -> int:
-        return len(self._masks)
-
-    @property
-    def in_portions(self) -> bool:
-        return False
-
-    def masks(self, image: int) -> Iterator[Drawn]:
-        yield each_once(self._masks)
 
     def judge(self, found: Iterable[Found]) -> Proof:
         ((_, answers),) = found
@@ -78,13 +84,14 @@ class Exact:
         return Proof(np.full((len(stands), 1), top), stands[:, None])
 
 
-class DoubleMasking:
+class DoubleMasking(_Fixed):
     """One cover for each family; all pairs of its sets."""
 
     def __init__(self, families: Sequence[np.ndarray]) -> None:
         _check_pairs(families)
         unlike = [distinct(_pairs(sets)) for sets in families]
-        self._masks, place = distinct(np.concatenate([masks for masks, _ in unlike]))
+        masks, place = distinct(np.concatenate([masks for masks, _ in unlike]))
+        super().__init__(masks)
         ends = np.cumsum([len(masks) for masks, _ in unlike])[:-1]
         self._places = [
             part[within].reshape(len(sets), len(sets))
@@ -92,17 +99,6 @@ class DoubleMasking:
                 np.split(place, ends), unlike, families, strict=True
             )
         ]
-
-    @property
-    def count(self) -> int:
-        return len(self._masks)
-
-    @property
-    def in_portions(self) -> bool:
-        return False
-
-    def masks(self, image: int) -> Iterator[Drawn]:
-        yield each_once(self._masks)
 
     def judge(self, found: Iterable[Found]) -> Proof:
         ((_, answers),) = found
