@@ -14,7 +14,7 @@ PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto \
 define LINT
 $(BIN)/ruff check .
 $(BIN)/ruff format --check .
-$(BIN)/mypy keras_maskdef maskdef.py
+$(BIN)/mypy keras_maskdef maskdef
 $(BIN)/mypy kernels
 endef
 

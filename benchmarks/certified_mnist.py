@@ -1,6 +1,6 @@
 """Certifies the first 1,000 digits of MNIST by every method that leaves no chance.
 
-    maskdef train --defence certified --epochs 40 --dataset mnist --data-dir DIR \
+    maskdef train certified --epochs 40 --dataset mnist --data-dir DIR \
         --output digits.keras
     python benchmarks/certified_mnist.py digits.keras --data-dir DIR
 
@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from rich.console import Console
 
 import keras_maskdef as kmd
-from keras_maskdef.certification.pictures import plot_certificates
+from keras_maskdef.reporting.certificate_curves import plot_certificates
 
 VISIBLE = (3, 4, 5, 6)
 

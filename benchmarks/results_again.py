@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from keras_maskdef.recipes.claims import CLAIMS
-from keras_maskdef.recipes.report_rows import cell, counted, is_matched, ordered, title
+from keras_maskdef.papers.claims import CLAIMS
+from keras_maskdef.papers.report_rows import cell, counted, is_matched, ordered, title
 
 
 def said_again(recipe: Any, first: dict[str, Any], second: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@
     python benchmarks/results_page.py --publish DIR  # a run's results and picture first
     python benchmarks/results_page.py --again DIR    # the same, of a second training
 
-DIR is what `maskdef evaluate --recipe` wrote. The second training of a published recipe
+DIR is what `maskdef recipe` wrote. The second training of a published recipe
 goes below its table: the intervals there are over images and know of one training.
 """
 
@@ -21,9 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from results_again import said_again
 from results_notes import INTRODUCTION, NOTES
 
-from keras_maskdef.recipes.catalogue import RECIPES
-from keras_maskdef.recipes.claims import CLAIMS
-from keras_maskdef.recipes.run_recipe import PICTURE, published
+from keras_maskdef.papers.catalogue import RECIPES
+from keras_maskdef.papers.claims import CLAIMS
+from keras_maskdef.papers.run_recipe import PICTURE, published
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "benchmarks/results/recipes"
@@ -75,7 +75,7 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
         yield f"`{name}`: not run here ({why})."
         return
     scaled, results, path = run
-    command = f"maskdef evaluate --recipe {name} --scale {results['scale']}"
+    command = f"maskdef recipe {name} --scale {results['scale']}"
     (*others,) = {each["precision"] for each in results["trained"]} - {"float32"}
     yield (
         "    " + " ".join([command, *(f"--precision {each}" for each in others)]) + "\n"

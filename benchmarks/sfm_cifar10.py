@@ -15,10 +15,10 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from keras_maskdef import datasets
-from keras_maskdef.recipes import sfm_report
-from keras_maskdef.recipes.alternation import Alternation
-from keras_maskdef.recipes.model_cache import ModelCache
-from keras_maskdef.recipes.network import Network
+from keras_maskdef.papers import sfm_report
+from keras_maskdef.papers.alternation import Alternation
+from keras_maskdef.papers.model_cache import ModelCache
+from keras_maskdef.papers.network import Network
 
 SWEEP = (1.15, 1.03, 1.3)
 CONVNET = Network("cifar10", "convnet", width=16, epochs=4, schedule="cosine")

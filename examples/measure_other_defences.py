@@ -14,7 +14,7 @@ from art.defences.preprocessor import FeatureSqueezing, SpatialSmoothing
 from rich.console import Console
 
 import keras_maskdef as kmd
-from keras_maskdef._progress import progress_bars
+from keras_maskdef.core.progress import progress_bars
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
 
 EPSILON = 0.1

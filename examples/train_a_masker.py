@@ -27,7 +27,7 @@ import keras
 import numpy as np
 
 import keras_maskdef as kmd
-from keras_maskdef.evaluation.pictures import plot_alternation, plot_masks
+from keras_maskdef.reporting.pictures import plot_alternation, plot_masks
 
 EPSILON = 0.15
 

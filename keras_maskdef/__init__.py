@@ -14,6 +14,7 @@ from keras_maskdef._version import __version__
 from keras_maskdef.assembly import defend
 from keras_maskdef.callbacks import AlternatingTraining
 from keras_maskdef.certification import certify
+from keras_maskdef.core.former_names import keep_former_names
 from keras_maskdef.evaluation import evaluate
 from keras_maskdef.layers import (
     BitDepthReduction,
@@ -47,3 +48,5 @@ __all__ = [
     "losses",
     "predict",
 ]
+
+keep_former_names()

@@ -5,19 +5,19 @@ from typing import Any
 
 import keras
 
-from keras_maskdef.layers import RandomGridMask, SparseFeatureMasker, VotingEnsemble
-from keras_maskdef.layers._agreement import (
+from keras_maskdef.core.output_kind import check_scores
+from keras_maskdef.core.value_range import check_value_range
+from keras_maskdef.inspection.agreement import (
     check_data_formats,
     check_value_ranges,
     in_value_range,
 )
-from keras_maskdef.layers._output_kind import check_scores
-from keras_maskdef.layers._structure import (
+from keras_maskdef.inspection.structure import (
     as_filters,
     check_called_as_predicted,
     input_shape,
 )
-from keras_maskdef.layers._value_range import check_value_range
+from keras_maskdef.layers import RandomGridMask, SparseFeatureMasker, VotingEnsemble
 
 
 def defend(

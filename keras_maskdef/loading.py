@@ -12,22 +12,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._image_data import ImageData, are_numbers, numbered
-from keras_maskdef._seeding import kept_seeds
-from keras_maskdef.attacks._inputs import check_image_values
-from keras_maskdef.datasets import find, fitted, load
-from keras_maskdef.datasets._folder import check_size
-from keras_maskdef.datasets._pixels import Wanted, note
-from keras_maskdef.datasets._sources import Named, first, held_out
-from keras_maskdef.layers._arguments import check_positive_int
-from keras_maskdef.layers._structure import input_shape
-from keras_maskdef.layers._value_range import (
+from keras_maskdef.attacks.inputs import check_image_values
+from keras_maskdef.backend.seeding import kept_seeds
+from keras_maskdef.core.arguments import check_positive_int
+from keras_maskdef.core.image_data import ImageData, are_numbers, numbered
+from keras_maskdef.core.value_range import (
     UNIT,
     ValueRange,
     check_value_range,
     from_unit,
 )
-from keras_maskdef.layers._value_range_of import value_range_of
+from keras_maskdef.datasets import find, fitted, load
+from keras_maskdef.datasets.folders import check_size
+from keras_maskdef.datasets.pixels import Wanted, note
+from keras_maskdef.datasets.sources import Named, first, held_out
+from keras_maskdef.inspection.structure import input_shape
+from keras_maskdef.inspection.value_range import value_range_of
 
 __all__ = ["class_names_of", "images_for", "load_model", "value_range_of"]
 

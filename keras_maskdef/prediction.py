@@ -6,15 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._seeding import generator_of
-from keras_maskdef.layers import VotingEnsemble
-from keras_maskdef.layers._arguments import (
+from keras_maskdef.backend.seeding import generator_of
+from keras_maskdef.core.arguments import (
     as_array,
     check_images,
     check_positive_int,
 )
-from keras_maskdef.layers._logits import logits_of, shares_of
-from keras_maskdef.layers._structure import split_vote
+from keras_maskdef.core.logits import logits_of, shares_of
+from keras_maskdef.inspection.structure import split_vote
+from keras_maskdef.layers import VotingEnsemble
 
 # Sums of float32 probabilities are this exact, with room.
 _SLACK = 1e-4

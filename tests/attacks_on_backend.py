@@ -17,7 +17,6 @@ from keras import ops
 
 import keras_maskdef as kmd
 from keras_maskdef import evaluation
-from keras_maskdef._seeding import reseed
 from keras_maskdef.attacks import (
     Target,
     available,
@@ -25,10 +24,11 @@ from keras_maskdef.attacks import (
     describe,
     expectation_over_masks,
 )
-from keras_maskdef.cli import main
+from keras_maskdef.backend.seeding import reseed
 from keras_maskdef.evaluation import AttackSetting, Defence
-from keras_maskdef.evaluation.html_report import write_report
 from keras_maskdef.evaluation.matched import match_strength
+from keras_maskdef.reporting.html_report import write_report
+from maskdef import main
 
 BACKEND = keras.backend.backend()
 SIZES = {"l1": 5.0, "l2": 0.7, "linf": 0.05}

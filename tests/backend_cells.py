@@ -18,8 +18,8 @@ from keras import ops
 
 import keras_maskdef as kmd
 from keras_maskdef import kernels
-from keras_maskdef._seeding import reseed
 from keras_maskdef.attacks import craft
+from keras_maskdef.backend.seeding import reseed
 from keras_maskdef.evaluation import AttackSetting
 from keras_maskdef.evaluation import evaluate as run_evaluation
 

@@ -17,8 +17,8 @@ OWN, SHARED = Path(sys.argv[3]), Path(sys.argv[4])
 keras.distribution.initialize(address, num_processes=2, process_id=number)
 
 import keras_maskdef as kmd  # noqa: E402
+from keras_maskdef.backend.barrier import wait_for_all  # noqa: E402
 from keras_maskdef.callbacks._backup import Backup  # noqa: E402
-from keras_maskdef.callbacks._barrier import wait_for_all  # noqa: E402
 
 X = np.random.default_rng(0).random((24, 12, 12, 1)).astype("float32")
 Y = np.arange(24) % 3

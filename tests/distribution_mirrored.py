@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 
 import keras_maskdef as kmd
-from keras_maskdef._replicas import STRIDE
+from keras_maskdef.backend.replicas import STRIDE
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],

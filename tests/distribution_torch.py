@@ -7,7 +7,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 import keras_maskdef as kmd
-from keras_maskdef._shared_seeds import SharedSeedGenerator
+from keras_maskdef.backend.seed_generators import SharedSeedGenerator
 
 X = np.random.default_rng(0).random((8, 12, 12, 1)).astype("float32")
 Y = torch.arange(8) % 3

@@ -17,8 +17,8 @@ from keras import ops  # noqa: E402
 from train_on_two_workers import OnWorkers  # noqa: E402
 
 import keras_maskdef as kmd  # noqa: E402
+from keras_maskdef.backend.barrier import wait_for_all  # noqa: E402
 from keras_maskdef.callbacks._backup import Backup  # noqa: E402
-from keras_maskdef.callbacks._barrier import wait_for_all  # noqa: E402
 
 OWN, SHARED = Path(sys.argv[1]), Path(sys.argv[2])
 STRATEGY = tf.distribute.MultiWorkerMirroredStrategy()

@@ -102,7 +102,7 @@ def check_fit(implementation):
 def check_torch_operator():
     import torch
 
-    from keras_maskdef._native import _torch_operator
+    from keras_maskdef.backend.native import _torch_operator
 
     arguments = (torch.tensor(IMAGES), "median", [3.0])
     torch.library.opcheck(_torch_operator(), arguments)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._run_folder import CONFIG, RESULTS, RunFolder
+from keras_maskdef.core.run_folder import CONFIG, RESULTS, RunFolder
 
 LONGEST, PIECES = 0.02, 3
 SLOW = ((os, "link"), (os, "replace"), (Path, "exists"), (Path, "glob"))

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_maskdef as kmd
-from keras_maskdef.comparisons import GaussianVote, Parseval
+from keras_maskdef.baselines import GaussianVote, Parseval
 from keras_maskdef.evaluation import AttackSetting, evaluate
 from keras_maskdef.evaluation.matched import match_strength
 

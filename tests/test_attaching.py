@@ -11,12 +11,13 @@ import toy
 
 import keras_maskdef as kmd
 from keras_maskdef.attacks import Target, craft, prepare
-from keras_maskdef.attacks._inputs import check_image_values
-from keras_maskdef.evaluation import AttackSetting, Defence, evaluate, pictures
+from keras_maskdef.attacks.inputs import check_image_values
+from keras_maskdef.core.output_kind import infer_from_logits
+from keras_maskdef.core.value_range import check_value_range, from_unit, to_unit
+from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
 from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.gallery import _channels_last
-from keras_maskdef.layers._output_kind import infer_from_logits
-from keras_maskdef.layers._value_range import check_value_range, from_unit, to_unit
+from keras_maskdef.reporting import pictures
 
 L = keras.layers
 LEVELS = np.random.default_rng(0).integers(0, 256, (3, 9, 12, 3)).astype("float32")

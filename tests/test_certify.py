@@ -10,11 +10,12 @@ import pytest
 import toy
 
 import keras_maskdef as kmd
-from keras_maskdef.certification import Certificates, _answers, _run, certify
-from keras_maskdef.certification._answers import Answers
-from keras_maskdef.certification._methods import METHODS
-from keras_maskdef.certification._parts import take_apart
-from keras_maskdef.certification.pictures import plot_certificates
+from keras_maskdef.certification import Certificates, _run, certify
+from keras_maskdef.certification import answers as answers_module
+from keras_maskdef.certification.answers import Answers
+from keras_maskdef.certification.methods import METHODS
+from keras_maskdef.certification.parts import take_apart
+from keras_maskdef.reporting.certificate_curves import plot_certificates
 
 CELLS = 16  # of toy images, two pixels each
 
@@ -708,7 +709,7 @@ def test_a_wrong_view_is_found_at_the_rate_of_the_drawn_share(monkeypatch):
     random = np.random.default_rng(1)
     images = random.normal(0.5, 1.0, (1, 8, 8, 1)).astype("float32")
     masks = [(np.arange(64)[:, None] >> np.arange(CELLS) & 1).astype(bool)]
-    monkeypatch.setattr(_answers, "_BATCH", 64)
+    monkeypatch.setattr(answers_module, "_BATCH", 64)
     answers = Answers(take_apart(vote(reader())), images.shape[1:], 1 << 30)
     monkeypatch.setattr(answers, "outputs", lambda views: np.zeros((len(views), 3)))
     answers(images, masks)

@@ -6,8 +6,8 @@ import pytest
 import results_page
 from results_again import said_again
 
-from keras_maskdef.recipes.catalogue import RECIPES
-from keras_maskdef.recipes.claims import CLAIMS, FAILS, HOLDS, PARTLY
+from keras_maskdef.papers.catalogue import RECIPES
+from keras_maskdef.papers.claims import CLAIMS, FAILS, HOLDS, PARTLY
 
 
 def score(accuracy, votes=None):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import keras_maskdef as kmd
-from keras_maskdef import cli, datasets
-from keras_maskdef.cli import main
+from keras_maskdef import datasets
+from maskdef import certify, evaluate, main, train
+from maskdef import command as commands
+from maskdef.former import in_todays_form
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +31,7 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("command", cli._EXAMPLES)
+@pytest.mark.parametrize("command", commands.COMMANDS)
 def test_help_ends_in_examples_that_can_be_typed(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         run(command, "--help")
@@ -39,12 +41,52 @@ def test_help_ends_in_examples_that_can_be_typed(command, capsys):
     for line in lines:
         program, *arguments = shlex.split(line)
         assert program == "maskdef"
-        assert cli._parser().parse_args(arguments).command in line
+        assert commands.make_parser().parse_args(arguments).command in line
 
 
-def test_every_command_has_examples():
-    (commands,) = cli._parser()._subparsers._group_actions
-    assert {*commands.choices} == {*cli._EXAMPLES}
+def test_help_needs_neither_keras_nor_tensorflow():
+    lines = (
+        "import sys, maskdef",
+        "try: maskdef.main(['train', 'sfm', '--help'])",
+        "except SystemExit: pass",
+        "assert not {'keras', 'tensorflow', 'numpy', 'rich'} & {*sys.modules}",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
+
+def test_choices_are_those_of_the_library():
+    from keras_maskdef import architectures
+    from keras_maskdef.certification import methods, threats
+    from keras_maskdef.evaluation import threat_models
+
+    assert {*evaluate.THREAT_MODELS, "adaptive"} == {*threat_models.THREAT_MODELS}
+    assert evaluate.SAMPLES == threat_models.SAMPLES
+    assert certify.METHODS == methods.METHODS and certify.THREATS == threats.THREATS
+    assert {*train.ARCHITECTURES} < {*architectures.__all__}
+
+
+@pytest.mark.parametrize(
+    ("former", "today"),
+    [
+        ("train --output x.keras", "train mad --output x.keras"),
+        ("train --defence sfm --rho 2", "train sfm --rho 2"),
+        ("train --epochs 3 --defence=certified", "train certified --epochs 3"),
+        ("train --recipe mad/votes --scale cpu", "recipe mad/votes --train-only"),
+        ("evaluate --scale cpu --recipe mad/votes", "recipe mad/votes --scale cpu"),
+    ],
+)
+def test_former_commands_still_work(former, today, capsys):
+    found = in_todays_form(former.split())
+    assert " ".join(found).startswith(today)
+    assert f"`maskdef {former}` is now `maskdef {today}" in capsys.readouterr().err
+    assert in_todays_form(found) == found
+    assert capsys.readouterr().err == ""
+    commands.make_parser().parse_args([*found, *_required(found)])
+
+
+def _required(arguments):
+    missing = arguments[0] == "train" and "--output" not in arguments
+    return ["--output", "x.keras"] * missing
 
 
 def test_the_command_says_nothing_of_its_own(tmp_path):
@@ -94,7 +136,7 @@ def test_five_models_are_not_one_that_is_retraced(caplog):
 def test_train_then_evaluate_then_report(tmp_path, capsys):
     run_folder = tmp_path / "run"
     arguments = ("--epochs", 1, "--vote", "both", "--output", tmp_path / "digits.keras")
-    assert run("train", *arguments) == 0
+    assert run("train", "mad", *arguments) == 0
     models = [tmp_path / f"digits-{vote}.keras" for vote in ("paper", "partition")]
     assert run("evaluate", *models, *QUICK, "--output", run_folder) == 0
     rows = json.loads((run_folder / "results.json").read_text())["rows"]
@@ -126,7 +168,7 @@ def test_train_then_evaluate_then_report(tmp_path, capsys):
 
 def test_train_without_masks_then_evaluate_in_parts(tmp_path, capsys):
     model = tmp_path / "plain.keras"
-    assert run("train", "--epochs", 1, "--vote", "none", "--output", model) == 0
+    assert run("train", "mad", "--epochs", 1, "--vote", "none", "--output", model) == 0
     quick = (*QUICK, "--batch-size", 4)
     parts = [tmp_path / "a", tmp_path / "b"]
     for number, part in enumerate(parts, 1):
@@ -182,7 +224,7 @@ def test_train_a_masker(tmp_path, capsys):
     short = ("--epochs", 1, "--pretraining-epochs", 1, "--architecture", "convnet")
     options = ("--width", 2, "--rho", 1.3, "--median", 3, "--train-on", "filtered")
     pictures = ("--pictures", tmp_path / "pictures", "--output", model)
-    assert run("train", "--defence", "sfm", *short, *options, *pictures) == 0
+    assert run("train", "sfm", *short, *options, *pictures) == 0
     printed = capsys.readouterr().out
     assert "density of the mask" in printed and "(1000 held-out)" in printed
     for picture in ("masks.png", "alternation.png"):
@@ -195,7 +237,7 @@ def test_train_a_masker(tmp_path, capsys):
 def test_train_then_certify(tmp_path, capsys):
     model, folder = tmp_path / "digits.keras", tmp_path / "run"
     rates = ("--train-rates", 0.2, 0.8, "--mask-rate", 0.8, "--cell-size", 9)
-    certified = ("train", "--defence", "certified", *rates, "--epochs", 2)
+    certified = ("train", "certified", *rates, "--epochs", 2)
     assert run(*certified, "--output", model) == 0
     assert f"maskdef certify {model}" in " ".join(capsys.readouterr().out.split())
     mask = keras.saving.load_model(model).train_mask
@@ -234,9 +276,16 @@ def test_train_then_certify(tmp_path, capsys):
         (["demo", "--images", "0"], "--images: must be at least 1, received 0"),
         (["demo", "--epsilon", "1.5"], "--epsilon: must be in (0, 1], received 1.5"),
         (["demo", "--epsilon", "nan"], "--epsilon: must be in (0, 1], received nan"),
-        (["train", "--mask-rate", "1"], "--mask-rate: must be in [0, 1), received 1"),
-        (["train", "--rho", "0"], "--rho: must be above 0, received 0"),
-        (["train", "--output", "x.h5"], "must end in .keras, received x.h5"),
+        ("train mad --mask-rate 1".split(), "--mask-rate: must be in [0, 1)"),
+        ("train sfm --rho 0".split(), "--rho: must be above 0, received 0"),
+        ("train mad --output x.h5".split(), "must end in .keras, received x.h5"),
+        (["train", "mad"], "required: --output"),
+        ("train mad --rho 2 --output x.keras".split(), "arguments: --rho 2"),
+        ("train sfm --vote none --output x.keras".split(), "arguments: --vote none"),
+        ("train mad --width 2 --output x.keras".split(), "arguments: --width 2"),
+        (["evaluate"], "required: models"),
+        ("recipe mad/votes --epochs 3".split(), "arguments: --epochs 3"),
+        ("evaluate x.keras --scale cpu".split(), "arguments: --scale cpu"),
         (["evaluate", "m.keras", "--shard", "3/2"], "--shard: must be I/N"),
         (["evaluate", "m.keras", "--epsilon", "0"], "--epsilon: must be above 0"),
         (["evaluate", "m.keras", "--threat-models", "psychic"], "invalid choice"),
@@ -257,27 +306,9 @@ def test_arguments_are_checked(arguments, message, capsys):
         (["demo", "--images", "1001"], "1000 images that there are"),
         (["demo", "--dataset", "mnist", "--data-dir", "/nowhere"], "/nowhere"),
         (["evaluate", "nowhere.keras"], "nowhere.keras"),
-        (["evaluate"], "`models` must be at least one .keras file"),
-        (["train"], "`--output` must say where to save"),
-        (["train", "--recipe", "mad/none"], "`recipe` must be one of mad/mnist-lenet"),
-        (["train", "--scale", "cpu"], "`--scale` must come with `--recipe`"),
+        (["recipe", "mad/none"], "`recipe` must be one of mad/mnist-lenet"),
+        ("recipe mad/votes --train-only --output x".split(), "`--output` must be left"),
         (["recipes", "none"], "`recipe` must be one of"),
-        (
-            "train --recipe mad/mnist-lenet --epochs 3".split(),
-            "`--epochs` must be left out with `--recipe`",
-        ),
-        (
-            "evaluate x.keras --recipe mad/mnist-lenet".split(),
-            "`models` must be left out with `--recipe`",
-        ),
-        (
-            "evaluate --recipe mad/mnist-lenet --images 3".split(),
-            "`--images` must be left out with `--recipe`",
-        ),
-        (
-            "evaluate --recipe mad/mnist-lenet --images=200".split(),  # the default
-            "`--images` must be left out with `--recipe`",
-        ),
         (["certify", "nowhere.keras"], "nowhere.keras"),
         (["certify", "nowhere.keras", "--resume"], "`--output` folder"),
         (
@@ -286,28 +317,16 @@ def test_arguments_are_checked(arguments, message, capsys):
         ),
         (["report", "nowhere"], "nowhere"),
         (["merge", "nowhere", "--output", "x"], "nowhere"),
-        (["train", "--mask-rate", "0.7", "--output", "x.keras"], "0.6667 or 0.75"),
-        (["train", "--cell-size", "99", "--output", "x.keras"], "cell_size=99"),
-        (["train", "--architecture", "vgg16", "--output", "x.keras"], "input_shape"),
-        (["train", "--rho", "2", "--output", "x.keras"], "`--defence sfm`"),
+        ("train mad --mask-rate 0.7 --output x.keras".split(), "0.6667 or 0.75"),
+        ("train mad --cell-size 99 --output x.keras".split(), "cell_size=99"),
+        ("train mad --architecture vgg16 --output x.keras".split(), "input_shape"),
+        ("train sfm --width 2 --output x.keras".split(), "`width` must be left out"),
         (
-            ["train", "--defence", "sfm", "--vote", "none", "--output", "x.keras"],
-            "`--vote` is an option of `--defence mad`",
-        ),
-        (
-            ["train", "--defence", "sfm", "--width", "2", "--output", "x.keras"],
+            "train certified --width 2 --output x.keras".split(),
             "`width` must be left out",
         ),
         (
-            ["train", "--width", "2", "--output", "x.keras"],
-            "`--defence sfm or certified`",
-        ),
-        (
-            ["train", "--defence", "certified", "--width", "2", "--output", "x.keras"],
-            "`width` must be left out",
-        ),
-        (
-            "train --defence certified --train-rates 0.8 0.1 --output x.keras".split(),
+            "train certified --train-rates 0.8 0.1 --output x.keras".split(),
             "lowest and the highest",
         ),
     ],

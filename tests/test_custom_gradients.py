@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.python.framework.ops import gradient_registry
 
 import keras_maskdef as kmd
-from keras_maskdef._native import with_gradient
+from keras_maskdef.backend.native import with_gradient
 
 IMAGES = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
 FILTERS = {

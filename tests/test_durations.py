@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import keras_maskdef as kmd
-from keras_maskdef import _durations
-from keras_maskdef._durations import fastest
+from keras_maskdef.core import durations
+from keras_maskdef.core.durations import fastest
 
 FOLDER = Path(kmd.__file__).parents[1]
 PARTS = ("keras_maskdef", "kernels", "benchmarks", "examples", "tests", "maskdef.py")
@@ -54,7 +54,7 @@ def test_no_duration_is_by_a_clock_that_is_set():
     ],
 )
 def test_the_fastest_of_several_calls(monkeypatch, readings, seconds):
-    monkeypatch.setattr(_durations.time, "perf_counter", iter(readings).__next__)
+    monkeypatch.setattr(durations.time, "perf_counter", iter(readings).__next__)
     calls = []
     assert fastest(lambda: calls.append(1), 3) == seconds
     assert len(calls) == 3

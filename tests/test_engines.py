@@ -20,18 +20,18 @@ from hypothesis import strategies as st
 
 import keras_maskdef as kmd
 from keras_maskdef.certification import _run as certification_run
-from keras_maskdef.cli import main
 from keras_maskdef.engines import LocalEngine, RayEngine, as_engine
 from keras_maskdef.engines import _cluster as cluster
 from keras_maskdef.engines._cluster import Share, share
 from keras_maskdef.engines._pool import Pool
 from keras_maskdef.engines._ray_worker import _heard
-from keras_maskdef.engines._shipping import pack, unpack
 from keras_maskdef.engines.ray_engine import _check_own
+from keras_maskdef.engines.shipping import pack, unpack
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
 from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.worker import Piece, Worker
+from maskdef import main
 
 # On a busy machine it takes a worker a minute to import Keras.
 pytestmark = pytest.mark.filterwarnings("default:no worker is ready")

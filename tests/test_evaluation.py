@@ -10,15 +10,15 @@ import toy
 from rich.console import Console
 
 import keras_maskdef as kmd
-from keras_maskdef._fingerprint import of_model
 from keras_maskdef.attacks import craft
+from keras_maskdef.core.fingerprint import of_model
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
-from keras_maskdef.evaluation.pictures import plot_report, plot_votes
 from keras_maskdef.evaluation.results import still_falling
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.score import Score
 from keras_maskdef.evaluation.threat_models import adaptive
-from keras_maskdef.layers._structure import bare_classifier, through_exact_medians
+from keras_maskdef.inspection.structure import bare_classifier, through_exact_medians
+from keras_maskdef.reporting.pictures import plot_report, plot_votes
 
 ATTACKS = [
     AttackSetting("fgsm", "linf", 0.05),

@@ -17,9 +17,9 @@ import pytest
 import tensorflow as tf
 
 import keras_maskdef as kmd
-from keras_maskdef._shared_seeds import SharedSeedGenerator
-from keras_maskdef.comparisons import GaussianVote
-from keras_maskdef.layers._structure import split_vote
+from keras_maskdef.backend.seed_generators import SharedSeedGenerator
+from keras_maskdef.baselines import GaussianVote
+from keras_maskdef.inspection.structure import split_vote
 
 IMAGES = np.random.default_rng(0).uniform(0.1, 1, (4, 8, 8, 1)).astype("float32")
 # Calls of each of two processes.

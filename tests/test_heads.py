@@ -10,11 +10,11 @@ from keras import ops
 
 import keras_maskdef as kmd
 from keras_maskdef.attacks import Target, craft, expectation_over_masks
-from keras_maskdef.comparisons import GaussianVote
+from keras_maskdef.baselines import GaussianVote
+from keras_maskdef.core.logits import look_through
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
 from keras_maskdef.evaluation.frozen import frozen_masks
-from keras_maskdef.layers._logits import look_through
-from keras_maskdef.layers._pooling import POOLINGS, pool
+from keras_maskdef.layers.pooling import POOLINGS, pool
 
 SHAPE, CLASSES = (10, 10, 1), 5
 IMAGES = np.random.default_rng(1).uniform(0.25, 0.75, (12, *SHAPE)).astype("float32")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from made_run import BARE, MASKED, VOTING, made_results, write_run
 
-from keras_maskdef.evaluation.html_report import write_report
+from keras_maskdef.reporting.html_report import write_report
 
 NARROW, WIDE = (390, 844), (1280, 800)
 CHROMIUM = (

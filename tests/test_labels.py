@@ -8,7 +8,7 @@ import keras_maskdef as kmd
 from keras_maskdef.certification import Certificate, Certificates
 from keras_maskdef.evaluation import AttackSetting
 from keras_maskdef.evaluation.matched import match_strength
-from keras_maskdef.evaluation.pictures import plot_votes
+from keras_maskdef.reporting.pictures import plot_votes
 
 IMAGES, LABELS = toy.data(6)
 FGSM = AttackSetting("fgsm", "linf", 0.1)

@@ -13,9 +13,9 @@ import pytest
 import toy
 
 import keras_maskdef as kmd
-from keras_maskdef.comparisons import GaussianVote
+from keras_maskdef.baselines import GaussianVote
+from keras_maskdef.core import view_passes
 from keras_maskdef.evaluation import AttackSetting, gallery
-from keras_maskdef.layers import _passes
 
 IMAGES, LABELS = toy.data(6)
 MANY = 10_000_000
@@ -80,7 +80,7 @@ def evaluate(**options):
 def test_views_are_divided_into_passes(monkeypatch, pooling):
     whole = keras.ops.convert_to_numpy(vote(votes=10, pooling=pooling)(IMAGES))
     seen = []
-    monkeypatch.setattr(_passes, "_AT_ONCE", 4)
+    monkeypatch.setattr(view_passes, "_AT_ONCE", 4)
     divided = vote(votes=10, pooling=pooling)
     monkeypatch.setattr(
         divided.classifier,
@@ -97,9 +97,9 @@ def test_views_are_divided_into_passes(monkeypatch, pooling):
 
 def test_usual_votes_are_one_pass():
     for views in (1, 5, 50, 128):
-        assert _passes.views_at_once(views, None) == views
-    assert _passes.views_at_once(10_000, None) == 128
-    assert _passes.views_at_once(10_000, 3000) == 3000
+        assert view_passes.views_at_once(views, None) == views
+    assert view_passes.views_at_once(10_000, None) == 128
+    assert view_passes.views_at_once(10_000, 3000) == 3000
 
 
 def test_many_votes_are_timed_at_some_numbers():

@@ -15,7 +15,7 @@ import tensorflow as tf
 import toy
 
 import keras_maskdef as kmd
-from keras_maskdef._seeding import generator_of
+from keras_maskdef.backend.seeding import generator_of
 from keras_maskdef.evaluation import AttackSetting, Defence
 from keras_maskdef.evaluation.frozen import frozen_masks
 

@@ -14,15 +14,15 @@ from matplotlib.text import Text
 from rich.console import Console
 
 import keras_maskdef as kmd
-from keras_maskdef import _figures
-from keras_maskdef._progress import progress_bars
-from keras_maskdef.certification.pictures import plot_certificates
-from keras_maskdef.cli import main
+from keras_maskdef.core.progress import progress_bars
 from keras_maskdef.evaluation import AttackSetting
-from keras_maskdef.evaluation.html_report import write_report
 from keras_maskdef.evaluation.merge import merge
-from keras_maskdef.evaluation.pictures import plot_report, plot_votes
-from keras_maskdef.recipes.result_table import ResultTable
+from keras_maskdef.papers.result_table import ResultTable
+from keras_maskdef.reporting import figures
+from keras_maskdef.reporting.certificate_curves import plot_certificates
+from keras_maskdef.reporting.html_report import write_report
+from keras_maskdef.reporting.pictures import plot_report, plot_votes
+from maskdef import main
 
 NASTY = (
     "vgg [adv]",
@@ -148,7 +148,7 @@ def test_pictures(run, texts, tmp_path):
 
 def test_text_is_as_given_in_every_picture():
     """No picture is written around the one function that keeps text as it is."""
-    package = _figures.Path(kmd.__file__).parent
+    package = figures.Path(kmd.__file__).parent
     writers = [p.name for p in package.rglob("*.py") if "savefig" in p.read_text()]
     assert writers == ["_figures.py"]
     assert matplotlib.rcParams["text.parse_math"]

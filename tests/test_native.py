@@ -15,9 +15,9 @@ from keras_maskdef import (
     BitDepthReduction,
     MedianFilter,
     NonLocalMeans,
-    _native,
     kernels,
 )
+from keras_maskdef.backend import native as bridge
 
 IMAGES = np.random.default_rng(0).random((4, 9, 11, 3)).astype("float32")
 MEDIANS = kernels.median(IMAGES, 3)
@@ -28,13 +28,13 @@ SPECIFICATION = [tf.TensorSpec([None, None, None, 3])]
 def calls(monkeypatch):
     """The names of the kernels that were called."""
     called = []
-    function = _native.Kernel.__call__
+    function = bridge.Kernel.__call__
 
     def recorded(kernel, images):
         called.append(kernel.name)
         return function(kernel, images)
 
-    monkeypatch.setattr(_native.Kernel, "__call__", recorded)
+    monkeypatch.setattr(bridge.Kernel, "__call__", recorded)
     return called
 
 
@@ -127,9 +127,9 @@ def test_native_under_xla_says_why_not():
 
 def test_a_kernel_that_raises_in_a_graph_says_why():
     """Where no layer has looked at the images before."""
-    kernel = _native.Kernel("median", (5,))
+    kernel = bridge.Kernel("median", (5,))
     function = tf.function(
-        lambda images: _native.call_kernel(kernel, tf.identity, images),
+        lambda images: bridge.call_kernel(kernel, tf.identity, images),
         input_signature=SPECIFICATION,
     )
     with pytest.raises(tf.errors.OpError, match="must not exceed the height"):

@@ -17,9 +17,9 @@ from PIL import Image
 
 import keras_maskdef as kmd
 from keras_maskdef import datasets
-from keras_maskdef.cli import main
 from keras_maskdef.datasets import ImageDataWarning
 from keras_maskdef.loading import class_names_of, images_for, load_model, value_range_of
+from maskdef import main
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("--attacks", "fgsm", "--samples", 1, "--judgements", 2)
@@ -734,7 +734,7 @@ def test_a_folder_is_trained_on_measured_and_certified(tmp_path, photographs, ca
         ("sfm", ("--epochs", 1, "--pretraining-epochs", 1, "--median", 2)),
     ):
         path = tmp_path / f"{defence}.keras"
-        arguments = ("--defence", defence, "--image-size", 32, 32, *options)
+        arguments = (defence, "--image-size", 32, 32, *options)
         source = ("--dataset", photographs)
         assert run("train", *arguments, *source, "--output", path) == 0
         said = " ".join(capsys.readouterr().out.split())

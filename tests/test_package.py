@@ -23,8 +23,9 @@ def wheel(tmp_path_factory):
 
 
 def sources():
-    package = (ROOT / "keras_maskdef").rglob("*.py")
-    files = {path.relative_to(ROOT).as_posix() for path in package}
+    packages = ("keras_maskdef", "maskdef")
+    paths = [path for name in packages for path in (ROOT / name).rglob("*.py")]
+    files = {path.relative_to(ROOT).as_posix() for path in paths}
     kernels = (ROOT / "kernels").glob("*.py")
     return files | {f"keras_maskdef/kernels/{path.name}" for path in kernels}
 
@@ -32,10 +33,10 @@ def sources():
 def test_files_of_the_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {name for name in names if ".dist-info/" not in name}
-    schemas = (ROOT / "keras_maskdef" / "_schemas").glob("*.json")
-    data = {"py.typed", "evaluation/report.html.j2"}
-    data |= {f"_schemas/{path.name}" for path in schemas}
-    files = {"maskdef.py", *(f"keras_maskdef/{name}" for name in data)}
+    schemas = (ROOT / "keras_maskdef" / "core" / "schemas").glob("*.json")
+    data = {"py.typed", "reporting/report.html.j2"}
+    data |= {f"core/schemas/{path.name}" for path in schemas}
+    files = {f"keras_maskdef/{name}" for name in data}
     assert code == sources() | files
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -11,10 +11,10 @@ import toy
 from keras_maskdef import architectures, datasets
 from keras_maskdef.attacks import Target, craft, describe
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
-from keras_maskdef.recipes._mad_figures import FIGURE2
-from keras_maskdef.recipes._sfm_figures import TIME_COST
-from keras_maskdef.recipes.paper_evaluation import table_run
-from keras_maskdef.recipes.paper_tables import TABLES, UNCUT, PaperRow
+from keras_maskdef.papers._mad_figures import FIGURE2
+from keras_maskdef.papers._sfm_figures import TIME_COST
+from keras_maskdef.papers.paper_evaluation import table_run
+from keras_maskdef.papers.paper_tables import TABLES, UNCUT, PaperRow
 
 ORDERS = {"l1": 1, "l2": 2, "linf": np.inf}
 # The papers' sizes are for other networks and, on MNIST, for other images than those

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import keras_maskdef as kmd
 from keras_maskdef import kernels
-from keras_maskdef._seeding import reseed
+from keras_maskdef.backend.seeding import reseed
 
 # 128 cells, so that chance repeats no mask.
 IMAGES = np.ones((200, 8, 16, 1), "float32")

@@ -15,17 +15,17 @@ import keras
 import numpy as np
 import pytest
 
-from keras_maskdef._batches import ShuffledBatches
-from keras_maskdef._image_data import ImageData
+from keras_maskdef.core.batches import ShuffledBatches
+from keras_maskdef.core.image_data import ImageData
 from keras_maskdef.layers import SparseFeatureMasker
-from keras_maskdef.recipes import alternating, training
-from keras_maskdef.recipes.alternating import MASKER_BACKUP, alternate
-from keras_maskdef.recipes.alternation import Alternation
-from keras_maskdef.recipes.autoencoder import Autoencoder
-from keras_maskdef.recipes.mask_setting import MaskSetting
-from keras_maskdef.recipes.network import Network
-from keras_maskdef.recipes.reforming import train_autoencoder
-from keras_maskdef.recipes.training import BACKUP, LOG, fit, read_log, train
+from keras_maskdef.papers import alternating, training
+from keras_maskdef.papers.alternating import MASKER_BACKUP, alternate
+from keras_maskdef.papers.alternation import Alternation
+from keras_maskdef.papers.autoencoder import Autoencoder
+from keras_maskdef.papers.mask_setting import MaskSetting
+from keras_maskdef.papers.network import Network
+from keras_maskdef.papers.reforming import train_autoencoder
+from keras_maskdef.papers.training import BACKUP, LOG, fit, read_log, train
 
 EPOCHS, STEPS, SIZE = 3, 3, 16
 SHORT = {"epochs": EPOCHS, "batch_size": SIZE}

@@ -16,14 +16,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from keras_maskdef import architectures, comparisons, datasets
-from keras_maskdef._image_data import ImageData
-from keras_maskdef._intervals import wilson
-from keras_maskdef.cli import main
+from keras_maskdef import architectures, baselines, datasets
+from keras_maskdef.core.image_data import ImageData
+from keras_maskdef.core.intervals import wilson
 from keras_maskdef.evaluation.checks import RobustnessWarning
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.score import Score
-from keras_maskdef.recipes import (
+from keras_maskdef.papers import (
     attack_table,
     catalogue,
     mad,
@@ -31,19 +30,20 @@ from keras_maskdef.recipes import (
     paper_evaluation,
     sfm,
 )
-from keras_maskdef.recipes._sfm_figures import TIME_COST
-from keras_maskdef.recipes.alternating import Alternated, new_masker
-from keras_maskdef.recipes.alternation import Alternation
-from keras_maskdef.recipes.attack_table import AttackTable
-from keras_maskdef.recipes.autoencoder import Autoencoder
-from keras_maskdef.recipes.catalogue import RECIPES, find
-from keras_maskdef.recipes.model_cache import MODEL, RECORD, ModelCache
-from keras_maskdef.recipes.network import Network
-from keras_maskdef.recipes.recipe import Cuts, settings_of
-from keras_maskdef.recipes.remaining_perturbation import RemainingPerturbation
-from keras_maskdef.recipes.report_rows import columns, heading, title
-from keras_maskdef.recipes.run_recipe import PICTURE, run_recipe, train_recipe
-from keras_maskdef.recipes.time_cost import TimeCost
+from keras_maskdef.papers._sfm_figures import TIME_COST
+from keras_maskdef.papers.alternating import Alternated, new_masker
+from keras_maskdef.papers.alternation import Alternation
+from keras_maskdef.papers.attack_table import AttackTable
+from keras_maskdef.papers.autoencoder import Autoencoder
+from keras_maskdef.papers.catalogue import RECIPES, find
+from keras_maskdef.papers.model_cache import MODEL, RECORD, ModelCache
+from keras_maskdef.papers.network import Network
+from keras_maskdef.papers.recipe import Cuts, settings_of
+from keras_maskdef.papers.remaining_perturbation import RemainingPerturbation
+from keras_maskdef.papers.report_rows import columns, heading, title
+from keras_maskdef.papers.run_recipe import PICTURE, run_recipe, train_recipe
+from keras_maskdef.papers.time_cost import TimeCost
+from maskdef import main
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:PyTorch not found:UserWarning"),  # ART's
@@ -87,7 +87,7 @@ def made(dataset, part):
 def untrained(setting):
     """What the training of a setting would make, without the training."""
     if isinstance(setting, Autoencoder):
-        return comparisons.autoencoder(SHAPES[setting.dataset][0], setting.width)
+        return baselines.autoencoder(SHAPES[setting.dataset][0], setting.width)
     if isinstance(setting, Alternation):
         shape = SHAPES[setting.network.dataset][0]
         masker = masker_of(setting.masker_widths, shape) if setting.masker else None
@@ -1133,14 +1133,14 @@ def test_recipes_are_listed(capsys, monkeypatch):
 
 def test_train_and_evaluate_by_name(few_recipes, folder, tmp_path, capsys):
     cache, output = tmp_path / "cache", tmp_path / "run"
-    common = ("--recipe", "mad/mnist-lenet", "--scale", "cpu", "--cache", cache)
-    assert command("train", *common, "--data-dir", tmp_path) == 0
+    common = ("mad/mnist-lenet", "--scale", "cpu", "--cache", cache)
+    assert command("recipe", *common, "--train-only", "--data-dir", tmp_path) == 0
     (trained,) = cache.iterdir()
     assert trained.name in "".join(capsys.readouterr().out.split())
     assert (trained / MODEL).exists()
     assert few_recipes == [("mnist", "train", str(tmp_path), False)]
     kept = (trained / MODEL).stat().st_mtime_ns
-    assert command("evaluate", *common, "--output", output) == 0
+    assert command("recipe", *common, "--output", output) == 0
     printed = capsys.readouterr().out
     assert (trained / MODEL).stat().st_mtime_ns == kept
     flat = " ".join(printed.split())
@@ -1151,11 +1151,11 @@ def test_train_and_evaluate_by_name(few_recipes, folder, tmp_path, capsys):
     for name in ("config.json", "results.json", "figures.png"):
         assert (output / name).exists()
     before = (output / "results.json").read_bytes()
-    assert command("evaluate", *common, "--output", output) == 0  # resumes
+    assert command("recipe", *common, "--output", output) == 0  # resumes
     assert (output / "results.json").read_bytes() == before
-    assert command("train", *common) == 0
+    assert command("recipe", *common, "--train-only") == 0
     assert (trained / MODEL).stat().st_mtime_ns == kept
     capsys.readouterr()
-    other = ("--recipe", "sfm/time-cost", "--scale", "cpu", "--cache", cache)
-    assert command("evaluate", *other, "--output", output) == 2
+    other = ("sfm/time-cost", "--scale", "cpu", "--cache", cache)
+    assert command("recipe", *other, "--output", output) == 2
     assert "another configuration" in capsys.readouterr().err

@@ -12,13 +12,13 @@ import toy
 from made_run import VOTING, made_gallery, made_results, write_run
 
 import keras_maskdef as kmd
-from keras_maskdef import _checked_files
-from keras_maskdef._run_folder import RESULTS, RunFolder
 from keras_maskdef.certification import Certificate, Certificates
-from keras_maskdef.cli import main
+from keras_maskdef.core import checked_files
+from keras_maskdef.core.run_folder import RESULTS, RunFolder
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate, gallery, outcomes
-from keras_maskdef.evaluation.html_report import write_report
 from keras_maskdef.evaluation.merge import merge
+from keras_maskdef.reporting.html_report import write_report
+from maskdef import main
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -174,11 +174,11 @@ def test_outcomes_of_other_parts_are_left_out(runs, made):
 
 def test_a_large_array_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / "bomb.npz"
-    np.savez_compressed(path, x=np.zeros(_checked_files.MOST_ARRAYS + 1, "u1"))
+    np.savez_compressed(path, x=np.zeros(checked_files.MOST_ARRAYS + 1, "u1"))
     assert path.stat().st_size < 1 << 20
     tracemalloc.start()
     with pytest.raises(OSError, match="bomb.npz is damaged .*at most 268,435,456"):
-        _checked_files.read_arrays(path)
+        checked_files.read_arrays(path)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from evaluate_in_process import run
 
-from keras_maskdef._run_folder import RESULTS, RunFolder
-from keras_maskdef._whole_files import replaced, write
+from keras_maskdef.core.atomic_files import replaced, write
+from keras_maskdef.core.run_folder import RESULTS, RunFolder
 from keras_maskdef.evaluation.merge import merge
 
 # Imports TensorFlow once, not once a process.

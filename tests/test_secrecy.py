@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 import keras_maskdef as kmd
-from keras_maskdef._shared_seeds import SharedSeedGenerator, as_state
-from keras_maskdef.comparisons import GaussianVote
+from keras_maskdef.backend.seed_generators import SharedSeedGenerator, as_state
+from keras_maskdef.baselines import GaussianVote
 
 IMAGES = np.ones((1, 8, 16, 1), "float32")
 
@@ -21,7 +21,9 @@ IMAGES = np.ones((1, 8, 16, 1), "float32")
 @pytest.fixture(autouse=True)
 def nobody_seeded(monkeypatch):
     """Whatever another test gave to `keras.utils.set_random_seed`."""
-    monkeypatch.setattr("keras_maskdef._shared_seeds.get_random_seed", lambda: None)
+    monkeypatch.setattr(
+        "keras_maskdef.backend.seed_generators.get_random_seed", lambda: None
+    )
 
 
 def test_every_bit_of_the_key_is_drawn():

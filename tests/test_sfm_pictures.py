@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import keras_maskdef as kmd
-from keras_maskdef.evaluation.pictures import (
+from keras_maskdef.evaluation.report import Report, Row
+from keras_maskdef.evaluation.score import Score
+from keras_maskdef.papers.sfm_report import SFM, TITLES
+from keras_maskdef.reporting.pictures import (
     plot_alternation,
     plot_masks,
     plot_sweep,
 )
-from keras_maskdef.evaluation.report import Report, Row
-from keras_maskdef.evaluation.score import Score
-from keras_maskdef.recipes.sfm_report import SFM, TITLES
 
 TERMS = ("sparsity", "semantic", "reconstruction", "density", "agreement")
 

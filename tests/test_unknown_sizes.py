@@ -9,8 +9,8 @@ import tensorflow as tf
 
 import keras_maskdef as kmd
 from keras_maskdef import layers
-from keras_maskdef._seeding import reseed
-from keras_maskdef.comparisons import GaussianVote
+from keras_maskdef.backend.seeding import reseed
+from keras_maskdef.baselines import GaussianVote
 
 RNG = np.random.default_rng(0)
 SIZES = [(1, 1), (8, 8), (1, 5), (5, 1), *RNG.integers(1, 9, (12, 2)).tolist()]

@@ -5,14 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_maskdef.layers._logits import (
+from keras_maskdef.core.logits import (
     Function,
     at_least_float32,
     check_precision,
     log_probabilities,
     look_through,
 )
-from keras_maskdef.layers._output_kind import judge_from_logits
+from keras_maskdef.core.output_kind import judge_from_logits
 
 
 def called(model: Any, images: Any) -> Any:

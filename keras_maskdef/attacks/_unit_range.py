@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_maskdef.layers._logits import Function, look_through
-from keras_maskdef.layers._output_kind import infer_from_logits
-from keras_maskdef.layers._value_range import UNIT, ValueRange, from_unit
+from keras_maskdef.core.logits import Function, look_through
+from keras_maskdef.core.output_kind import infer_from_logits
+from keras_maskdef.core.value_range import UNIT, ValueRange, from_unit
 
 
 def on_unit_range(model: Any, value_range: ValueRange) -> Any:

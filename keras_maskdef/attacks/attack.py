@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._image_data import check_labels
-from keras_maskdef.attacks._inputs import check_attack_inputs
 from keras_maskdef.attacks.attack_info import AttackInfo
+from keras_maskdef.attacks.inputs import check_attack_inputs
 from keras_maskdef.attacks.target import JUDGED, Target
-from keras_maskdef.layers._value_range import from_unit, span, to_unit
+from keras_maskdef.core.image_data import check_labels
+from keras_maskdef.core.value_range import from_unit, span, to_unit
 
 # Of images, labels, size and seed; the smallest perturbations need no size.
 Run = Callable[[np.ndarray, np.ndarray, float, int], np.ndarray]

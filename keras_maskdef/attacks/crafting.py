@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._image_data import check_labels
-from keras_maskdef.attacks._inputs import check_attack_inputs
+from keras_maskdef.attacks.inputs import check_attack_inputs
 from keras_maskdef.attacks.registry import prepare
-from keras_maskdef.layers._arguments import check_positive_int
-from keras_maskdef.layers._value_range import UNIT
+from keras_maskdef.core.arguments import check_positive_int
+from keras_maskdef.core.image_data import check_labels
+from keras_maskdef.core.value_range import UNIT
 
 
 def craft(

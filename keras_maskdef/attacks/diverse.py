@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._extra import require
-from keras_maskdef.attacks._cleverhans import STEP_SIZE, STEPS, iterate
+from keras_maskdef.attacks.adapters.cleverhans import STEP_SIZE, STEPS, iterate
 from keras_maskdef.attacks.attack import Run
 from keras_maskdef.attacks.attack_info import AttackInfo
 from keras_maskdef.attacks.target import Target
+from keras_maskdef.core.extras import require
 
 SMALLEST = 0.9
 ATTACKS = (

@@ -7,11 +7,11 @@ import keras
 from keras import ops
 
 from keras_maskdef.attacks._model_logits import model_logits
-from keras_maskdef.layers._logits import Function, logits_of
-from keras_maskdef.layers._output_kind import infer_from_logits
-from keras_maskdef.layers._passes import check_views
-from keras_maskdef.layers._pooling import geometric
-from keras_maskdef.layers._structure import is_random, split_vote
+from keras_maskdef.core.logits import Function, logits_of
+from keras_maskdef.core.output_kind import infer_from_logits
+from keras_maskdef.core.view_passes import check_views
+from keras_maskdef.inspection.structure import is_random, split_vote
+from keras_maskdef.layers.pooling import geometric
 
 
 def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Model:

@@ -5,17 +5,18 @@ from typing import Any
 
 import keras
 
-from keras_maskdef.attacks import _art, _cleverhans, _foolbox, diverse, noise
-from keras_maskdef.attacks._inputs import check_attack
+from keras_maskdef.attacks import diverse, noise
+from keras_maskdef.attacks.adapters import art, cleverhans, foolbox
 from keras_maskdef.attacks.attack import Attack, Run
 from keras_maskdef.attacks.attack_info import BACKENDS, AttackInfo
+from keras_maskdef.attacks.inputs import check_attack
 from keras_maskdef.attacks.target import Target, as_target
-from keras_maskdef.layers._arguments import check_choice
-from keras_maskdef.layers._value_range import UNIT, span
+from keras_maskdef.core.arguments import check_choice
+from keras_maskdef.core.value_range import UNIT, span
 
 Make = Callable[..., Run]
 # Where several libraries have an attack, the first one here is the default.
-ADAPTERS: tuple[Any, ...] = (_foolbox, _cleverhans, diverse, noise, _art)
+ADAPTERS: tuple[Any, ...] = (foolbox, cleverhans, diverse, noise, art)
 REGISTRY: dict[tuple[str, str, str], tuple[AttackInfo, Make]] = {
     (info.name, info.norm, info.library): (info, adapter.make)
     for adapter in ADAPTERS

@@ -5,13 +5,13 @@ from typing import Any
 
 from keras import ops
 
-from keras_maskdef._image_data import check_labels
-from keras_maskdef.attacks._backend import CompiledLoss, Logits, Loss
-from keras_maskdef.attacks._backends import this_backend
 from keras_maskdef.attacks._model_logits import called, model_logits
 from keras_maskdef.attacks._unit_range import on_unit_range
-from keras_maskdef.layers._structure import computes_in_half
-from keras_maskdef.layers._value_range import UNIT, check_value_range
+from keras_maskdef.backend.gradients import this_backend
+from keras_maskdef.backend.gradients.base import CompiledLoss, Logits, Loss
+from keras_maskdef.core.image_data import check_labels
+from keras_maskdef.core.value_range import UNIT, check_value_range
+from keras_maskdef.inspection.structure import computes_in_half
 
 # Images that tell logits from probabilities; a real batch of them is enough.
 JUDGED = 16

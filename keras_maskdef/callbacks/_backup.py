@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_maskdef._whole_files import write
+from keras_maskdef.core.atomic_files import write
 
 
 class Backup:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._batches import (
+from keras_maskdef.core.batches import (
     ShuffledBatches,
     batches_of,
     is_dataset,

@@ -8,11 +8,11 @@ import keras
 from keras import ops
 
 from keras_maskdef import losses
-from keras_maskdef._replicas import part_of_loss, works_with_others
-from keras_maskdef.callbacks._compiled import is_random_state
+from keras_maskdef.backend.compiled_call import is_random_state
+from keras_maskdef.backend.replicas import part_of_loss, works_with_others
+from keras_maskdef.core.logits import look_through
+from keras_maskdef.core.value_range import from_unit, to_unit
 from keras_maskdef.layers import SparseFeatureMasker
-from keras_maskdef.layers._logits import look_through
-from keras_maskdef.layers._value_range import from_unit, to_unit
 
 DEFENDED = "defended_accuracy"
 

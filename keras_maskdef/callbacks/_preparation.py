@@ -9,12 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_maskdef._batches import ShuffledBatches
 from keras_maskdef.callbacks._masker_data import image_shape
 from keras_maskdef.callbacks.mask_warnings import IdentityOptimumWarning
+from keras_maskdef.core.batches import ShuffledBatches
+from keras_maskdef.core.value_range import from_unit
+from keras_maskdef.inspection.structure import computes_in_half
 from keras_maskdef.layers import SparseFeatureMasker
-from keras_maskdef.layers._structure import computes_in_half
-from keras_maskdef.layers._value_range import from_unit
 
 
 def check_classifier(model: keras.Model, data: Any) -> tuple:

@@ -10,11 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef import _replicas
-from keras_maskdef._batches import ShuffledBatches
+from keras_maskdef.backend import replicas
+from keras_maskdef.backend.barrier import wait_for_all
+from keras_maskdef.backend.compiled_call import compiled_call
 from keras_maskdef.callbacks import _backup
-from keras_maskdef.callbacks._barrier import wait_for_all
-from keras_maskdef.callbacks._compiled import compiled_call
 from keras_maskdef.callbacks._masker_data import (
     batch_size_of,
     check_labelled,
@@ -32,22 +31,23 @@ from keras_maskdef.callbacks._preparation import (
     reconstruction_weight,
     scaled_in_half,
 )
-from keras_maskdef.callbacks._random_state import kept_random_state
 from keras_maskdef.callbacks._train_view import present_next_step
 from keras_maskdef.callbacks.mask_warnings import (
     EmptyMaskWarning,
     FullMaskWarning,
 )
-from keras_maskdef.layers import SparseFeatureMasker
-from keras_maskdef.layers._agreement import check_value_ranges
-from keras_maskdef.layers._arguments import (
+from keras_maskdef.core.arguments import (
     check_choice,
     check_int,
     check_not_negative,
     check_positive,
     check_positive_int,
 )
-from keras_maskdef.layers._structure import as_filters
+from keras_maskdef.core.batches import ShuffledBatches
+from keras_maskdef.core.random_state import kept_random_state
+from keras_maskdef.inspection.agreement import check_value_ranges
+from keras_maskdef.inspection.structure import as_filters
+from keras_maskdef.layers import SparseFeatureMasker
 from keras_maskdef.losses import NORMS
 
 TRAIN_ON = ("filtered", "masked")
@@ -254,8 +254,8 @@ class AlternatingTraining(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self._trained is not self.model:
-            self._strategy = _replicas.strategy_of(self.model)
-            with _replicas.scope(self._strategy):
+            self._strategy = replicas.strategy_of(self.model)
+            with replicas.scope(self._strategy):
                 self._prepare()
         self._first_epoch = True
 
@@ -337,7 +337,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         if not self.masker.built:
             self.masker.build((None, *shape))
         known = batch_size_of(self.data) or self.batch_size
-        self._sharing = _replicas.sharing(self._strategy)
+        self._sharing = replicas.sharing(self._strategy)
         check_sharing(self.data, known, self._sharing)
         check_replicas(self.masker, self.norms, self._strategy)
         check_mask(self.masker, shape)
@@ -363,7 +363,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         if self._learned is not None:
             _backup.assign(self._trainer.optimizer.variables, self._learned)
             self._learned = None
-        self._share_statistics = _replicas.share(
+        self._share_statistics = replicas.share(
             [
                 variable
                 for variable in self.masker.non_trainable_variables
@@ -391,7 +391,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         variables = self._variables()
         before = _backup.values_of(variables)
         try:
-            with kept_random_state(), _replicas.scope(self._strategy):
+            with kept_random_state(), replicas.scope(self._strategy):
                 history = trainer.fit(
                     self.data,
                     initial_epoch=epoch,
@@ -505,7 +505,7 @@ class AlternatingTraining(keras.callbacks.Callback):
     @property
     def _writes(self) -> bool:
         """Whether the backups are for this process to write."""
-        return _replicas.writes_files(self._strategy)
+        return replicas.writes_files(self._strategy)
 
     def _variables(self) -> list[keras.Variable]:
         return [*self.masker.variables, *self._trainer.optimizer.variables]  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_maskdef.certification._answers import distinct
+from keras_maskdef.certification.answers import distinct
 
 # Numbers of one draw, 64 MiB. Not what a user allows: other draws are other masks.
 _NUMBERS = 1 << 24

@@ -7,18 +7,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef import _fingerprint as fingerprint
-from keras_maskdef._checked_files import Arrays, Form, check_arrays
-from keras_maskdef._progress import Start
-from keras_maskdef._run_folder import RunFolder
 from keras_maskdef._version import __version__
-from keras_maskdef.certification._answers import Answers
-from keras_maskdef.certification._methods import Found, Method
-from keras_maskdef.certification._parts import Parts
+from keras_maskdef.certification.answers import Answers
 from keras_maskdef.certification.exact import ABSTAINS, Proof
+from keras_maskdef.certification.methods import Found, Method
+from keras_maskdef.certification.parts import Parts
 from keras_maskdef.certification.threats import Attack
+from keras_maskdef.core import fingerprint as fingerprint
+from keras_maskdef.core.checked_files import Arrays, Form, check_arrays
+from keras_maskdef.core.progress import Start
+from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.engines import Engine
-from keras_maskdef.engines._shipping import check_same
+from keras_maskdef.engines.shipping import check_same
 
 # Views of one piece of work, which a killed run loses: at most half a minute of LeNet.
 _PIECE = 1 << 19

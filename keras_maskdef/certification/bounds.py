@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef.layers._arguments import check_fraction
+from keras_maskdef.core.arguments import check_fraction
 
 
 def lower_bound(successes: Any, trials: Any, alpha: float) -> np.ndarray:

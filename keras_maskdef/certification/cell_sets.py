@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 
 from keras_maskdef.certification.mask_law import MaskLaw
-from keras_maskdef.layers._arguments import check_positive_int
+from keras_maskdef.core.arguments import check_positive_int
 
 
 def any_cells(cells: int, count: int) -> np.ndarray:

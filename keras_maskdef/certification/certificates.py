@@ -10,10 +10,10 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from keras_maskdef._checked_files import Arrays, Form, check_arrays, read_json
-from keras_maskdef._image_data import check_labels
-from keras_maskdef._intervals import wilson
 from keras_maskdef.certification.exact import ABSTAINS
+from keras_maskdef.core.checked_files import Arrays, Form, check_arrays, read_json
+from keras_maskdef.core.image_data import check_labels
+from keras_maskdef.core.intervals import wilson
 
 SCHEMA = 1
 _TITLES = {

@@ -8,12 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._batches import is_dataset
-from keras_maskdef._image_data import check_labels
-from keras_maskdef._progress import Start, silent
-from keras_maskdef._run_folder import kept_in
-from keras_maskdef.certification._answers import Answers
-from keras_maskdef.certification._methods import (
+from keras_maskdef.certification._run import Numbers, Prover, config_of, work
+from keras_maskdef.certification.answers import Answers
+from keras_maskdef.certification.certificates import Certificate, Certificates
+from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.methods import (
     METHODS,
     DoubleMasking,
     Exact,
@@ -21,16 +20,10 @@ from keras_maskdef.certification._methods import (
     Sampled,
     law_of,
 )
-from keras_maskdef.certification._parts import Parts, check_soundness, take_apart
-from keras_maskdef.certification._run import Numbers, Prover, config_of, work
-from keras_maskdef.certification.certificates import Certificate, Certificates
-from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.parts import Parts, check_soundness, take_apart
 from keras_maskdef.certification.sampled import masks_needed
 from keras_maskdef.certification.threats import Attack, attacks_of
-from keras_maskdef.datasets._batches import of_batches
-from keras_maskdef.engines import Engine, as_engine
-from keras_maskdef.layers import RandomGridMask, VotingEnsemble
-from keras_maskdef.layers._arguments import (
+from keras_maskdef.core.arguments import (
     as_array,
     check_choice,
     check_fraction,
@@ -38,6 +31,13 @@ from keras_maskdef.layers._arguments import (
     check_int,
     check_positive_int,
 )
+from keras_maskdef.core.batches import is_dataset
+from keras_maskdef.core.image_data import check_labels
+from keras_maskdef.core.progress import Start, silent
+from keras_maskdef.core.run_folder import kept_in
+from keras_maskdef.datasets.batches import of_batches
+from keras_maskdef.engines import Engine, as_engine
+from keras_maskdef.layers import RandomGridMask, VotingEnsemble
 
 RESULTS = "certificates.json"
 _FEW = 8

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_maskdef.certification.cell_sets import check_families
 from keras_maskdef.certification.mask_law import MaskLaw, hidden_probabilities
+from keras_maskdef.core.arguments import check_int
 from keras_maskdef.kernels import superset_sums
-from keras_maskdef.layers._arguments import check_int
 
 # Every mask of so many cells is one bit pattern of a table; 20 make a million.
 MOST_CELLS = 20

@@ -6,7 +6,7 @@ from math import comb
 
 import numpy as np
 
-from keras_maskdef.layers._arguments import (
+from keras_maskdef.core.arguments import (
     check_fraction,
     check_int,
     check_not_negative,

@@ -11,7 +11,7 @@ import numpy as np
 from keras_maskdef.certification.bounds import lower_bound, upper_bound
 from keras_maskdef.certification.cell_sets import check_families
 from keras_maskdef.certification.mask_law import MaskLaw, hidden_probabilities
-from keras_maskdef.layers._arguments import check_int
+from keras_maskdef.core.arguments import check_int
 
 # Numbers of a table that is looked at at once: 32 MiB.
 _AT_ONCE = 1 << 22

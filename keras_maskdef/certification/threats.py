@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_maskdef.certification.cell_sets import any_cells, patches
 from keras_maskdef.certification.mask_law import MaskLaw
-from keras_maskdef.layers._arguments import check_choice, check_positive_int
-from keras_maskdef.layers._grid_mask_ops import grid_shape, spatial
+from keras_maskdef.core.arguments import check_choice, check_positive_int
+from keras_maskdef.core.image_shape import grid_shape, spatial
 
 THREATS = ("cells", "patch", "aligned_patch")
 # More sets, or cells, than that are a mistake.

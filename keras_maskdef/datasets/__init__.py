@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._extra import require
-from keras_maskdef._image_data import (
+from keras_maskdef.core.extras import require
+from keras_maskdef.core.image_data import (
     ImageData,
     checked,
     parse_split,
     slice_rows,
 )
-from keras_maskdef.datasets import _folder, _tfds, _tiny_imagenet
-from keras_maskdef.datasets._batches import as_image_data
-from keras_maskdef.datasets._folder import check_size
-from keras_maskdef.datasets._pixels import (
+from keras_maskdef.datasets import folders, from_tfds, tiny_imagenet_folder
+from keras_maskdef.datasets.batches import as_image_data
+from keras_maskdef.datasets.folders import check_size
+from keras_maskdef.datasets.pixels import (
     ImageDataWarning,
     Wanted,
     in_channels,
@@ -26,7 +26,7 @@ from keras_maskdef.datasets._pixels import (
     resized,
     scaled_from,
 )
-from keras_maskdef.datasets._sources import (
+from keras_maskdef.datasets.sources import (
     TFDS,
     Folder,
     Named,
@@ -35,7 +35,7 @@ from keras_maskdef.datasets._sources import (
     Tfds,
     to_train_on,
 )
-from keras_maskdef.datasets._tiny_imagenet import ARCHIVE
+from keras_maskdef.datasets.tiny_imagenet_folder import ARCHIVE
 
 __all__ = [
     "NAMES",
@@ -192,7 +192,7 @@ def _named(
     if name == "sample":
         return sample(split)
     if not name.startswith("tiny_imagenet"):
-        return _tfds.read(name, split, data_dir, download)
+        return from_tfds.read(name, split, data_dir, download)
     if download:
         raise ValueError(
             f"`download` is not possible for {name!r}: download and unpack "
@@ -247,7 +247,7 @@ def mnist(
     Reference:
         LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
     """
-    return _tfds.read("mnist", split, data_dir, download)
+    return from_tfds.read("mnist", split, data_dir, download)
 
 
 def cifar10(
@@ -280,7 +280,7 @@ def cifar10(
     Reference:
         Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
-    return _tfds.read("cifar10", split, data_dir, download)
+    return from_tfds.read("cifar10", split, data_dir, download)
 
 
 def svhn_cropped(
@@ -314,7 +314,7 @@ def svhn_cropped(
         Netzer et al., "Reading Digits in Natural Images with Unsupervised
         Feature Learning", 2011.
     """
-    return _tfds.read("svhn_cropped", split, data_dir, download)
+    return from_tfds.read("svhn_cropped", split, data_dir, download)
 
 
 def tiny_imagenet_subset(
@@ -344,7 +344,7 @@ def tiny_imagenet_subset(
     images, labels, class_names = datasets.tiny_imagenet_subset("validation")
     ```
     """
-    return _tfds.read("tiny_imagenet_subset", split, data_dir, download=False)
+    return from_tfds.read("tiny_imagenet_subset", split, data_dir, download=False)
 
 
 def tiny_imagenet(directory: str | os.PathLike[str], split: str = "train") -> ImageData:
@@ -384,7 +384,7 @@ def tiny_imagenet(directory: str | os.PathLike[str], split: str = "train") -> Im
     Reference:
         Le and Yang, "Tiny ImageNet Visual Recognition Challenge", 2015.
     """
-    return _tiny_imagenet.read(Path(directory), split)
+    return tiny_imagenet_folder.read(Path(directory), split)
 
 
 def image_folder(
@@ -431,7 +431,7 @@ def image_folder(
             f"Received: color_mode={color_mode!r}"
         )
     wanted = Wanted(channels[color_mode], check_size(image_size))
-    return _folder.read(_folder.listed(directory), wanted)
+    return folders.read(folders.listed(directory), wanted)
 
 
 def sample(split: str = "train") -> ImageData:

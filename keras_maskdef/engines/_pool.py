@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from keras_maskdef.engines._cluster import Share
-from keras_maskdef.engines._shipping import pack
+from keras_maskdef.engines.shipping import pack
 
 # A piece that kills whoever does it is not given to everybody.
 _TRIES = 3

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_maskdef.engines._cluster import set_up
-from keras_maskdef.engines._shipping import unpack
+from keras_maskdef.engines.shipping import unpack
 
 # Text, category, file and line, as `warnings.warn_explicit` takes them.
 Warned = tuple[str, type[Warning], str, int]

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from keras_maskdef.core.arguments import check_choice
 from keras_maskdef.engines.engine import Engine
 from keras_maskdef.engines.local_engine import LocalEngine
 from keras_maskdef.engines.ray_engine import RayEngine
-from keras_maskdef.layers._arguments import check_choice
 
 ENGINES: dict[str, Callable[[], Engine]] = {"local": LocalEngine, "ray": RayEngine}
 

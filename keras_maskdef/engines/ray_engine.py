@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from keras_maskdef._extra import require
+from keras_maskdef.core.arguments import check_positive_int
+from keras_maskdef.core.extras import require
 from keras_maskdef.engines._cluster import (
     Resources,
     Share,
@@ -16,9 +17,8 @@ from keras_maskdef.engines._cluster import (
 )
 from keras_maskdef.engines._pool import Pool
 from keras_maskdef.engines._ray_worker import RayWorker
-from keras_maskdef.engines._shipping import pack
 from keras_maskdef.engines.engine import Do, Work
-from keras_maskdef.layers._arguments import check_positive_int
+from keras_maskdef.engines.shipping import pack
 
 
 class RayEngine:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef import _fingerprint as fingerprint
-from keras_maskdef._seeding import kept_seeds
+from keras_maskdef.backend.seeding import kept_seeds
+from keras_maskdef.core import fingerprint as fingerprint
+from keras_maskdef.core.value_range import ValueRange
 from keras_maskdef.evaluation.defence import Defence, as_defences
-from keras_maskdef.layers._value_range import ValueRange
 
 FEW = 8
 
@@ -110,7 +110,7 @@ def _check_ranges(named: Mapping[str, Defence], value_range: ValueRange) -> None
         if other:
             raise ValueError(
                 "`value_range` must be that which defences are made for; `defend` and "
-                "`comparisons` have the argument, too. Received: "
+                "`baselines` have the argument, too. Received: "
                 f"value_range={value_range}, and of defences[{name!r}] {other}"
             )
 

@@ -9,11 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._native import call_on_host, with_gradient
-from keras_maskdef.layers._agreement import value_ranges
-from keras_maskdef.layers._logits import Function, look_through
-from keras_maskdef.layers._output_kind import infer_from_logits
-from keras_maskdef.layers._structure import (
+from keras_maskdef.backend.native import call_on_host, with_gradient
+from keras_maskdef.core.logits import Function, look_through
+from keras_maskdef.core.output_kind import infer_from_logits
+from keras_maskdef.core.value_range import check_value_range
+from keras_maskdef.inspection.agreement import value_ranges
+from keras_maskdef.inspection.structure import (
     bare_classifier,
     check_called_as_predicted,
     is_random,
@@ -21,7 +22,6 @@ from keras_maskdef.layers._structure import (
     split_vote,
     through_exact_medians,
 )
-from keras_maskdef.layers._value_range import check_value_range
 
 BATCH = 500
 

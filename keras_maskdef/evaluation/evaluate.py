@@ -7,18 +7,25 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef import _fingerprint as fingerprint
-from keras_maskdef._extra import require
-from keras_maskdef._image_data import check_labels
-from keras_maskdef._progress import Start, silent
-from keras_maskdef._run_folder import RESULTS, kept_in
-from keras_maskdef._seeding import kept_seeds
 from keras_maskdef.attacks import describe
-from keras_maskdef.attacks._inputs import (
+from keras_maskdef.attacks.inputs import (
     check_attack,
     check_attack_inputs,
 )
-from keras_maskdef.datasets._batches import labelled_arrays
+from keras_maskdef.backend.seeding import kept_seeds
+from keras_maskdef.core import fingerprint as fingerprint
+from keras_maskdef.core.arguments import (
+    check_int,
+    check_positive,
+    check_positive_int,
+)
+from keras_maskdef.core.extras import require
+from keras_maskdef.core.image_data import check_labels
+from keras_maskdef.core.progress import Start, silent
+from keras_maskdef.core.run_folder import RESULTS, kept_in
+from keras_maskdef.core.value_range import UNIT, ValueRange, check_value_range
+from keras_maskdef.core.view_passes import check_views
+from keras_maskdef.datasets.batches import labelled_arrays
 from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import Column, columns_of
@@ -30,13 +37,6 @@ from keras_maskdef.evaluation.stored import LABELS, column_config
 from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
-from keras_maskdef.layers._arguments import (
-    check_int,
-    check_positive,
-    check_positive_int,
-)
-from keras_maskdef.layers._passes import check_views
-from keras_maskdef.layers._value_range import UNIT, ValueRange, check_value_range
 
 # All of a batch are in memory at once.
 _MOST_JUDGEMENTS = 10_000

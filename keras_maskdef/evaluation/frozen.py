@@ -7,10 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_maskdef._seeding import generator_of
+from keras_maskdef.backend.seeding import generator_of
+from keras_maskdef.core.compat import graph_of
+from keras_maskdef.core.model_graph import with_calls
+from keras_maskdef.inspection.structure import is_random, split_vote
 from keras_maskdef.layers import RandomGridMask, VotingEnsemble
-from keras_maskdef.layers._pooling import POOLINGS
-from keras_maskdef.layers._structure import is_random, split_vote
+from keras_maskdef.layers.pooling import POOLINGS
 
 
 def frozen_masks(model: Any, image_shape: tuple[int, ...], seed: int = 0) -> Any:
@@ -88,7 +90,7 @@ _latest: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def _with_frozen_layers(model: Any, seed: int) -> Any:
-    graph = getattr(model, "_functional", model)
+    graph = graph_of(model)
     if not hasattr(graph, "operations"):
         return None
     if _latest.get(graph, (None,))[0] != seed:
@@ -104,6 +106,4 @@ def _frozen(graph: Any, generator: Any) -> Any:
         keep = layer.sample(ops.zeros((1, *arguments[0].shape[1:])), seed=generator)
         return _FrozenMask(layer, keep)(arguments[0])
 
-    return keras.models.clone_model(
-        graph, clone_function=lambda layer: layer, call_function=call
-    )
+    return with_calls(graph, call)

@@ -6,19 +6,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._checked_files import MOST_ARRAYS, Arrays
-from keras_maskdef._durations import fastest
-from keras_maskdef._progress import Start, silent
-from keras_maskdef._run_folder import RunFolder
-from keras_maskdef._seeding import kept_seeds, reseed
+from keras_maskdef.backend.seeding import kept_seeds, reseed
+from keras_maskdef.core.checked_files import MOST_ARRAYS, Arrays
+from keras_maskdef.core.compat import graph_of, nodes_of
+from keras_maskdef.core.durations import fastest
+from keras_maskdef.core.progress import Start, silent
+from keras_maskdef.core.run_folder import RunFolder
+from keras_maskdef.core.value_range import to_unit
+from keras_maskdef.core.view_passes import MOST_VIEWS
 from keras_maskdef.evaluation.columns import Column
 from keras_maskdef.evaluation.report import Report
 from keras_maskdef.evaluation.stored import Stored
 from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
-from keras_maskdef.layers._image_filter import ImageFilter
-from keras_maskdef.layers._passes import MOST_VIEWS
-from keras_maskdef.layers._structure import nodes_of
-from keras_maskdef.layers._value_range import to_unit
+from keras_maskdef.layers.image_filter import ImageFilter
 
 GALLERY, SPEED = "gallery.npz", "speed.json"
 _TIMED, _REPEATS = 256, 5
@@ -166,7 +166,7 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
 
 def _inner(model: keras.Model, images: np.ndarray) -> Arrays:
     """The learned mask, and what reaches the classifier."""
-    graph = getattr(model, "_functional", model)
+    graph = graph_of(model)
     kinds = (SparseFeatureMasker, ImageFilter)
     nodes = [node for node in nodes_of(graph) if isinstance(node.operation, kinds)]
     if not nodes:

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._image_data import check_labels
 from keras_maskdef.attacks import Attack, prepare
-from keras_maskdef.attacks._inputs import check_attack_inputs
 from keras_maskdef.attacks.attack import into_ball
-from keras_maskdef.datasets._batches import labelled_arrays
+from keras_maskdef.attacks.inputs import check_attack_inputs
+from keras_maskdef.core.image_data import check_labels
+from keras_maskdef.core.value_range import UNIT, from_unit, span, to_unit
+from keras_maskdef.datasets.batches import labelled_arrays
 from keras_maskdef.evaluation.scenario import AttackSetting
-from keras_maskdef.layers._value_range import UNIT, from_unit, span, to_unit
 
 _HALVINGS = 9
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_maskdef._run_folder import RESULTS, RunFolder
-from keras_maskdef.evaluation._saved_run import read_gallery, read_speed
+from keras_maskdef.core.run_folder import RESULTS, RunFolder
 from keras_maskdef.evaluation.gallery import GALLERY, SPEED
 from keras_maskdef.evaluation.report import Report
+from keras_maskdef.evaluation.saved_run import read_gallery, read_speed
 from keras_maskdef.evaluation.stored import LABELS, Stored
 from keras_maskdef.evaluation.summary import summary
 

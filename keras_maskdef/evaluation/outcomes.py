@@ -6,13 +6,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef._checked_files import MOST_ARRAYS, Arrays
-from keras_maskdef._seeding import reseed
 from keras_maskdef.attacks import Target, prepare
 from keras_maskdef.attacks.attack import ORDERS
+from keras_maskdef.backend.seeding import reseed
+from keras_maskdef.core.checked_files import MOST_ARRAYS, Arrays
+from keras_maskdef.core.value_range import UNIT, to_unit
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.layers._value_range import UNIT, to_unit
 
 EXAMPLES = 8
 # The array of an outcome that says for which images no gradient is left.

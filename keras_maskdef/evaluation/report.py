@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from keras_maskdef._version import __version__
-from keras_maskdef._wide_table import WideTable
 from keras_maskdef.evaluation.score import Score
+from keras_maskdef.reporting.wide_table import WideTable
 
 SCHEMA = 1
 # The row to quote: an attacker who knows the defence, or the worst of all of them.

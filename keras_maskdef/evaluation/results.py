@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._checked_files import Arrays
+from keras_maskdef.core.checked_files import Arrays
 from keras_maskdef.evaluation.report import Row
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.score import Score

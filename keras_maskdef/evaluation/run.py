@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from keras_maskdef._progress import Advance, Start
-from keras_maskdef._run_folder import RunFolder
-from keras_maskdef._seeding import kept_seeds
+from keras_maskdef.backend.seeding import kept_seeds
+from keras_maskdef.core.progress import Advance, Start
+from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.engines import Engine
 from keras_maskdef.evaluation.results import settled
 from keras_maskdef.evaluation.scenario import Scenario

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from keras_maskdef._intervals import wilson
+from keras_maskdef.core.intervals import wilson
 
 
 @dataclass(frozen=True)

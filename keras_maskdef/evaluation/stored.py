@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._checked_files import (
+from keras_maskdef.attacks import describe
+from keras_maskdef.core.checked_files import (
     Arrays,
     Form,
     check_arrays,
     damaged,
     read_json,
 )
-from keras_maskdef._run_folder import CONFIG, RunFolder
-from keras_maskdef.attacks import describe
-from keras_maskdef.evaluation._saved_run import CLEAN
+from keras_maskdef.core.run_folder import CONFIG, RunFolder
+from keras_maskdef.core.value_range import UNIT, check_value_range
 from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT
 from keras_maskdef.evaluation.results import CONTROLS, Outcomes
+from keras_maskdef.evaluation.saved_run import CLEAN
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
-from keras_maskdef.layers._value_range import UNIT, check_value_range
 
 LABELS = "labels.npz"
 _EXAMPLES = "examples"

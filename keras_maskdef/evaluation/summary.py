@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from keras_maskdef._run_folder import RunFolder
+from keras_maskdef.core.run_folder import RunFolder
+from keras_maskdef.core.value_range import UNIT
 from keras_maskdef.evaluation.checks import failures, without_gradient
 from keras_maskdef.evaluation.report import Report, Row
 from keras_maskdef.evaluation.results import rows_of, settled, with_paper
 from keras_maskdef.evaluation.stored import Stored
-from keras_maskdef.layers._value_range import UNIT
 
 
 def summary(store: RunFolder) -> Report:

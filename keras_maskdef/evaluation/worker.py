@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_maskdef._checked_files import Arrays
-from keras_maskdef._seeding import kept_seeds, reseed, seed_of
-from keras_maskdef.engines._shipping import check_same
+from keras_maskdef.backend.seeding import kept_seeds, reseed, seed_of
+from keras_maskdef.core.checked_files import Arrays
+from keras_maskdef.core.value_range import UNIT, ValueRange
+from keras_maskdef.engines.shipping import check_same
 from keras_maskdef.evaluation.columns import FEW, Column, columns_of
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.frozen import frozen_masks
 from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT, Attacker, outcome
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
-from keras_maskdef.layers._value_range import UNIT, ValueRange
 
 
 @dataclass(frozen=True, eq=False)

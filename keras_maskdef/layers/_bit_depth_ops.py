@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_maskdef.layers._exact_arithmetic import exact_quotient
+from keras_maskdef.core.exact_arithmetic import exact_quotient
 
 
 def bit_depth(images: Any, bits: int) -> Any:

@@ -4,24 +4,7 @@ from typing import Any
 
 from keras import ops
 
-
-def grid_shape(shape: tuple, cell_size: int, data_format: str) -> tuple:
-    """Rows and columns of cells; the last ones may be cut."""
-    height, width = spatial(shape, data_format)
-    # Of positive numbers: ONNX rounds quotients towards zero.
-    return tuple(
-        None if side is None else (side + cell_size - 1) // cell_size
-        for side in (height, width)
-    )
-
-
-def spatial(shape: tuple, data_format: str) -> tuple:
-    """Height and width of images of a shape."""
-    return shape[-3:-1] if data_format == "channels_last" else shape[-2:]
-
-
-def channels(shape: tuple, data_format: str) -> Any:
-    return shape[-1 if data_format == "channels_last" else -3]
+from keras_maskdef.core.image_shape import spatial
 
 
 def grid_mask(

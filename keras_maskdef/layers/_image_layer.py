@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_maskdef.layers._arguments import known_shape
+from keras_maskdef.core.arguments import known_shape
 
 
 class ImageLayer(keras.layers.Layer):

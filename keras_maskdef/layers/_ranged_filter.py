@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from keras_maskdef.layers._image_filter import ImageFilter
-from keras_maskdef.layers._value_range import check_value_range, from_unit, to_unit
+from keras_maskdef.core.value_range import check_value_range, from_unit, to_unit
+from keras_maskdef.layers.image_filter import ImageFilter
 
 
 class RangedFilter(ImageFilter):

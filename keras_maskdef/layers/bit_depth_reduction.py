@@ -6,11 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_maskdef import _native
-from keras_maskdef.layers._arguments import check_int
+from keras_maskdef.backend import native
+from keras_maskdef.core.arguments import check_int
+from keras_maskdef.core.value_range import UNIT
 from keras_maskdef.layers._bit_depth_ops import bit_depth
 from keras_maskdef.layers._ranged_filter import RangedFilter
-from keras_maskdef.layers._value_range import UNIT
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
@@ -85,8 +85,8 @@ class BitDepthReduction(RangedFilter):
         self.bits = check_int("bits", bits, 1, 8)
 
     @property
-    def kernel(self) -> _native.Kernel:
-        return _native.Kernel("bit_depth", (self.bits,))
+    def kernel(self) -> native.Kernel:
+        return native.Kernel("bit_depth", (self.bits,))
 
     def ops_path(self, images: Any) -> Any:
         return bit_depth(images, self.bits)

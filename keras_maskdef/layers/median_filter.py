@@ -4,12 +4,12 @@ from typing import Any
 
 import keras
 
-from keras_maskdef import _native
+from keras_maskdef.backend import native
+from keras_maskdef.core.arguments import at_least, check_int, ensured, sizes_of
+from keras_maskdef.core.image_shape import channels, spatial
 from keras_maskdef.kernels._validate import MAX_CHANNELS
-from keras_maskdef.layers._arguments import at_least, check_int, ensured, sizes_of
-from keras_maskdef.layers._grid_mask_ops import channels, spatial
-from keras_maskdef.layers._image_filter import ImageFilter
 from keras_maskdef.layers._median_ops import median, median_gradient
+from keras_maskdef.layers.image_filter import ImageFilter
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
@@ -84,8 +84,8 @@ class MedianFilter(ImageFilter):
         self.size = check_int("size", size, 2, 7)
 
     @property
-    def kernel(self) -> _native.Kernel:
-        return _native.Kernel("median", (self.size,))
+    def kernel(self) -> native.Kernel:
+        return native.Kernel("median", (self.size,))
 
     def ops_path(self, images: Any) -> Any:
         return median(images, self.size)

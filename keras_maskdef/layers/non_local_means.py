@@ -5,11 +5,11 @@ from typing import Any
 
 import keras
 
-from keras_maskdef import _native
-from keras_maskdef.layers._arguments import check_odd_int, check_positive
-from keras_maskdef.layers._grid_mask_ops import channels
+from keras_maskdef.backend import native
+from keras_maskdef.core.arguments import check_odd_int, check_positive
+from keras_maskdef.core.image_shape import channels
+from keras_maskdef.core.value_range import UNIT
 from keras_maskdef.layers._ranged_filter import RangedFilter
-from keras_maskdef.layers._value_range import UNIT
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
@@ -106,9 +106,9 @@ class NonLocalMeans(RangedFilter):
         self.search_size = check_odd_int("search_size", search_size, 2901)
 
     @property
-    def kernel(self) -> _native.Kernel:
+    def kernel(self) -> native.Kernel:
         window = (self.strength, self.patch_size, self.search_size)
-        return _native.Kernel("nl_means", window)
+        return native.Kernel("nl_means", window)
 
     def ops_path(self, images: Any) -> Any:
         # It brings numba along, which `import keras_maskdef` does without.

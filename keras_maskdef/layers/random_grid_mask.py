@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_maskdef import _random
-from keras_maskdef._replicas import ReplicaSeedGenerator
-from keras_maskdef._shared_seeds import GivenSeed
-from keras_maskdef.layers._arguments import (
+from keras_maskdef.backend import random_numbers
+from keras_maskdef.backend.replicas import ReplicaSeedGenerator
+from keras_maskdef.backend.seed_generators import GivenSeed
+from keras_maskdef.core.arguments import (
     as_many,
     as_numbers,
     at_least,
@@ -27,12 +27,8 @@ from keras_maskdef.layers._arguments import (
     known,
     sizes_of,
 )
-from keras_maskdef.layers._grid_mask_ops import (
-    channels,
-    grid_mask,
-    grid_shape,
-    spatial,
-)
+from keras_maskdef.core.image_shape import channels, grid_shape, spatial
+from keras_maskdef.layers._grid_mask_ops import grid_mask
 from keras_maskdef.layers._grid_sampling import SAMPLINGS, partition_groups
 from keras_maskdef.layers._image_layer import ImageLayer
 
@@ -248,7 +244,7 @@ class RandomGridMask(ImageLayer):
 
         def uniform(*shape: Any) -> Any:
             # In half precision the rate would be off by up to 1/2048.
-            return _random.uniform(shape, seed, next(draws))
+            return random_numbers.uniform(shape, seed, next(draws))
 
         return uniform
 

@@ -8,21 +8,21 @@ import keras
 from keras import ops
 
 from keras_maskdef.architectures import attention_unet
-from keras_maskdef.layers._arguments import (
+from keras_maskdef.core.arguments import (
     as_many,
     check_choice,
     check_images,
     ensured,
     sizes_of,
 )
-from keras_maskdef.layers._grid_mask_ops import spatial
-from keras_maskdef.layers._image_layer import ImageLayer
-from keras_maskdef.layers._value_range import (
+from keras_maskdef.core.image_shape import spatial
+from keras_maskdef.core.value_range import (
     UNIT,
     ValueRange,
     check_value_range,
     to_unit,
 )
+from keras_maskdef.layers._image_layer import ImageLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")

@@ -6,18 +6,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_maskdef.layers._arguments import (
+from keras_maskdef.core.arguments import (
     check_choice,
     check_images,
 )
-from keras_maskdef.layers._logits import logits_of, shares_of
-from keras_maskdef.layers._output_kind import check_scores, infer_from_logits
-from keras_maskdef.layers._passes import (
+from keras_maskdef.core.logits import logits_of, shares_of
+from keras_maskdef.core.output_kind import check_scores, infer_from_logits
+from keras_maskdef.core.view_passes import (
     check_views,
     check_views_per_pass,
     views_at_once,
 )
-from keras_maskdef.layers._pooling import POOLINGS, pool
+from keras_maskdef.layers.pooling import POOLINGS, pool
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 
 

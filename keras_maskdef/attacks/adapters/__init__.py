@@ -1,0 +1,1 @@
+"""Attacks of other libraries, one module for each library."""

@@ -1,0 +1,61 @@
+"""Randomness that depends on the piece of work, not on what was done before."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef.backend.seed_generators import as_state, settle
+
+_STATE = "seed_generator_state"
+
+
+def seed_of(seed: int, *names: Any) -> int:
+    """A seed for a piece of work with these names, in 31 bits."""
+    text = "/".join(str(name) for name in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def generator_of(seed: int) -> keras.random.SeedGenerator:
+    """A generator to be used once.
+
+    All have one name: TensorFlow keeps a kernel for each name that a variable ever had,
+    35 KiB, and Keras counts its generators in their names.
+    """
+    return keras.random.SeedGenerator(seed, name="once")
+
+
+def reseed(models: Sequence[Any], seed: int) -> None:
+    """Sets the random state of all layers of the models."""
+    generator = np.random.default_rng(seed)
+    states = _states(models)
+    settle(states)
+    for variable in states:
+        pair = generator.integers(2**31, size=2)
+        fresh = pair if tuple(variable.shape) == (2,) else as_state(*pair)
+        variable.assign(fresh.astype(variable.dtype))
+
+
+@contextmanager
+def kept_seeds(models: Sequence[Any]) -> Iterator[None]:
+    """Gives the models their random states back: no defence may replay its masks."""
+    states = [(v, keras.ops.convert_to_numpy(v.value)) for v in _states(models)]
+    try:
+        yield
+    finally:
+        for variable, value in states:
+            variable.assign(value)
+
+
+def _states(models: Sequence[Any]) -> list[Any]:
+    """Each state once, in an order that is that of the layers."""
+    found = {
+        id(variable): variable
+        for model in models
+        for variable in getattr(model, "variables", ())
+        if variable.name == _STATE
+    }
+    return list(found.values())

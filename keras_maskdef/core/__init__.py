@@ -1,0 +1,1 @@
+"""What every room needs: argument checks, ranges, files, Keras' private parts."""

@@ -1,0 +1,57 @@
+"""Modules that have moved, under their former names."""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_PACKAGE = "keras_maskdef"
+MOVED = {
+    "certification.pictures": "reporting.certificate_curves",
+    "comparisons": "baselines",
+    "evaluation.html_report": "reporting.html_report",
+    "evaluation.pictures": "reporting.pictures",
+    "recipes": "papers",
+}
+
+
+def todays_name(name: str) -> str | None:
+    """The name of a module that has moved, or that is in a package that has.
+
+    >>> todays_name("keras_maskdef.comparisons.jpeg")
+    'keras_maskdef.baselines.jpeg'
+    """
+    for former, today in MOVED.items():
+        former, today = f"{_PACKAGE}.{former}", f"{_PACKAGE}.{today}"
+        if name == former or name.startswith(f"{former}."):
+            return today + name.removeprefix(former)
+    return None
+
+
+def keep_former_names() -> None:
+    """Makes former names work, each with a `DeprecationWarning` at its first import."""
+    # Before the finder of files, which would find modules of a package twice.
+    sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: Any = None
+    ) -> ModuleSpec | None:
+        if todays_name(name) is None:
+            return None
+        return ModuleSpec(name, _Loader())
+
+
+class _Loader(Loader):
+    def exec_module(self, module: ModuleType) -> None:
+        today = todays_name(module.__name__)
+        assert today is not None
+        sys.modules[module.__name__] = importlib.import_module(today)
+        warnings.warn(
+            f"`{module.__name__}` is now `{today}`.", DeprecationWarning, stacklevel=2
+        )

@@ -1,0 +1,1 @@
+"""What a model is made of, as far as defences are concerned."""

@@ -1,0 +1,63 @@
+"""A masker trained in turn with its classifier, as data."""
+
+from dataclasses import dataclass
+
+import keras
+
+from keras_maskdef.layers import MedianFilter
+from keras_maskdef.papers.network import Network
+
+
+@dataclass(frozen=True)
+class Alternation:
+    """A masker and the classifier that it is trained in turn with.
+
+    Args:
+        network: The classifier as it is before, trained on images as they are (SFM
+            paper, section 5.1).
+        masker_widths: Widths of the Attention U-Net.
+        masker: Whether there is one; without, the classifier goes on with filtered
+            images alone.
+        median: Side of the median filter's window.
+        rho: Of `AlternatingTraining`, in place of the weight of the reconstruction.
+        weights: Of sparsity, meaning and reconstruction, in place of `rho`.
+        without: Of `"semantic"` and `"reconstruction"`, losses that are left out.
+        norms: Of `AlternatingTraining`.
+        train_on: Of `AlternatingTraining`.
+        epochs: Alternations.
+        images: Images in one phase of an alternation; all by default.
+        learning_rate: Adam's, of the classifier.
+        masker_learning_rate: Adam's, of the masker.
+        seed: Integer of at least 0 for the masker's weights and the order of images.
+    """
+
+    network: Network
+    masker_widths: tuple[int, ...] = (8, 16, 32)
+    masker: bool = True
+    median: int = 2
+    rho: float = 1.07
+    weights: tuple[float, float, float] | None = None
+    without: tuple[str, ...] = ()
+    norms: str = "image"
+    train_on: str = "masked"
+    epochs: int = 8
+    images: int | None = None
+    learning_rate: float = 5e-4
+    masker_learning_rate: float = 3e-3
+    seed: int = 0
+
+    def filters(self) -> list[keras.layers.Layer]:
+        """New layers, as they come behind the masker."""
+        return [MedianFilter(self.median)]
+
+    @property
+    def title(self) -> str:
+        """What tells it from other trainings, in a few words."""
+        if not self.masker:
+            return f"{self.network.title}, on filtered images"
+        weights = f"rho {self.rho:g}"
+        if self.weights is not None:
+            weights = f"w1 {self.weights[0]:g}"
+        left_out = "".join(f", without {name} loss" for name in self.without)
+        on = "" if self.train_on == "masked" else f", on {self.train_on} images"
+        return f"{self.network.title}, in turn with a masker, {weights}{left_out}{on}"

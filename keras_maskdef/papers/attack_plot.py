@@ -1,0 +1,60 @@
+"""A table of attacks as a picture."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_maskdef.papers.report_rows import columns, counted, heading, ordered, title
+from keras_maskdef.reporting.figures import (
+    BARE,
+    INK,
+    LINES,
+    MARKERS,
+    RULE,
+    finish,
+    new_figure,
+    plain,
+)
+
+
+def plot_beside(recipe: Any, result: Mapping[str, Any], path: Path) -> None:
+    """Draws one dot for each row and column, hollow ones for the paper's.
+
+    Args:
+        recipe: `AttackTable`.
+        result: What its `run` returned.
+        path: Where to write a PNG.
+    """
+    rows = ordered(result["rows"])
+    names, colours = columns(result), 0
+    figure, axes = new_figure(1, 1, (7.5, 1.2 + 0.26 * len(rows)))
+    axis = axes[0, 0]
+    for number, name in enumerate(names):
+        bare = result["defences"][name]["bare"] == name
+        colour = BARE if bare else LINES[colours % len(LINES)]
+        colours += not bare
+        marker = MARKERS[number % len(MARKERS)]
+        offset = 0.6 * (number / max(1, len(names) - 1) - 0.5) if len(names) > 1 else 0
+        label = plain(heading(result, name), 60)
+        for place, row in enumerate(rows):
+            if row["scores"][name] is None:
+                continue
+            found, (low, high) = counted(row["scores"][name], row, recipe.counts)
+            reach = [[100 * max(0, found - low)], [100 * max(0, high - found)]]
+            style = {"color": colour, "ms": 4, "lw": 1, "label": label}
+            axis.errorbar(100 * found, place + offset, xerr=reach, fmt=marker, **style)
+            label = "_"  # one entry a column in the legend
+            column = recipe.beside.get(name)
+            paper = None if column is None else recipe.paper_figure(row, column)
+            if paper is not None:
+                hollow = {"mfc": "none", "mec": colour, "ms": 7, "mew": 1.2}
+                axis.plot(100 * paper, place + offset, marker, **hollow)
+    axis.set_yticks(range(len(rows)), [title(row).replace("*", "") for row in rows])
+    axis.invert_yaxis()
+    axis.set_xlim(-1, 101)
+    axis.set_xlabel("accuracy in %; hollow: the paper's", color=INK)
+    axis.grid(axis="x", color=RULE, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(left=False, colors=INK)
+    finish(figure, axis, path)

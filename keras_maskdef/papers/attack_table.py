@@ -1,0 +1,254 @@
+"""A table of attacks, as data."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from keras_maskdef.core.atomic_files import own_folder
+from keras_maskdef.core.extras import require
+from keras_maskdef.core.run_folder import RunFolder
+from keras_maskdef.evaluation.evaluate import evaluate
+from keras_maskdef.evaluation.saved_run import read_speed
+from keras_maskdef.evaluation.scenario import AttackSetting
+from keras_maskdef.evaluation.threat_models import SAMPLES
+from keras_maskdef.papers.attack_plot import plot_beside
+from keras_maskdef.papers.defences import Compared
+from keras_maskdef.papers.network import Network
+from keras_maskdef.papers.paper_evaluation import TableRun, table_run
+from keras_maskdef.papers.paper_tables import TABLES, PaperRow, PaperTable
+from keras_maskdef.papers.recipe import Cuts, Recipe
+from keras_maskdef.papers.report_rows import (
+    NOTES,
+    cell,
+    columns,
+    heading,
+    ordered,
+    title,
+)
+from keras_maskdef.papers.result_table import ResultTable
+
+KNOWN = {
+    "surrogate": "another classifier only",
+    "classifier": "the bare classifier of each column",
+    "gray_box": "the classifier and its masker",
+    "white_box": "the whole defence",
+}
+RUN, MATCHED = "run", "matched.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackTable(Recipe):
+    """Defences under the attacks of a table, and under an adaptive one.
+
+    Args:
+        table_name: A key of `TABLES`: attacks, threat model and the paper's figures.
+        defences: By the heading of its column, what is attacked.
+        beside: By heading, the paper's column that it stands beside, where it has one.
+        not_built: The paper's columns of methods that are not in this library.
+        surrogate: The independently trained network of a black box.
+        threat_models: What the attackers know; that of the table by default.
+        only: Names of the attacks that are run; all of the table by default.
+        first_size: Whether each attack of each norm is run in its first size only.
+        match_images: Images of the search for matched sizes; 0 for none.
+        match_first_size: Whether a size is searched for the first rows only, of each
+            attack and norm.
+        options: By name of an attack, options in place of the table's.
+        adaptive_norms: Norms of the adaptive attack; all of the table by default.
+        adaptive_options: Of the adaptive attack.
+        samples: Masks in each step of the adaptive attack.
+        judgements: Of each image, where a defence is random.
+        checks: Whether the controls are run.
+        batch_size: Images attacked at once.
+    """
+
+    table_name: str
+    defences: Mapping[str, Any] = field(hash=False)
+    beside: Mapping[str, str] = field(default_factory=dict, hash=False)
+    not_built: tuple[str, ...] = ()
+    surrogate: Network | None = None
+    threat_models: tuple[str, ...] | None = None
+    only: tuple[str, ...] | None = None
+    first_size: bool = False
+    match_images: int = 250
+    match_first_size: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    adaptive_norms: tuple[str, ...] | None = None
+    adaptive_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    samples: tuple[int, ...] = SAMPLES
+    judgements: int = 10
+    checks: bool = True
+    batch_size: int = 250
+
+    @property
+    def paper(self) -> PaperTable:
+        """The paper's table, with the rows that are run."""
+        table = TABLES[self.table_name]
+        rows = [row for row in table.rows if row.attack in (self.only or row.attack)]
+        if self.first_size:
+            rows = first_sizes(rows)
+        return replace(table, rows=tuple(rows))
+
+    def cut(self, cuts: Cuts) -> "AttackTable":
+        """As every recipe, and without the columns that are left out."""
+        small = super().cut(cuts)
+        assert isinstance(small, AttackTable)
+        if cuts.columns is None:
+            return small
+        kept = {name: small.defences[name] for name in cuts.columns}
+        return replace(small, defences=kept)
+
+    def cuts(self) -> list[str]:
+        """As of every recipe, and the columns that are left out."""
+        small = self.at("cpu")
+        assert isinstance(small, AttackTable)
+        left_out = [name for name in self.defences if name not in small.defences]
+        said = super().cuts()
+        return [*said, f"left out: {', '.join(left_out)}"] if left_out else said
+
+    def check(self) -> None:
+        """Asks for the libraries of its attacks and of the defences it compares."""
+        for library in {row.library for row in self.paper.rows} - {"keras_maskdef"}:
+            require(library, "attacks")
+        if any(isinstance(each, Compared) for each in self.defences.values()):
+            for library in ("art", "skimage"):
+                require(library, "baselines")
+
+    def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
+        """The report of the evaluation, as `Report.to_dict` has it."""
+        defences = {name: each.build(models) for name, each in self.defences.items()}
+        test = models.data(self.dataset, "held out", self.images)
+        plan = self._plan(defences, test, store, start)
+        surrogate = self.surrogate
+        report = evaluate(
+            defences,
+            test,
+            plan.attacks,
+            self._threat_models(),
+            adaptive=plan.adaptive,
+            surrogate=None if surrogate is None else models(surrogate),
+            samples=self.samples,
+            judgements=self.judgements,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            checks=self.checks,
+            folder=own_folder(store.path / RUN),
+            resume=True,
+            paper=plan.paper,
+            start=start,
+        )
+        found = report.to_dict()
+        if any(column["votes"] for column in found["defences"].values()):
+            found["speed"] = read_speed(store.path / RUN)
+        return found
+
+    def table(self, result: Mapping[str, Any]) -> ResultTable:
+        """Paper and here in one cell, where the column stands beside one of it."""
+        rows = ordered(result["rows"])
+        names = columns(result)
+        headings = [
+            f"{heading(result, name)}{' (paper / here)' * (name in self.beside)}"
+            for name in names
+        ]
+        cells = [
+            (title(row), *(self._cell(row, name) for name in names)) for row in rows
+        ]
+        not_built = [f"Not built: {', '.join(self.not_built)}."] * bool(self.not_built)
+        images = result["settings"]["images"]
+        known = [KNOWN[name] for name in self._threat_models()]
+        notes = [
+            f"{images:,} test images. The paper's attacks know {' or '.join(known)}.",
+            *NOTES[self.counts],
+            *not_built,
+            *_warned(result),
+        ]
+        return ResultTable(("attack", *headings), cells, notes)
+
+    def _threat_models(self) -> tuple[str, ...]:
+        return self.threat_models or (self.paper.threat_model,)
+
+    @property
+    def counts(self) -> str:
+        """Which images the paper counts, a key of `NOTES`."""
+        return "right before" if self.table_name.startswith("mad/") else "all"
+
+    def _cell(self, row: Mapping[str, Any], name: str) -> str:
+        here = cell(row, name, self.counts)
+        if name not in self.beside or row["scores"][name] is None:
+            return here
+        paper = self.paper_figure(row, self.beside[name])
+        return here if paper is None else f"{100 * paper:.1f} / {here}"
+
+    def paper_figure(self, row: Mapping[str, Any], column: str) -> float | None:
+        """The paper's accuracy beside a row of the report, if it has one."""
+        if row["threat_model"] == "none":
+            return self.paper.clean.get(column)
+        if row["paper"] is None:
+            return None
+        key = (row["attack"], row["norm"], row["paper"]["epsilon"])
+        for each in self.paper.rows:
+            if (each.attack, each.norm, each.epsilon) == key:
+                return each.figures[column]
+        return None
+
+    def plot(self, result: Mapping[str, Any], path: Path) -> bool:
+        """One dot for each row and column, hollow ones for the paper's."""
+        plot_beside(self, result, path)
+        return True
+
+    def _plan(self, defences: Any, test: Any, store: RunFolder, start: Any) -> TableRun:
+        """The attacks; matched sizes take minutes and are not searched for again."""
+
+        def search() -> dict[str, Any]:
+            return self._searched(defences, test, start)
+
+        known = store.kept(MATCHED, search)
+        return TableRun(
+            [AttackSetting(**each) for each in known["attacks"]],
+            [AttackSetting(**each) for each in known["adaptive"]],
+            {tuple(key): figures for key, figures in known["paper"]},
+        )
+
+    def _searched(self, defences: Any, test: Any, start: Any) -> dict[str, Any]:
+        """The attacks as plain data."""
+        plan = table_run(
+            self.paper,
+            defences,
+            test,
+            self.match_images,
+            first_sizes(self.paper.rows) if self.match_first_size else None,
+            self.options,
+            self.seed,
+            start,
+        )
+        norms = self.adaptive_norms
+        adaptive = [
+            replace(each, options={**dict(each.options), **self.adaptive_options})
+            for each in plan.adaptive
+            if norms is None or each.norm in norms
+        ]
+        return {
+            "attacks": [asdict(each) for each in plan.attacks],
+            "adaptive": [asdict(each) for each in adaptive],
+            "paper": [[list(key), figures] for key, figures in plan.paper.items()],
+        }
+
+
+def _warned(result: Mapping[str, Any]) -> list[str]:
+    """Each warning once, with the headings of all columns that it is about."""
+    by_text: dict[tuple[str, str], list[str]] = {}
+    for each in result["warnings"]:
+        column, _, text = each["message"].partition(": ")
+        by_text.setdefault((each["name"], text), []).append(heading(result, column))
+    return [
+        f"{name}: {', '.join(headings)}: {text}."
+        for (name, text), headings in by_text.items()
+    ]
+
+
+def first_sizes(rows: Iterable[PaperRow]) -> list[PaperRow]:
+    """Of each attack and norm the first row."""
+    first: dict[tuple[str, str], PaperRow] = {}
+    for row in rows:
+        first.setdefault((row.attack, row.norm), row)
+    return [*first.values()]

@@ -1,0 +1,8 @@
+"""The columns of a recipe's table, as data."""
+
+from keras_maskdef.papers.defences.bare import Bare
+from keras_maskdef.papers.defences.compared import Compared
+from keras_maskdef.papers.defences.sparse_features import SparseFeatures
+from keras_maskdef.papers.defences.vote import Vote, partition
+
+__all__ = ["Bare", "Compared", "SparseFeatures", "Vote", "partition"]

@@ -1,0 +1,57 @@
+"""MAD's vote, as data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_maskdef.layers import VotingEnsemble
+from keras_maskdef.papers.mask_setting import MaskSetting
+from keras_maskdef.papers.network import Network
+
+
+@dataclass(frozen=True)
+class Vote:
+    """Several masked views vote.
+
+    Args:
+        network: What is trained.
+        mask: The masks of the views.
+        votes: Views.
+        pooling: As `VotingEnsemble` takes it.
+    """
+
+    network: Network
+    mask: MaskSetting
+    votes: int = 5
+    pooling: str = "majority"
+
+    def build(self, trained: Any) -> VotingEnsemble:
+        """The vote; `trained` gives the model of a training."""
+        return self.around(trained(self.network))
+
+    def around(self, classifier: keras.Model) -> VotingEnsemble:
+        """The vote around any classifier."""
+        train_mask = self.network.mask
+        vote = VotingEnsemble(
+            classifier,
+            self.mask.layer(),
+            votes=self.votes,
+            pooling=self.pooling,
+            train_mask=(
+                None if train_mask in (None, self.mask) else train_mask.layer()
+            ),
+        )
+        vote.build((None, *classifier.input_shape[1:]))
+        return vote
+
+
+def partition(network: Network, cell_size: int, mask_rate: float = 0.75) -> Vote:
+    """The library's recommendation: every cell seen once, geometric pooling.
+
+    Raises:
+        ValueError: For a rate that does not divide the cells into equal parts.
+    """
+    mask = MaskSetting(cell_size, mask_rate, "partition")
+    mask.layer()  # fails now, not after a training
+    return Vote(network, mask, round(1 / (1 - mask_rate)), "geometric")

@@ -1,0 +1,150 @@
+"""Accuracy and speed by the number of votes, as data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from keras_maskdef import predict
+from keras_maskdef.core.durations import fastest
+from keras_maskdef.core.run_folder import RunFolder
+from keras_maskdef.evaluation.score import Score
+from keras_maskdef.papers.attack_table import AttackTable
+from keras_maskdef.papers.report_rows import ordered, title
+from keras_maskdef.papers.result_table import ResultTable
+from keras_maskdef.reporting.figures import (
+    INK,
+    LINES,
+    MARKERS,
+    RULE,
+    finish,
+    new_figure,
+)
+
+EARLY, REPEATS, PANELS = "early-exit.json", 5, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteCurve(AttackTable):
+    """Votes of one view, two, and so on: accuracy and images a second.
+
+    Args:
+        timed: Images that `predict` is timed on, with and without early exit.
+    """
+
+    timed: int = 500
+
+    def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
+        """As of every table, with what leaving out views that cannot matter saves."""
+        found = super().run(models, store, start)
+
+        def measured() -> dict[str, Any]:
+            images = models.data(self.dataset, "held out", self.timed).images
+            return {
+                name: _early_exit(each.build(models), images)
+                for name, each in self.defences.items()
+            }
+
+        return {**found, "early_exit": store.kept(EARLY, measured)}
+
+    def table(self, result: Mapping[str, Any]) -> ResultTable:
+        """One row for each attack and number of views."""
+        cells: list[tuple[str, ...]] = []
+        for row in ordered(result["rows"]):
+            columns = {
+                name: _percentages(row["scores"][name]) for name in self.defences
+            }
+            cells += _by_views(title(row), columns)
+        speeds = {
+            name: [f"{each:.0f}" for each in result["speed"][name]["images_per_second"]]
+            for name in self.defences
+        }
+        cells += _by_views("images a second", speeds)
+        notes = [
+            f"Accuracy in % of all {result['settings']['images']:,} test images by the",
+            "number of views that vote, with its 95 % interval. The adaptive attack is",
+            "on the whole vote; the worst of all is of the whole vote alone. Images a",
+            f"second in one process, the fastest of {REPEATS} times. Early exit, the",
+            "same labels with fewer views:",
+        ]
+        for name, found in result["early_exit"].items():
+            notes.append(
+                f"{name} {found['views']:.2f} of {found['votes']} views, "
+                f"{found['speed-up']:.2f} times as fast."
+            )
+        return ResultTable(("attack", *self.defences), cells, notes)
+
+    def plot(self, result: Mapping[str, Any], path: Path) -> bool:
+        """A panel for each attack, and the last for speed."""
+        rows = [
+            row for row in ordered(result["rows"]) if row["threat_model"] != "union"
+        ]
+        down = -(-(len(rows) + 1) // PANELS)
+        figure, axes = new_figure(down, PANELS, (3.3 * PANELS, 2.8 * down))
+        panels = axes.flat
+        for axis, row in zip(panels, rows, strict=False):
+            curves = {
+                name: [100 * share for share in row["scores"][name]["votes"]]
+                for name in self.defences
+            }
+            _draw(axis, curves, title(row).replace("*", ""), "accuracy in %")
+        speeds = {
+            name: result["speed"][name]["images_per_second"] for name in self.defences
+        }
+        _draw(panels[len(rows)], speeds, "speed", "images a second")
+        for axis in panels[len(rows) + 1 :]:
+            axis.axis("off")
+        figure.tight_layout()
+        finish(figure, panels[0], path)
+        return True
+
+
+def _percentages(score: Mapping[str, Any] | None) -> list[str]:
+    """By number of views; of the last row there is one figure."""
+    if score is None:
+        return []
+    if not score.get("votes"):
+        return [str(Score.from_dict(dict(score)))]
+    return [str(Score(share, score["images"])) for share in score["votes"]]
+
+
+def _by_views(
+    attack: str, columns: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, ...]]:
+    """A row for each number of views, if there is more than one figure."""
+    longest = max(map(len, columns.values()))
+    for views in range(longest):
+        said = f"{views + 1} view{'s' * (views > 0)}"
+        heading = attack if longest == 1 else f"{attack}, {said}"
+        cells = (each[views] if views < len(each) else "-" for each in columns.values())
+        yield heading, *cells
+
+
+def _draw(axis: Any, curves: Mapping[str, Any], heading: str, label: str) -> None:
+    for number, (name, values) in enumerate(curves.items()):
+        style = {"color": LINES[number % len(LINES)], "ms": 4, "label": name}
+        marker = MARKERS[number % len(MARKERS)]
+        axis.plot(range(1, len(values) + 1), values, marker=marker, **style)
+    axis.set_title(heading, color=INK, fontsize=10)
+    axis.set_xlabel("views", color=INK)
+    axis.set_ylabel(label, color=INK)
+    axis.set_ylim(bottom=0)
+    axis.grid(color=RULE, linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _early_exit(vote: Any, images: Any) -> dict[str, float]:
+    """Views taken on average, and how much faster that is."""
+    seconds = {}
+    for early in (True, False):
+        judge = partial(predict, vote, images, early, batch_size=250, seed=0)
+        judge()  # compiled
+        seconds[early] = fastest(judge, REPEATS)
+    _, views = predict(vote, images, True, batch_size=250, seed=0, return_views=True)
+    return {
+        "votes": vote.votes,
+        "views": float(views.mean()),
+        "speed-up": seconds[False] / seconds[True],
+    }

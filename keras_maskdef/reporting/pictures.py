@@ -1,0 +1,325 @@
+"""Pictures of a training and of an evaluation: masks, votes, curves and bars."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_maskdef.attacks.inputs import check_image_values
+from keras_maskdef.core.image_data import check_labels
+from keras_maskdef.core.value_range import UNIT, check_value_range, to_unit
+from keras_maskdef.evaluation.report import Report
+from keras_maskdef.inspection.agreement import check_value_ranges
+from keras_maskdef.inspection.structure import as_filters
+from keras_maskdef.layers import (
+    RandomGridMask,
+    SparseFeatureMasker,
+    VotingEnsemble,
+)
+from keras_maskdef.reporting.figures import (
+    BARS,
+    HIDDEN,
+    MARKERS,
+    above,
+    beside,
+    new_figure,
+    plain,
+    save,
+    show,
+    spread,
+    verdict,
+    write,
+)
+
+_SEEN = {"color": "#0072B2", "marker": "o", "label": "training images"}
+_HELD = {"color": "#D55E00", "marker": "s", "ls": "--", "label": "held-out images"}
+# What `AlternatingTraining` logs, its title and its unit.
+_CURVES = {
+    "sparsity": ("sparsity loss", "L1 norm of what is left"),
+    "semantic": ("semantic loss", "1 - cosine similarity"),
+    "reconstruction": ("reconstruction loss", "L2 norm of what is lost"),
+    "density": ("density of the mask", "mean of the mask"),
+    "agreement": ("agreement under the mask", "fraction of images"),
+}
+
+
+def plot_report(report: Report, path: str | Path) -> None:
+    """Writes a bar chart of a report's table, with its 95 % intervals, as PNG."""
+    figure, axes = new_figure(1, 1, (2.2 * len(report.rows) + 2, 5.2))
+    axes = axes[0, 0]
+    places = np.arange(len(report.rows))
+    width = 0.84 / len(report.defences)
+    for number, name in enumerate(report.defences):
+        scores = [score for row in report.rows if (score := row.scores[name])]
+        heights = np.array([score.accuracy for score in scores])
+        bounds = np.array([score.interval() for score in scores])
+        shift = (number - (len(report.defences) - 1) / 2) * width
+        bars = axes.bar(
+            places + shift,
+            100 * heights,
+            width,
+            yerr=spread(heights, bounds),
+            color=BARS[number % len(BARS)],
+            error_kw={"elinewidth": 1, "ecolor": "#333333"},
+            label=plain(name),
+        )
+        # At the foot of the bar, where no error bar crosses it.
+        labels = [f"{100 * height:.0f}" for height in heights]
+        for bar, label in zip(bars, labels, strict=True):
+            axes.annotate(
+                label,
+                (bar.get_x() + bar.get_width() / 2, 1),
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
+    axes.set_xticks(
+        places, [row.title.replace(" linf ", "\nLinf ") for row in report.rows]
+    )
+    axes.set_ylabel("accuracy in %")
+    axes.set_ylim(0, 100)
+    images = scores[0].images
+    axes.set_title(f"{images} test images, 95 % intervals")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
+    save(figure, path, bbox_inches="tight")
+
+
+def plot_votes(
+    defence: VotingEnsemble,
+    images: np.ndarray,
+    adversarial: np.ndarray,
+    labels: np.ndarray,
+    class_names: tuple[str, ...],
+    path: str | Path,
+    value_range: Sequence[float] = UNIT,
+) -> None:
+    """Writes a PNG of images, their adversarial twins, and the views that vote.
+
+    Args:
+        defence: The vote that judges the adversarial images, once.
+        images: Original images, floats `(n, height, width, channels)` in `value_range`.
+        adversarial: What an attack made of them.
+        labels: Integers `(n,)`, the true classes.
+        class_names: Name of each class.
+        path: Where to write.
+        value_range: The lowest and the highest value of the images.
+
+    Raises:
+        ValueError: For images outside of `value_range`, or labels without a name.
+        ImportError: If matplotlib is not installed.
+    """
+    known = check_value_range(value_range)
+    originals = to_unit(check_image_values(images, known), known)
+    adversarial = check_image_values(adversarial, known)
+    labels = check_labels(labels, len(originals), len(class_names))
+    attacked = to_unit(adversarial, known)
+    keep = defence.mask.sample(adversarial, views=defence.votes)
+    views = _drawn(defence.mask, attacked, keep)
+    logits = defence.logits_of_views(adversarial, keep)
+    ballots = _classes(logits)
+    verdicts = _classes(defence.pool_logits(logits))
+    fooled = _classes(defence.classifier(adversarial, training=False))
+    columns = 2 + defence.votes + 1
+    figure, axes = new_figure(len(images), columns, (1.5 * columns, 1.8 * len(images)))
+    for row, (cells, label) in enumerate(zip(axes, labels, strict=True)):
+        show(cells[0], originals[row], plain(class_names[label]), "#333333")
+        show(cells[1], attacked[row], *verdict(class_names, fooled[row], label))
+        for number in range(defence.votes):
+            text = verdict(class_names, ballots[number, row], label)
+            show(cells[2 + number], views[number, row], *text)
+        write(cells[-1], *verdict(class_names, verdicts[row], label))
+    headings = ["original", "attacked", *("view",) * defence.votes, "vote"]
+    for axis, heading in zip(axes[0], headings, strict=True):
+        above(axis, heading)
+    save(figure, path, bbox_inches="tight")
+
+
+def plot_masks(
+    masker: SparseFeatureMasker, filters: Any, images: np.ndarray, path: str | Path
+) -> None:
+    """Writes a PNG of images, their masks, and what is left of them behind each.
+
+    Figure 4 of the SFM-Defense paper: one image a column; its rows are the image, the
+    mask with its density (white is kept), the masked image, and that filtered.
+
+    Args:
+        masker: The masker, trained or not.
+        filters: Filter layer, or a sequence of them, or nothing for no such row.
+        images: Floats `(n, height, width, channels)` in the masker's `value_range`,
+            with 1 or 3 channels.
+        path: Where to write.
+
+    Raises:
+        ValueError: For images outside of the masker's range, or filters of another.
+        TypeError: For `filters` that are no Keras layers.
+        ImportError: If matplotlib is not installed.
+    """
+    filters = as_filters("filters", filters)
+    check_value_ranges([masker, *filters])
+    images = check_image_values(images, masker.value_range)
+    filtered = masked = masker(images, training=False)
+    for layer in filters:
+        filtered = layer(filtered)
+
+    def drawn(shown: Any) -> np.ndarray:
+        return to_unit(keras.ops.convert_to_numpy(shown), masker.value_range)
+
+    rows = {
+        "original": drawn(images),
+        "mask": keras.ops.convert_to_numpy(masker.mask(images, training=False)),
+        "masked": drawn(masked),
+        "and filtered": drawn(filtered),
+    }
+    if not filters:
+        del rows["and filtered"]
+    size = (1.3 * len(images) + 1, 1.45 * len(rows))
+    figure, axes = new_figure(len(rows), len(images), size)
+    for cells, (name, shown) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(cells, shown, strict=True):
+            title = f"density {image.mean():.2f}" if name == "mask" else ""
+            show(axis, np.clip(image, 0, 1), title, "#333333", fontsize=9)
+        beside(cells[0], name)
+    save(figure, path, bbox_inches="tight")
+
+
+def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
+    """Writes the curves of an `AlternatingTraining` as PNG, one panel each.
+
+    The three losses without their weights, the mask's density and the agreement, on
+    the training images and, with `validation_data`, on those held out; then also the
+    accuracy of the defended model on these.
+
+    Args:
+        history: `fit(...).history` of the classifier.
+        path: Where to write.
+
+    Raises:
+        ValueError: For the history of a `fit` without `AlternatingTraining`.
+        ImportError: If matplotlib is not installed.
+    """
+    missing = [name for name in _CURVES if f"masker_{name}" not in history]
+    if missing:
+        raise ValueError(
+            "`history` must be that of a `fit` with `AlternatingTraining`. Received: "
+            f"history of {sorted(history)}, without masker_{missing[0]}"
+        )
+    figure, axes = new_figure(2, 3, (9.5, 5))
+    panels = axes.flatten()
+    for axis, (name, (title, unit)) in zip(panels, _CURVES.items(), strict=False):
+        for key, style in ((f"masker_{name}", _SEEN), (f"val_masker_{name}", _HELD)):
+            _curve(axis, history.get(key), style)
+        axis.set_title(title, fontsize=11)
+        axis.set_ylabel(unit)
+    accuracy = history.get("val_defended_accuracy")
+    _curve(panels[-1], accuracy, _HELD)
+    panels[-1].set_title("accuracy of the defended model", fontsize=11)
+    panels[-1].set_ylabel("fraction of images")
+    panels[-1].set_visible(accuracy is not None)
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.tight_layout()
+    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
+    figure.legend(handles, labels, ncols=2, frameon=False, **where)
+    save(figure, path, bbox_inches="tight")
+
+
+def plot_sweep(
+    sweep: Mapping[str, Mapping[str, Any]], defence: str, path: str | Path
+) -> None:
+    """Writes accuracy over `rho`, clean and attacked, with 95 % intervals, as PNG.
+
+    Figure 3 of the SFM-Defense paper in small, from what `benchmarks/sfm_cifar10.py`
+    publishes as its `sweep`.
+
+    Args:
+        sweep: By `rho`, as a string: `rows`, as `Report.to_dict` has them, and the
+            `history` of the training, whose last `masker_density` is written below
+            the `rho`.
+        defence: Name of the defence to draw, a column of the reports.
+        path: Where to write.
+
+    Raises:
+        ValueError: For an empty sweep, one with a report that lacks the defence, or
+            reports of different attacks.
+        ImportError: If matplotlib is not installed.
+    """
+    rhos = sorted(sweep, key=float)
+    curves = _curves_of(sweep, rhos, defence)
+    figure, axes = new_figure(1, 1, (1.6 * len(rhos) + 2.5, 4.5))
+    axis = axes[0, 0]
+    places = np.arange(len(rhos))
+    for number, (attack, scores) in enumerate(curves.items()):
+        heights = np.array([score["accuracy"] for score in scores])
+        bounds = np.array([score["interval_95"] for score in scores])
+        # Side by side, so that no bar hides another.
+        shift = 0.06 * (number - (len(curves) - 1) / 2)
+        axis.errorbar(
+            places + shift,
+            100 * heights,
+            spread(heights, bounds),
+            color=BARS[number % len(BARS)],
+            marker=MARKERS[number % len(MARKERS)],
+            capsize=2,
+            elinewidth=1,
+            label=plain(attack),
+            clip_on=False,
+        )
+    densities = [sweep[rho]["history"]["masker_density"][-1] for rho in rhos]
+    ticks = zip(rhos, densities, strict=True)
+    axis.set_xticks(places, [f"{rho}\ndensity {kept:.2f}" for rho, kept in ticks])
+    axis.set_xlabel("rho: the larger, the sparser the mask is told to be")
+    axis.set_ylabel("accuracy in %")
+    axis.set_ylim(0, 100)
+    images = next(iter(curves.values()))[0]["images"]
+    axis.set_title(f"{plain(defence)}: {images} test images, 95 % intervals")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    save(figure, path, bbox_inches="tight")
+
+
+def _curves_of(
+    sweep: Mapping[str, Mapping[str, Any]], rhos: Sequence[str], defence: str
+) -> dict[str, list[dict[str, Any]]]:
+    """The scores of one defence by attack, in the order of `rhos`."""
+    runs = [
+        {row["attack"]: row["scores"].get(defence) for row in sweep[rho]["rows"]}
+        for rho in rhos
+    ]
+    known = {
+        name for rho in rhos for row in sweep[rho]["rows"] for name in row["scores"]
+    }
+    if not runs or any(None in run.values() for run in runs):
+        raise ValueError(
+            "`sweep` must hold reports that all have `defence` as a column. Received: "
+            f"defence={defence!r}, sweep of rho {rhos} with {sorted(known)}"
+        )
+    if any(run.keys() != runs[0].keys() for run in runs):
+        raise ValueError(
+            "`sweep` must hold reports of the same attacks. Received: "
+            f"{ {rho: list(run) for rho, run in zip(rhos, runs, strict=True)} }"
+        )
+    return {attack: [run[attack] for run in runs] for attack in runs[0]}
+
+
+def _classes(outputs: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(outputs).argmax(-1)
+
+
+def _drawn(mask: RandomGridMask, images: np.ndarray, keep: Any) -> np.ndarray:
+    """Masked views with hidden cells in grey, since digits are black as well."""
+    grey = RandomGridMask.from_config({**mask.get_config(), "fill_value": HIDDEN})
+    return keras.ops.convert_to_numpy(grey.apply(images, keep))
+
+
+def _curve(axis: Any, values: Sequence[float] | None, style: dict[str, Any]) -> None:
+    """Nothing where there are no values; epochs without a pass hold NaN."""
+    if values is None:
+        return
+    epochs = np.arange(1, len(values) + 1)
+    axis.plot(epochs, values, markersize=4, **style)
+    axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    axis.spines[["top", "right"]].set_visible(False)

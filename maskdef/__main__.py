@@ -1,0 +1,5 @@
+import sys
+
+from maskdef import main
+
+sys.exit(main())

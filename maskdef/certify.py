@@ -1,0 +1,116 @@
+"""`maskdef certify`: what is proven of a saved model."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from maskdef.options import add_engine, add_models, count, engine_of, rate
+
+# Names of `keras_maskdef.certification`.
+METHODS = ("exact", "per_set", "margin", "majority", "double_masking")
+THREATS = ("cells", "patch", "aligned_patch")
+_CHANCE = ("majority", "margin", "per_set")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="a .keras file")
+    parser.add_argument("--images", type=count, default=200, help="to certify")
+    add_models(parser)
+    text = "exact and double_masking leave nothing to chance"
+    parser.add_argument("--method", choices=METHODS, default="exact", help=text)
+    text = "fraction of cells hidden, where not the model's"
+    parser.add_argument("--mask-rate", type=rate, help=text)
+    text = "how masks are drawn, where not the model's"
+    parser.add_argument("--sampling", choices=("bernoulli", "fixed_count"), help=text)
+    text = "what an attack may change: any k cells, or a patch of pixels"
+    parser.add_argument(
+        "--threats", nargs="+", choices=THREATS, default=["cells", "patch"], help=text
+    )
+    text = "of the attacks: cells, or pixels of a side (default: all that can be)"
+    parser.add_argument("--sizes", nargs="+", type=count, help=text)
+    text = f"of a wrong certificate, with {', '.join(_CHANCE)} (default: 0.001)"
+    parser.add_argument("--alpha", type=rate, help=text)
+    text = "masks for each image, with the same (default: 10000)"
+    parser.add_argument("--samples", type=count, help=text)
+    text = "MiB that the views in work may take"
+    parser.add_argument("--memory", type=count, default=1024, help=text)
+    parser.add_argument("--output", type=Path, help="folder to keep the run in")
+    parser.add_argument("--resume", action="store_true", help="go on with that run")
+    parser.add_argument("--plot", type=Path, help="PNG file of the curves")
+    add_engine(parser)
+
+
+def run(options: argparse.Namespace, console: Any) -> None:
+    """Certifies a saved model; keeps the run in a folder if there is one."""
+    from keras_maskdef.certification.certify import RESULTS, certify
+    from keras_maskdef.core.extras import require
+    from keras_maskdef.core.progress import progress_bars, say
+    from maskdef.data import images_for, load_models
+
+    _check(options)
+    engine = engine_of(options)
+    if options.plot:  # fails now, not after the work
+        require("matplotlib", "plots")
+    (model,) = load_models(options, [options.model])
+    test, _ = images_for(options, [model], console)
+    mask = _mask(options, model)
+    given = {name: getattr(options, name) for name in ("alpha", "samples")}
+    given = {name: value for name, value in given.items() if value is not None}
+    with progress_bars(console) as start:
+        found = certify(
+            model,
+            test.images,
+            test.labels,
+            options.method,
+            mask=mask,
+            threats=options.threats,
+            sizes=options.sizes,
+            memory=options.memory << 20,
+            seed=options.seed,
+            folder=options.output,
+            resume=options.resume,
+            engine=engine,
+            start=start,
+            **given,
+        )
+    console.print(found)
+    if options.output:
+        say(console, f"wrote {options.output / RESULTS}")
+    if options.plot:
+        from keras_maskdef.reporting.certificate_curves import plot_certificates
+
+        plot_certificates(found, options.plot)
+        say(console, f"wrote {options.plot}")
+
+
+def _mask(options: argparse.Namespace, model: Any) -> Any:
+    """The model's mask with another rate or sampling, or nothing."""
+    from keras_maskdef.certification.parts import take_apart
+
+    other = {name: getattr(options, name) for name in ("mask_rate", "sampling")}
+    other = {name: value for name, value in other.items() if value is not None}
+    if not other:
+        return None
+    own = take_apart(model).mask
+    return type(own).from_config({**own.get_config(), **other})
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name in ("alpha", "samples"):
+        value = getattr(options, name)
+        if value is not None and options.method not in _CHANCE:
+            raise ValueError(
+                f"`--{name}` is an option of `--method` {', '.join(_CHANCE)}; others "
+                f"leave nothing to chance. Received: method={options.method!r}, "
+                f"{name}={value}"
+            )
+    for name in ("mask_rate", "sampling"):
+        if getattr(options, name) is not None and options.method == "double_masking":
+            raise ValueError(
+                f"`--{name.replace('_', '-')}` plays no part in double masking. "
+                f"Received: method={options.method!r}, {name}={getattr(options, name)}"
+            )
+    if options.resume and not options.output:
+        raise ValueError(
+            "`--resume` needs the `--output` folder of the run. Received: no --output"
+        )

@@ -1,0 +1,45 @@
+"""Former forms of commands, which still work and say what they have become."""
+
+import sys
+from collections.abc import Sequence
+
+from maskdef.train import DEFENCES
+
+
+def in_todays_form(arguments: Sequence[str]) -> list[str]:
+    """The arguments, those of a former form rewritten, with a line on standard error.
+
+    >>> in_todays_form(["train", "sfm", "--output", "x.keras"])
+    ['train', 'sfm', '--output', 'x.keras']
+    >>> in_todays_form(["evaluate", "--recipe=mad/votes", "--scale", "cpu"])
+    ['recipe', 'mad/votes', '--scale', 'cpu']
+    """
+    given = list(arguments)
+    command, rest = (given[0], given[1:]) if given else ("", [])
+    if command not in ("train", "evaluate"):
+        return given
+    recipe, others = _taken("--recipe", rest)
+    if recipe is not None:
+        only = ["--train-only"] if command == "train" else []
+        return _told(given, ["recipe", recipe, *only, *others])
+    if command == "train" and not {*rest[:1]} & {*DEFENCES, "-h", "--help"}:
+        defence, others = _taken("--defence", rest)
+        return _told(given, ["train", defence or "mad", *others])
+    return given
+
+
+def _taken(flag: str, arguments: list[str]) -> tuple[str | None, list[str]]:
+    """The value of an option, and the arguments without it."""
+    for place, text in enumerate(arguments):
+        name, equals, value = text.partition("=")
+        if name == flag and equals:
+            return value, arguments[:place] + arguments[place + 1 :]
+        if name == flag and place + 1 < len(arguments):
+            return arguments[place + 1], arguments[:place] + arguments[place + 2 :]
+    return None, arguments
+
+
+def _told(given: list[str], rewritten: list[str]) -> list[str]:
+    former, today = (" ".join(each) for each in (given, rewritten))
+    print(f"maskdef: `maskdef {former}` is now `maskdef {today}`", file=sys.stderr)
+    return rewritten
