@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_maskdef.papers.claims import CLAIMS
 from keras_maskdef.papers.report_rows import cell, counted, is_matched, ordered, title
+from keras_maskdef.results import Report
 
 
 def said_again(recipe: Any, first: dict[str, Any], second: dict[str, Any]) -> str:
@@ -18,13 +19,13 @@ def said_again(recipe: Any, first: dict[str, Any], second: dict[str, Any]) -> st
     inside, apart, largest = 0, 0, (-1.0, "")
     pairs = [*_pairs(first, second)]
     for row, other, column in pairs:
-        was, (low, high) = counted(row["scores"][column], row, recipe.counts)
-        now, (least, most) = counted(other["scores"][column], other, recipe.counts)
+        was, (low, high) = counted(row.scores[column], row, recipe.counts)
+        now, (least, most) = counted(other.scores[column], other, recipe.counts)
         inside += low <= now <= high
         apart += least > high or most < low
         said = f"{column} under {title(row)}, {100 * was:.1f} and then {100 * now:.1f}"
         largest = max(largest, (abs(now - was), said))
-    last = ordered(second["rows"])[-1]
+    last = ordered(Report.from_dict(second).rows)[-1]
     left = [f"{name} {cell(last, name, recipe.counts)}" for name in recipe.defences]
     changed = [
         f"{claim.text} ({claim.source}): {claim.judge(second).word}"
@@ -36,23 +37,22 @@ def said_again(recipe: Any, first: dict[str, Any], second: dict[str, Any]) -> st
     return (
         f"**Trained again**, {inside} of {len(pairs)} figures are within the intervals "
         f"above, and the intervals of {apart} do not meet. The largest change: "
-        f"{largest[1]}. The worst of all: {', '.join(left)}. Verdicts: {verdicts}. The "
+        f"{largest[1]}. Worst case: {', '.join(left)}. Verdicts: {verdicts}. The "
         "numbers: `benchmarks/results/again`."
     )
 
 
 def _pairs(first: Any, second: Any) -> Iterator[tuple[Any, Any, str]]:
     """Each figure of the first, and the row that has it in the second."""
-    others = {_key(row): row for row in ordered(second["rows"])}
-    for row in ordered(first["rows"]):
+    others = {_key(row): row for row in ordered(Report.from_dict(second).rows)}
+    for row in ordered(Report.from_dict(first).rows):
         other = others[_key(row)]
-        for column, score in row["scores"].items():
-            if score is not None and other["scores"][column] is not None:
+        for column, score in row.scores.items():
+            if score is not None and other.scores[column] is not None:
                 yield row, other, column
 
 
 def _key(row: Any) -> tuple[Any, ...]:
     """A row, whatever size was matched to it."""
-    own = row["paper"]["epsilon"] if row["paper"] else None
-    names = (row[each] for each in ("threat_model", "attack", "norm", "samples"))
-    return *names, own, is_matched(row)
+    own = row.paper["epsilon"] if row.paper else None
+    return row.threat_model, row.attack, row.norm, row.samples, own, is_matched(row)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_maskdef.evaluation.score import Score
+from keras_maskdef.results.score import Score
 
 IMAGES, FIRST_RIGHT, JUDGEMENTS, VOTES = 1000, 970, 10, 6
 BARE, MASKED, VOTING = "plain LeNet", "learned mask", 'MAD <b>&" of 6'

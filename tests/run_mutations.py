@@ -21,8 +21,8 @@ import toy
 from keras_maskdef.core.run_folder import RESULTS
 from keras_maskdef.evaluation import AttackSetting, evaluate
 from keras_maskdef.evaluation.merge import merge
-from keras_maskdef.evaluation.saved_run import read_results
 from keras_maskdef.reporting.html_report import write_report
+from keras_maskdef.results.saved_run import read_results
 
 WHOLE, PARTS = "whole", ("first", "second")
 COMMANDS = ("report", "merge", "resume")

@@ -12,8 +12,8 @@ import keras_maskdef as kmd
 from keras_maskdef.evaluation import AttackSetting, evaluate
 from keras_maskdef.evaluation.checks import failures
 from keras_maskdef.evaluation.frozen import frozen_masks
-from keras_maskdef.evaluation.report import Row
-from keras_maskdef.evaluation.score import Score
+from keras_maskdef.results.report import Row
+from keras_maskdef.results.score import Score
 
 
 def row(attack, threat_model, accuracy, epsilon=0.1, library=None, samples=None):

@@ -13,12 +13,12 @@ import keras_maskdef as kmd
 from keras_maskdef.attacks import craft
 from keras_maskdef.core.fingerprint import of_model
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
-from keras_maskdef.evaluation.results import still_falling
+from keras_maskdef.evaluation.rows import still_falling
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.evaluation.score import Score
 from keras_maskdef.evaluation.threat_models import adaptive
 from keras_maskdef.inspection.structure import bare_classifier, through_exact_medians
 from keras_maskdef.reporting.pictures import plot_report, plot_votes
+from keras_maskdef.results.score import Score
 
 ATTACKS = [
     AttackSetting("fgsm", "linf", 0.05),

@@ -21,7 +21,6 @@ from keras_maskdef.core.image_data import ImageData
 from keras_maskdef.core.intervals import wilson
 from keras_maskdef.evaluation.checks import RobustnessWarning
 from keras_maskdef.evaluation.defence import Defence
-from keras_maskdef.evaluation.score import Score
 from keras_maskdef.papers import (
     attack_table,
     catalogue,
@@ -43,6 +42,7 @@ from keras_maskdef.papers.remaining_perturbation import RemainingPerturbation
 from keras_maskdef.papers.report_rows import columns, heading, title
 from keras_maskdef.papers.run_recipe import PICTURE, run_recipe, train_recipe
 from keras_maskdef.papers.time_cost import TimeCost
+from keras_maskdef.results.score import Score
 from maskdef import main
 
 pytestmark = [

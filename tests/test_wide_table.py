@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from keras_maskdef.reporting.wide_table import WideTable
+from keras_maskdef.core.wide_table import WideTable
 
 WORD = st.text("abcdefgh0123456789.%-", min_size=1, max_size=19)
 PHRASE = st.lists(WORD, min_size=1, max_size=4).map(" ".join)

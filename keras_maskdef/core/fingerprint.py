@@ -2,10 +2,27 @@
 
 import hashlib
 import json
+from importlib import metadata
 from typing import Any
 
 import keras
 import numpy as np
+
+from keras_maskdef._version import __version__
+
+_PACKAGES = ("numpy", "foolbox", "cleverhans", "adversarial-robustness-toolbox")
+
+
+def versions() -> dict[str, str]:
+    """Of what the figures of a run can depend on."""
+    backend = keras.backend.backend()
+    known = {"keras_maskdef": __version__, "backend": backend}
+    for package in ("keras", backend, *_PACKAGES):
+        try:
+            known[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return known
 
 
 def of_arrays(*arrays: np.ndarray) -> str:

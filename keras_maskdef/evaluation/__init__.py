@@ -2,7 +2,7 @@
 
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.evaluate import evaluate
-from keras_maskdef.evaluation.report import Report
 from keras_maskdef.evaluation.scenario import AttackSetting
+from keras_maskdef.results.report import Report
 
 __all__ = ["AttackSetting", "Defence", "Report", "evaluate"]

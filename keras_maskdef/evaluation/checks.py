@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from keras_maskdef.attacks import AttackInfo, describe
 from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT
-from keras_maskdef.evaluation.report import Row
-from keras_maskdef.evaluation.results import Outcomes
+from keras_maskdef.evaluation.rows import Outcomes
+from keras_maskdef.results.report import Row
 
 # More than one image, and more than one in a hundred.
 _MARGIN = 0.01

@@ -30,13 +30,13 @@ from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import Column, columns_of
 from keras_maskdef.evaluation.gallery import save_gallery, save_speed
-from keras_maskdef.evaluation.report import Report, versions
 from keras_maskdef.evaluation.run import Run
+from keras_maskdef.evaluation.run_store import LABELS, column_config
 from keras_maskdef.evaluation.scenario import AttackSetting, Scenario, scenarios
-from keras_maskdef.evaluation.stored import LABELS, column_config
 from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
+from keras_maskdef.results.report import Report
 
 # All of a batch are in memory at once.
 _MOST_JUDGEMENTS = 10_000
@@ -163,7 +163,7 @@ def evaluate(
     class_names = _names(class_names, classes)
     config = {
         "schema": 1,
-        "versions": versions(),
+        "versions": fingerprint.versions(),
         "data": fingerprint.of_arrays(images, labels),
         "images": len(images),
         "class_names": class_names,

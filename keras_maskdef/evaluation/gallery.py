@@ -15,10 +15,10 @@ from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.core.value_range import to_unit
 from keras_maskdef.core.view_passes import MOST_VIEWS
 from keras_maskdef.evaluation.columns import Column
-from keras_maskdef.evaluation.report import Report
-from keras_maskdef.evaluation.stored import Stored
+from keras_maskdef.evaluation.run_store import Stored
 from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
 from keras_maskdef.layers.image_filter import ImageFilter
+from keras_maskdef.results.report import Report
 
 GALLERY, SPEED = "gallery.npz", "speed.json"
 _TIMED, _REPEATS = 256, 5

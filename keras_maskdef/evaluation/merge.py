@@ -7,10 +7,10 @@ import numpy as np
 
 from keras_maskdef.core.run_folder import RESULTS, RunFolder
 from keras_maskdef.evaluation.gallery import GALLERY, SPEED
-from keras_maskdef.evaluation.report import Report
-from keras_maskdef.evaluation.saved_run import read_gallery, read_speed
-from keras_maskdef.evaluation.stored import LABELS, Stored
+from keras_maskdef.evaluation.run_store import LABELS, Stored
 from keras_maskdef.evaluation.summary import summary
+from keras_maskdef.results.report import Report
+from keras_maskdef.results.saved_run import read_gallery, read_speed
 
 
 def merge(parts: Sequence[str | Path], folder: str | Path) -> Report:

@@ -8,9 +8,9 @@ from keras_maskdef.backend.seeding import kept_seeds
 from keras_maskdef.core.progress import Advance, Start
 from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.engines import Engine
-from keras_maskdef.evaluation.results import settled
+from keras_maskdef.evaluation.rows import settled
+from keras_maskdef.evaluation.run_store import Stored
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.evaluation.stored import Stored
 from keras_maskdef.evaluation.worker import Piece, Worker
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.core.value_range import UNIT
 from keras_maskdef.evaluation.checks import failures, without_gradient
-from keras_maskdef.evaluation.report import Report, Row
-from keras_maskdef.evaluation.results import rows_of, settled, with_paper
-from keras_maskdef.evaluation.stored import Stored
+from keras_maskdef.evaluation.rows import rows_of, settled, with_paper
+from keras_maskdef.evaluation.run_store import Stored
+from keras_maskdef.results.report import Report, Row
 
 
 def summary(store: RunFolder) -> Report:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_maskdef.papers.report_rows import columns, counted, heading, ordered, title
+from keras_maskdef.papers.report_rows import columns, counted, ordered, title
 from keras_maskdef.reporting.figures import (
     BARE,
     INK,
@@ -15,6 +15,7 @@ from keras_maskdef.reporting.figures import (
     new_figure,
     plain,
 )
+from keras_maskdef.results import Report
 
 
 def plot_beside(recipe: Any, result: Mapping[str, Any], path: Path) -> None:
@@ -25,21 +26,23 @@ def plot_beside(recipe: Any, result: Mapping[str, Any], path: Path) -> None:
         result: What its `run` returned.
         path: Where to write a PNG.
     """
-    rows = ordered(result["rows"])
-    names, colours = columns(result), 0
+    report = Report.from_dict(result)
+    rows = ordered(report.rows)
+    names, colours = columns(report), 0
     figure, axes = new_figure(1, 1, (7.5, 1.2 + 0.26 * len(rows)))
     axis = axes[0, 0]
     for number, name in enumerate(names):
-        bare = result["defences"][name]["bare"] == name
-        colour = BARE if bare else LINES[colours % len(LINES)]
-        colours += not bare
+        is_base = report.base(name) is None
+        colour = BARE if is_base else LINES[colours % len(LINES)]
+        colours += not is_base
         marker = MARKERS[number % len(MARKERS)]
         offset = 0.6 * (number / max(1, len(names) - 1) - 0.5) if len(names) > 1 else 0
-        label = plain(heading(result, name), 60)
+        label = plain(report.heading(name), 60)
         for place, row in enumerate(rows):
-            if row["scores"][name] is None:
+            score = row.scores[name]
+            if score is None:
                 continue
-            found, (low, high) = counted(row["scores"][name], row, recipe.counts)
+            found, (low, high) = counted(score, row, recipe.counts)
             reach = [[100 * max(0, found - low)], [100 * max(0, high - found)]]
             style = {"color": colour, "ms": 4, "lw": 1, "label": label}
             axis.errorbar(100 * found, place + offset, xerr=reach, fmt=marker, **style)
@@ -49,7 +52,7 @@ def plot_beside(recipe: Any, result: Mapping[str, Any], path: Path) -> None:
             if paper is not None:
                 hollow = {"mfc": "none", "mec": colour, "ms": 7, "mew": 1.2}
                 axis.plot(100 * paper, place + offset, marker, **hollow)
-    axis.set_yticks(range(len(rows)), [title(row).replace("*", "") for row in rows])
+    axis.set_yticks(range(len(rows)), [title(row) for row in rows])
     axis.invert_yaxis()
     axis.set_xlim(-1, 101)
     axis.set_xlabel("accuracy in %; hollow: the paper's", color=INK)

@@ -9,7 +9,6 @@ from keras_maskdef.core.atomic_files import own_folder
 from keras_maskdef.core.extras import require
 from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.evaluation.evaluate import evaluate
-from keras_maskdef.evaluation.saved_run import read_speed
 from keras_maskdef.evaluation.scenario import AttackSetting
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.papers.attack_plot import plot_beside
@@ -22,15 +21,17 @@ from keras_maskdef.papers.report_rows import (
     NOTES,
     cell,
     columns,
-    heading,
+    is_quoted,
     ordered,
     title,
 )
 from keras_maskdef.papers.result_table import ResultTable
+from keras_maskdef.results import Report, Row
+from keras_maskdef.results.saved_run import read_speed
 
 KNOWN = {
     "surrogate": "another classifier only",
-    "classifier": "the bare classifier of each column",
+    "classifier": "the base model of each column",
     "gray_box": "the classifier and its masker",
     "white_box": "the whole defence",
 }
@@ -144,25 +145,26 @@ class AttackTable(Recipe):
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
         """Paper and here in one cell, where the column stands beside one of it."""
-        rows = ordered(result["rows"])
-        names = columns(result)
+        report = Report.from_dict(result)
+        rows, names = ordered(report.rows), columns(report)
         headings = [
-            f"{heading(result, name)}{' (paper / here)' * (name in self.beside)}"
+            f"{report.heading(name)}{' (paper / here)' * (name in self.beside)}"
             for name in names
         ]
         cells = [
             (title(row), *(self._cell(row, name) for name in names)) for row in rows
         ]
         not_built = [f"Not built: {', '.join(self.not_built)}."] * bool(self.not_built)
-        images = result["settings"]["images"]
+        images = report.settings["images"]
         known = [KNOWN[name] for name in self._threat_models()]
         notes = [
             f"{images:,} test images. The paper's attacks know {' or '.join(known)}.",
             *NOTES[self.counts],
             *not_built,
-            *_warned(result),
+            *_warned(report),
         ]
-        return ResultTable(("attack", *headings), cells, notes)
+        bold = frozenset(number for number, row in enumerate(rows) if is_quoted(row))
+        return ResultTable(("attack", *headings), cells, notes, bold)
 
     def _threat_models(self) -> tuple[str, ...]:
         return self.threat_models or (self.paper.threat_model,)
@@ -172,20 +174,20 @@ class AttackTable(Recipe):
         """Which images the paper counts, a key of `NOTES`."""
         return "right before" if self.table_name.startswith("mad/") else "all"
 
-    def _cell(self, row: Mapping[str, Any], name: str) -> str:
+    def _cell(self, row: Row, name: str) -> str:
         here = cell(row, name, self.counts)
-        if name not in self.beside or row["scores"][name] is None:
+        if name not in self.beside or row.scores[name] is None:
             return here
         paper = self.paper_figure(row, self.beside[name])
         return here if paper is None else f"{100 * paper:.1f} / {here}"
 
-    def paper_figure(self, row: Mapping[str, Any], column: str) -> float | None:
+    def paper_figure(self, row: Row, column: str) -> float | None:
         """The paper's accuracy beside a row of the report, if it has one."""
-        if row["threat_model"] == "none":
+        if row.threat_model == "none":
             return self.paper.clean.get(column)
-        if row["paper"] is None:
+        if row.paper is None:
             return None
-        key = (row["attack"], row["norm"], row["paper"]["epsilon"])
+        key = (row.attack, row.norm, row.paper["epsilon"])
         for each in self.paper.rows:
             if (each.attack, each.norm, each.epsilon) == key:
                 return each.figures[column]
@@ -234,12 +236,12 @@ class AttackTable(Recipe):
         }
 
 
-def _warned(result: Mapping[str, Any]) -> list[str]:
+def _warned(report: Report) -> list[str]:
     """Each warning once, with the headings of all columns that it is about."""
     by_text: dict[tuple[str, str], list[str]] = {}
-    for each in result["warnings"]:
+    for each in report.warnings:
         column, _, text = each["message"].partition(": ")
-        by_text.setdefault((each["name"], text), []).append(heading(result, column))
+        by_text.setdefault((each["name"], text), []).append(report.heading(column))
     return [
         f"{name}: {', '.join(headings)}: {text}."
         for (name, text), headings in by_text.items()

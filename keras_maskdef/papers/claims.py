@@ -6,9 +6,11 @@ from typing import Any
 
 from keras_maskdef.papers import mad, sfm
 from keras_maskdef.papers.report_rows import counted, is_matched, title
+from keras_maskdef.results import Report, Row, Score
 
 HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
-Results = Mapping[str, Mapping[str, Any]]
+Result = Mapping[str, Any]  # what the `run` of a recipe returned
+Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
@@ -52,28 +54,34 @@ class Claim:
 
 
 def _rows(
-    result: Mapping[str, Any], matched: bool = False, attack: str | None = None
-) -> list[Mapping[str, Any]]:
-    """Rows of the paper's table, in its sizes or in matched ones."""
+    result: Result, matched: bool = False, attack: str | None = None
+) -> list[Row]:
+    """Rows of the paper's table, with its epsilons or with matched ones."""
     return [
         row
-        for row in result["rows"]
-        if row["paper"]
+        for row in Report.from_dict(result).rows
+        if row.paper
         and is_matched(row) == matched
-        and row["attack"] == (attack or row["attack"])
+        and row.attack == (attack or row.attack)
     ]
 
 
-def _clean(result: Mapping[str, Any], column: str) -> float:
-    return 100 * result["rows"][0]["scores"][column]["accuracy"]
+def _score(row: Row, column: str) -> Score:
+    score = row.scores[column]
+    assert score is not None
+    return score
 
 
-def _percent(row: Mapping[str, Any], column: str) -> float:
-    counts = "right before" if row["threat_model"] == "classifier" else "all"
-    return 100 * counted(row["scores"][column], row, counts)[0]
+def _clean(result: Result, column: str) -> float:
+    return 100 * _score(Report.from_dict(result).rows[0], column).accuracy
 
 
-def _leads(rows: Iterable[Any], better: str, worse: Iterable[str]) -> list[float]:
+def _percent(row: Row, column: str) -> float:
+    counts = "right before" if row.threat_model == "classifier" else "all"
+    return 100 * counted(_score(row, column), row, counts)[0]
+
+
+def _leads(rows: Iterable[Row], better: str, worse: Iterable[str]) -> list[float]:
     """By how many points one column is ahead of the best of the others, by row."""
     others = list(worse)
     return [
@@ -127,10 +135,10 @@ def _gain(result: Any) -> Verdict:
 
 
 def _votes(result: Any) -> Verdict:
-    """Clean, and under the attacks that know the bare classifier."""
+    """Clean, and under the attacks that know the base model."""
     rises = []
-    for row in [result["rows"][0], *_rows(result)]:
-        votes = row["scores"][mad.MAD]["votes"]
+    for row in [Report.from_dict(result).rows[0], *_rows(result)]:
+        votes = _score(row, mad.MAD).votes or ()
         odd = [100 * share for share in votes[::2]]  # even ones can tie
         pairs = zip(odd, odd[1:], strict=False)
         said = ", ".join(f"{share:.1f}" for share in odd)
@@ -166,8 +174,8 @@ def _prevents_cw(result: Any) -> Verdict:
 
 
 def _falls(result: Any) -> Verdict:
-    row = result["rows"][-1]
-    left = 100 * row["scores"][sfm.SFM]["accuracy"]
+    row = Report.from_dict(result).rows[-1]
+    left = 100 * _score(row, sfm.SFM).accuracy
     return _that(left < 15, f"{left:.1f} withstand all of its attacks")
 
 

@@ -10,7 +10,6 @@ from keras_maskdef.attacks import craft
 from keras_maskdef.core.image_data import ImageData
 from keras_maskdef.core.progress import Start, silent
 from keras_maskdef.evaluation.evaluate import evaluate
-from keras_maskdef.evaluation.report import Report
 from keras_maskdef.evaluation.scenario import AttackSetting
 from keras_maskdef.layers import VotingEnsemble
 from keras_maskdef.papers.defences import Vote, partition
@@ -18,6 +17,7 @@ from keras_maskdef.papers.mad import LENET
 from keras_maskdef.papers.network import Network
 from keras_maskdef.papers.training import train
 from keras_maskdef.reporting.pictures import plot_report, plot_votes
+from keras_maskdef.results.report import Report
 
 PLAIN, UNMASKED = "plain", "masked, no vote"
 PAPER, PARTITION = "paper's vote", "partition vote"

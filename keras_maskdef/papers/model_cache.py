@@ -15,9 +15,9 @@ import keras
 from filelock import FileLock, Timeout
 
 from keras_maskdef.core.atomic_files import replaced, write
+from keras_maskdef.core.fingerprint import versions
 from keras_maskdef.core.image_data import ImageData
 from keras_maskdef.core.progress import Start, silent
-from keras_maskdef.evaluation.report import versions
 from keras_maskdef.papers.alternating import Alternated, alternate
 from keras_maskdef.papers.alternation import Alternation
 from keras_maskdef.papers.autoencoder import Autoencoder

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from keras_maskdef.reporting.wide_table import WideTable
+from keras_maskdef.core.wide_table import WideTable
 
 
 @dataclass(frozen=True)
@@ -14,21 +14,19 @@ class ResultTable:
         headings: Of the columns.
         rows: Cells, as many as there are headings.
         notes: What has to be known to read it.
+        bold: Numbers of the rows to quote.
     """
 
     headings: tuple[str, ...]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    bold: frozenset[int] = frozenset()
 
     def __rich__(self) -> WideTable:
         return WideTable(
             self.headings,
-            [(row[0].replace("**", ""), *row[1:]) for row in self.rows],
-            bold=frozenset(
-                number
-                for number, row in enumerate(self.rows)
-                if row[0].startswith("**")
-            ),
+            self.rows,
+            bold=self.bold,
             notes=self.notes,
         )
 
@@ -36,8 +34,9 @@ class ResultTable:
         """The lines of a table in Markdown."""
         yield _markdown_row(self.headings)
         yield f"|{'---|' * len(self.headings)}"
-        for row in self.rows:
-            yield _markdown_row(row)
+        for number, (first, *others) in enumerate(self.rows):
+            heading = f"**{first}**" if number in self.bold else first
+            yield _markdown_row((heading, *others))
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_maskdef.core.fingerprint import versions
 from keras_maskdef.core.progress import Start, silent
 from keras_maskdef.core.run_folder import RESULTS, RunFolder
-from keras_maskdef.evaluation.report import versions
 from keras_maskdef.papers.model_cache import ModelCache
 from keras_maskdef.papers.recipe import Recipe
 from keras_maskdef.papers.result_table import ResultTable

@@ -9,9 +9,8 @@ from typing import Any
 from keras_maskdef import predict
 from keras_maskdef.core.durations import fastest
 from keras_maskdef.core.run_folder import RunFolder
-from keras_maskdef.evaluation.score import Score
 from keras_maskdef.papers.attack_table import AttackTable
-from keras_maskdef.papers.report_rows import ordered, title
+from keras_maskdef.papers.report_rows import is_quoted, ordered, title
 from keras_maskdef.papers.result_table import ResultTable
 from keras_maskdef.reporting.figures import (
     INK,
@@ -21,6 +20,7 @@ from keras_maskdef.reporting.figures import (
     finish,
     new_figure,
 )
+from keras_maskdef.results import Report, Score
 
 EARLY, REPEATS, PANELS = "early-exit.json", 5, 3
 
@@ -51,11 +51,13 @@ class VoteCurve(AttackTable):
     def table(self, result: Mapping[str, Any]) -> ResultTable:
         """One row for each attack and number of views."""
         cells: list[tuple[str, ...]] = []
-        for row in ordered(result["rows"]):
-            columns = {
-                name: _percentages(row["scores"][name]) for name in self.defences
-            }
-            cells += _by_views(title(row), columns)
+        bold: set[int] = set()
+        for row in ordered(Report.from_dict(result).rows):
+            columns = {name: _percentages(row.scores[name]) for name in self.defences}
+            by_views = [*_by_views(title(row), columns)]
+            if is_quoted(row):
+                bold |= {len(cells) + number for number in range(len(by_views))}
+            cells += by_views
         speeds = {
             name: [f"{each:.0f}" for each in result["speed"][name]["images_per_second"]]
             for name in self.defences
@@ -64,7 +66,7 @@ class VoteCurve(AttackTable):
         notes = [
             f"Accuracy in % of all {result['settings']['images']:,} test images by the",
             "number of views that vote, with its 95 % interval. The adaptive attack is",
-            "on the whole vote; the worst of all is of the whole vote alone. Images a",
+            "on the whole vote; the worst case is of the whole vote alone. Images a",
             f"second in one process, the fastest of {REPEATS} times. Early exit, the",
             "same labels with fewer views:",
         ]
@@ -73,22 +75,22 @@ class VoteCurve(AttackTable):
                 f"{name} {found['views']:.2f} of {found['votes']} views, "
                 f"{found['speed-up']:.2f} times as fast."
             )
-        return ResultTable(("attack", *self.defences), cells, notes)
+        return ResultTable(("attack", *self.defences), cells, notes, frozenset(bold))
 
     def plot(self, result: Mapping[str, Any], path: Path) -> bool:
         """A panel for each attack, and the last for speed."""
-        rows = [
-            row for row in ordered(result["rows"]) if row["threat_model"] != "union"
-        ]
+        report = Report.from_dict(result)
+        rows = [row for row in ordered(report.rows) if row.threat_model != "union"]
         down = -(-(len(rows) + 1) // PANELS)
         figure, axes = new_figure(down, PANELS, (3.3 * PANELS, 2.8 * down))
         panels = axes.flat
         for axis, row in zip(panels, rows, strict=False):
             curves = {
-                name: [100 * share for share in row["scores"][name]["votes"]]
+                name: [100 * share for share in score.votes or ()]
                 for name in self.defences
+                if (score := row.scores[name])
             }
-            _draw(axis, curves, title(row).replace("*", ""), "accuracy in %")
+            _draw(axis, curves, title(row), "accuracy in %")
         speeds = {
             name: result["speed"][name]["images_per_second"] for name in self.defences
         }
@@ -100,13 +102,13 @@ class VoteCurve(AttackTable):
         return True
 
 
-def _percentages(score: Mapping[str, Any] | None) -> list[str]:
+def _percentages(score: Score | None) -> list[str]:
     """By number of views; of the last row there is one figure."""
     if score is None:
         return []
-    if not score.get("votes"):
-        return [str(Score.from_dict(dict(score)))]
-    return [str(Score(share, score["images"])) for share in score["votes"]]
+    if not score.votes:
+        return [str(score)]
+    return [str(Score(share, score.images)) for share in score.votes]
 
 
 def _by_views(

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_maskdef.evaluation.saved_run import Run
 from keras_maskdef.reporting.figures import (
     HIDDEN,
     INK,
@@ -20,6 +19,7 @@ from keras_maskdef.reporting.figures import (
     verdict,
     write,
 )
+from keras_maskdef.results.saved_run import SavedRun
 
 _VIEWS = 4
 _LONGEST = 11  # letters of a class name that fit above an image
@@ -33,7 +33,7 @@ class _Column(NamedTuple):
     titles: Sequence[tuple[str, str]]
 
 
-def draw_gallery(run: Run, number: int, path: Path) -> Picture:
+def draw_gallery(run: SavedRun, number: int, path: Path) -> Picture:
     """Writes the gallery of one defence as PNG, an image a row.
 
     Args:
@@ -48,7 +48,7 @@ def draw_gallery(run: Run, number: int, path: Path) -> Picture:
         if key.startswith(mine)
     }
     images, labels = run.gallery["images"], run.gallery["labels"]
-    names = [plain(str(name), _LONGEST) for name in run.results["class_names"]]
+    names = [plain(str(name), _LONGEST) for name in run.report.class_names]
     factor = _factor(own["adversarial"] - images)
     columns = _columns(own, images, labels, names, factor)
     size = (1.12 * (len(columns) + 1) + 0.8, 1.42 * len(labels))
@@ -110,9 +110,10 @@ def _factor(change: np.ndarray) -> float:
 
 
 def _told(
-    run: Run, number: int, path: Path, own: dict[str, Any], factor: float
+    run: SavedRun, number: int, path: Path, own: dict[str, Any], factor: float
 ) -> Picture:
-    name, labels = run.names[number], run.gallery["labels"]
+    name = run.report.heading(run.report.defences[number])
+    labels = run.gallery["labels"]
     right = int((own["prediction"] == labels).sum())
     made = str(run.gallery["title"]) if "title" in run.gallery else "an attack"
     says = (

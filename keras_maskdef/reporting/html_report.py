@@ -7,16 +7,17 @@ from typing import Any
 
 from keras_maskdef.core.atomic_files import write
 from keras_maskdef.core.extras import require
-from keras_maskdef.evaluation.saved_run import ADAPTIVE, NOISE, UNION, Run, read_run
-from keras_maskdef.reporting import wording as wording
 from keras_maskdef.reporting.figures import Picture
 from keras_maskdef.reporting.run_pictures import draw_pictures
+from keras_maskdef.results import Report, Row, Score, wording
+from keras_maskdef.results.report import ADAPTIVE, NOISE, QUOTED
+from keras_maskdef.results.saved_run import read_run
 
 PAGE = "report.html"
 _SECTIONS = {
     "epsilons": (
-        "Accuracy against the size of the attack",
-        "Clean images are at size 0. Shades are 95 % intervals.",
+        "Robust accuracy against epsilon",
+        "Clean images are at epsilon 0. Shades are 95 % intervals.",
     ),
     "votes": (
         "Accuracy and speed against the number of votes",
@@ -66,7 +67,7 @@ def write_report(run: Path, output: Path | None = None) -> list[Path]:
     folder = Path(run if output is None else output)
     pictures = draw_pictures(loaded, folder / "pictures")
     page = folder / PAGE
-    text = template.render(_context(loaded, pictures))
+    text = template.render(_context(loaded.report, pictures))
     write(page, lambda file: file.write(text.encode()))
     return [page, *(picture.path for picture in pictures)]
 
@@ -84,129 +85,139 @@ def _template() -> Any:
     return environment.from_string(text)
 
 
-def _context(run: Run, pictures: list[Picture]) -> dict[str, Any]:
-    settings, measured = run.results["settings"], _measured(run)
+def _context(report: Report, pictures: list[Picture]) -> dict[str, Any]:
+    settings, measured = report.settings, _measured(report)
     return {
-        "images": run.images,
+        "images": report.images,
         "measured": measured,
-        "warnings": _by_name(run.results["warnings"]),
-        "checked": settings.get("checks", measured["controls"]),
-        "headlines": [_headline(run, name) for name in run.shown],
-        "tables": [_table(run, name) for name in run.shown],
+        "warnings": _by_name(report),
+        "checked": settings.get("checks", measured["checks"]),
+        "headlines": [_headline(report, name) for name in report.judged],
+        "tables": [_table(report, name) for name in report.judged],
         "sections": _sections(pictures),
         "settings": {key: wording.setting(value) for key, value in settings.items()},
-        "notes": run.results["notes"],
-        "judgements": settings.get("judgements", 1),
-        "paper": any(row.get("paper") for row in run.rows),
+        "notes": report.notes,
+        "repeats": settings.get("judgements", 1),
+        "paper": any(row.paper for row in report.rows),
     }
 
 
-def _measured(run: Run) -> dict[str, Any]:
+def _measured(report: Report) -> dict[str, Any]:
     """The numbers and names of the sentence that says what was measured."""
-    attacks = [row for row in run.rows if row["epsilon"] is not None]
-    names = dict.fromkeys(row["attack"] for row in attacks)
+    attacks = [row for row in report.rows if row.epsilon is not None]
+    names = dict.fromkeys(row.attack for row in attacks)
     return {
         "names": list(names),
         "rows": len(attacks),
-        "controls": any(row["threat_model"] == NOISE for row in attacks),
-        "adaptive": _adaptive(run),
+        "checks": any(row.threat_model == NOISE for row in attacks),
+        "adaptive": _adaptive(report),
     }
 
 
-def _adaptive(run: Run) -> list[str]:
-    """The adaptive attacks, each once with all its numbers of masks."""
-    masks: dict[str, list[str]] = {}
-    for row in run.rows:
-        if row["threat_model"] == ADAPTIVE:
-            found = masks.setdefault(wording.title({**row, "samples": None}), [])
-            found += [str(row["samples"])] if row.get("samples") else []
+def _adaptive(report: Report) -> list[str]:
+    """The adaptive attacks, each once with all its numbers of EOT samples."""
+    samples: dict[str, list[str]] = {}
+    for row in report.rows:
+        if row.threat_model == ADAPTIVE:
+            found = samples.setdefault(wording.budget(row), [])
+            found += [str(row.samples)] if row.samples else []
     return [
-        f"{title} (masks a step: {', '.join(numbers)})" if numbers else title
-        for title, numbers in masks.items()
+        f"{title} (EOT samples: {', '.join(numbers)})" if numbers else title
+        for title, numbers in samples.items()
     ]
 
 
-def _by_name(warnings: list[dict[str, str]]) -> dict[str, list[str]]:
-    """Each check that failed, with all that it found."""
+def _by_name(report: Report) -> dict[str, list[str]]:
+    """Each sanity check that failed, with all that it found."""
     found: dict[str, list[str]] = {}
-    for warning in warnings:
-        found.setdefault(warning["name"], []).append(warning["message"])
+    for warning in report.warnings:
+        found.setdefault(warning["name"], []).append(report.message(warning))
     return found
 
 
-def _headline(run: Run, name: str) -> dict[str, Any]:
-    bare, clean, worst = run.bare(name), run.rows[0], run.rows[-1]
-    own, other = run.score(worst, name), run.score(worst, bare or "")
-    own_clean, other_clean = run.score(clean, name), run.score(clean, bare or "")
+def _headline(report: Report, name: str) -> dict[str, Any]:
+    clean, worst = report.rows[0].scores, report.rows[-1].scores
+    base = report.base(name)
+    own, other = worst[name], worst.get(base or "")
+    own_clean, other_clean = clean.get(name), clean.get(base or "")
     return {
-        "name": name,
-        "bare": bare,
+        "name": report.heading(name),
+        "base": base and report.heading(base),
         "worst": _figure(own),
-        "images": own["images"],
-        "bare_worst": _figure(other),
+        "images": own.images if own else 0,
+        "base_worst": _figure(other),
         "change": _change(own, other),
         "clean": _figure(own_clean),
-        "bare_clean": _figure(other_clean),
+        "base_clean": _figure(other_clean),
         "clean_change": _change(own_clean, other_clean),
     }
 
 
-def _table(run: Run, name: str) -> dict[str, Any]:
+def _table(report: Report, name: str) -> dict[str, Any]:
     groups = [
         {
-            "attacker": wording.attacker(group[0]),
-            "knowledge": wording.knowledge(group[0]),
-            "quoted": group[0]["threat_model"] in (ADAPTIVE, UNION),
-            "rows": [_row(run, row, name) for row in group],
+            "attacker": wording.attacker(group[0].threat_model),
+            "knowledge": wording.knowledge(group[0].threat_model),
+            "quoted": group[0].threat_model in QUOTED,
+            "rows": [_row(row, name, report.base(name)) for row in group],
         }
-        for group in run.groups
+        for group in report.groups
     ]
-    return {"name": name, "bare": run.bare(name), "groups": groups}
-
-
-def _row(run: Run, row: dict[str, Any], name: str) -> dict[str, Any]:
-    own, other = run.score(row, name), run.score(row, run.bare(name) or "")
-    paper = row.get("paper") or {}
-    epsilon = row["epsilon"]
+    base = report.base(name)
     return {
-        "attack": row["attack"],
-        "norm": wording.norm(row),
-        "epsilon": None if epsilon is None else wording.size(epsilon),
-        "masks": wording.masks(row) if row.get("samples") else "",
-        "library": row.get("library") or "",
-        "bare": _figure(other),
+        "name": report.heading(name),
+        "base": base and report.heading(base),
+        "groups": groups,
+    }
+
+
+def _row(row: Row, name: str, base: str | None) -> dict[str, Any]:
+    own, other = row.scores.get(name), row.scores.get(base or "")
+    paper = row.paper or {}
+    return {
+        "attack": "worst case" if row.threat_model == "union" else row.attack,
+        "norm": wording.norm(row.norm),
+        "epsilon": None if row.epsilon is None else wording.size(row.epsilon),
+        "samples": wording.eot_samples(row.samples) if row.samples else "",
+        "library": row.library or "",
+        "base": _figure(other),
         "own": _figure(own),
         "change": _change(own, other),
-        "worst": _figure(own, "worst", "worst_"),
-        "conditional": _figure(own, "conditional", "conditional_"),
+        "worst": own and _bar(own.worst, own.worst_interval(), own.images),
+        "conditional": own
+        and _bar(own.conditional, own.conditional_interval(), own.conditional_images),
         "paper": [_share(paper.get(key)) for key in ("attack", "defence")],
     }
 
 
-def _figure(
-    score: dict[str, Any], key: str = "accuracy", prefix: str = ""
-) -> dict[str, Any] | None:
-    """An accuracy in percent with its interval, none where there is none."""
-    if score.get(key) is None:
+def _figure(score: Score | None) -> dict[str, Any] | None:
+    if score is None:
         return None
-    bounds = score[f"{prefix}interval_95"]
+    return _bar(score.accuracy, score.interval(), score.images)
+
+
+def _bar(
+    share: float | None, bounds: tuple[float, float] | None, images: int
+) -> dict[str, Any] | None:
+    """A fraction in percent with its interval, none where there is none."""
+    if share is None or bounds is None:
+        return None
     return {
-        "percent": wording.percent(score[key]),
+        "percent": wording.percent(share),
         "interval": wording.interval(bounds),
-        "images": score.get(f"{prefix}images", score["images"]),
+        "images": images,
         "left": f"{100 * bounds[0]:.2f}",
         "width": f"{100 * (bounds[1] - bounds[0]):.2f}",
-        "place": f"{100 * score[key]:.2f}",
+        "place": f"{100 * share:.2f}",
     }
 
 
-def _change(own: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
-    """What a defence gains or loses over its bare classifier, in points."""
-    if not own or not other:
+def _change(own: Score | None, other: Score | None) -> dict[str, Any] | None:
+    """What a defence gains or loses over its base model, in points."""
+    if own is None or other is None:
         return None
-    difference = own["accuracy"] - other["accuracy"]
-    points = wording.points(difference)
-    (low, high), (below, above) = own["interval_95"], other["interval_95"]
+    points = wording.points(own.accuracy - other.accuracy)
+    (low, high), (below, above) = own.interval(), other.interval()
     kind = {"+": "gain", "−": "loss"}.get(points[0], "none")
     return {"points": points, "kind": kind, "unsure": low <= above and below <= high}
 

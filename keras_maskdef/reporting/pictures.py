@@ -10,7 +10,6 @@ import numpy as np
 from keras_maskdef.attacks.inputs import check_image_values
 from keras_maskdef.core.image_data import check_labels
 from keras_maskdef.core.value_range import UNIT, check_value_range, to_unit
-from keras_maskdef.evaluation.report import Report
 from keras_maskdef.inspection.agreement import check_value_ranges
 from keras_maskdef.inspection.structure import as_filters
 from keras_maskdef.layers import (
@@ -21,7 +20,6 @@ from keras_maskdef.layers import (
 from keras_maskdef.reporting.figures import (
     BARS,
     HIDDEN,
-    MARKERS,
     above,
     beside,
     new_figure,
@@ -32,6 +30,7 @@ from keras_maskdef.reporting.figures import (
     verdict,
     write,
 )
+from keras_maskdef.results.report import Report
 
 _SEEN = {"color": "#0072B2", "marker": "o", "label": "training images"}
 _HELD = {"color": "#D55E00", "marker": "s", "ls": "--", "label": "held-out images"}
@@ -225,84 +224,6 @@ def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -
     where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
     figure.legend(handles, labels, ncols=2, frameon=False, **where)
     save(figure, path, bbox_inches="tight")
-
-
-def plot_sweep(
-    sweep: Mapping[str, Mapping[str, Any]], defence: str, path: str | Path
-) -> None:
-    """Writes accuracy over `rho`, clean and attacked, with 95 % intervals, as PNG.
-
-    Figure 3 of the SFM-Defense paper in small, from what `benchmarks/sfm_cifar10.py`
-    publishes as its `sweep`.
-
-    Args:
-        sweep: By `rho`, as a string: `rows`, as `Report.to_dict` has them, and the
-            `history` of the training, whose last `masker_density` is written below
-            the `rho`.
-        defence: Name of the defence to draw, a column of the reports.
-        path: Where to write.
-
-    Raises:
-        ValueError: For an empty sweep, one with a report that lacks the defence, or
-            reports of different attacks.
-        ImportError: If matplotlib is not installed.
-    """
-    rhos = sorted(sweep, key=float)
-    curves = _curves_of(sweep, rhos, defence)
-    figure, axes = new_figure(1, 1, (1.6 * len(rhos) + 2.5, 4.5))
-    axis = axes[0, 0]
-    places = np.arange(len(rhos))
-    for number, (attack, scores) in enumerate(curves.items()):
-        heights = np.array([score["accuracy"] for score in scores])
-        bounds = np.array([score["interval_95"] for score in scores])
-        # Side by side, so that no bar hides another.
-        shift = 0.06 * (number - (len(curves) - 1) / 2)
-        axis.errorbar(
-            places + shift,
-            100 * heights,
-            spread(heights, bounds),
-            color=BARS[number % len(BARS)],
-            marker=MARKERS[number % len(MARKERS)],
-            capsize=2,
-            elinewidth=1,
-            label=plain(attack),
-            clip_on=False,
-        )
-    densities = [sweep[rho]["history"]["masker_density"][-1] for rho in rhos]
-    ticks = zip(rhos, densities, strict=True)
-    axis.set_xticks(places, [f"{rho}\ndensity {kept:.2f}" for rho, kept in ticks])
-    axis.set_xlabel("rho: the larger, the sparser the mask is told to be")
-    axis.set_ylabel("accuracy in %")
-    axis.set_ylim(0, 100)
-    images = next(iter(curves.values()))[0]["images"]
-    axis.set_title(f"{plain(defence)}: {images} test images, 95 % intervals")
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    save(figure, path, bbox_inches="tight")
-
-
-def _curves_of(
-    sweep: Mapping[str, Mapping[str, Any]], rhos: Sequence[str], defence: str
-) -> dict[str, list[dict[str, Any]]]:
-    """The scores of one defence by attack, in the order of `rhos`."""
-    runs = [
-        {row["attack"]: row["scores"].get(defence) for row in sweep[rho]["rows"]}
-        for rho in rhos
-    ]
-    known = {
-        name for rho in rhos for row in sweep[rho]["rows"] for name in row["scores"]
-    }
-    if not runs or any(None in run.values() for run in runs):
-        raise ValueError(
-            "`sweep` must hold reports that all have `defence` as a column. Received: "
-            f"defence={defence!r}, sweep of rho {rhos} with {sorted(known)}"
-        )
-    if any(run.keys() != runs[0].keys() for run in runs):
-        raise ValueError(
-            "`sweep` must hold reports of the same attacks. Received: "
-            f"{ {rho: list(run) for rho, run in zip(rhos, runs, strict=True)} }"
-        )
-    return {attack: [run[attack] for run in runs] for attack in runs[0]}
 
 
 def _classes(outputs: Any) -> np.ndarray:

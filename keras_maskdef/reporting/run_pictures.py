@@ -1,6 +1,7 @@
 """Pictures of an evaluation run: curves over size and votes, rows, and images."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import numpy as np
 
 from keras_maskdef.core.atomic_files import own_folder
 from keras_maskdef.core.intervals import wilson
-from keras_maskdef.evaluation.saved_run import CLEAN, UNION, Run
 from keras_maskdef.reporting.figures import (
     INK,
     LINES,
@@ -22,12 +22,14 @@ from keras_maskdef.reporting.figures import (
 from keras_maskdef.reporting.gallery_picture import draw_gallery
 from keras_maskdef.reporting.rows_picture import draw_rows
 from keras_maskdef.reporting.styles import styles
-from keras_maskdef.reporting.wording import attacker, knowledge, norm, size, title
+from keras_maskdef.results import Report, Row, Score, wording
+from keras_maskdef.results.report import CLEAN, QUOTED, UNION
+from keras_maskdef.results.saved_run import SavedRun
 
 _MOST = 6
 
 
-def draw_pictures(run: Run, folder: Path) -> list[Picture]:
+def draw_pictures(run: SavedRun, folder: Path) -> list[Picture]:
     """Writes all pictures that a run has the figures or images for, as PNG.
 
     Args:
@@ -42,61 +44,73 @@ def draw_pictures(run: Run, folder: Path) -> list[Picture]:
         NotADirectoryError: If the folder is a symbolic link.
     """
     own_folder(folder)
+    report, names = run.report, run.report.defences
     curves = [
-        _draw_sizes(run, rows, folder / f"epsilons-{number}.png")
-        for number, rows in enumerate(_sized(run))
+        _draw_epsilons(report, rows, folder / f"epsilons-{number}.png")
+        for number, rows in enumerate(_curves(report))
     ]
     votes = [
-        _draw_votes(run, name, folder / f"votes-{run.names.index(name)}.png")
-        for name in run.shown
-        if any(run.score(row, name).get("votes") for row in run.rows)
+        _draw_votes(run, name, folder / f"votes-{names.index(name)}.png")
+        for name in report.judged
+        if _voted(report, name)
     ]
     images = []
-    for number in range(len(run.names)):
+    for number in range(len(names)):
         if f"{number}/adversarial" in run.gallery and _can_be_drawn(run):
             images.append(draw_gallery(run, number, folder / f"gallery-{number}.png"))
-    return [*curves, *votes, draw_rows(run, folder / "rows.png"), *images]
+    return [*curves, *votes, draw_rows(report, folder / "rows.png"), *images]
 
 
-def _can_be_drawn(run: Run) -> bool:
-    """Whether images are grey or in colour; of two channels there are no pictures."""
+def _can_be_drawn(run: SavedRun) -> bool:
+    """Whether images are gray or in colour; of two channels there are no pictures."""
     *_, height, width, channels = run.gallery["images"].shape
     return min(height, width) > 1 and channels in (1, 3, 4)
 
 
-def _sized(run: Run) -> list[list[dict[str, Any]]]:
-    """The rows of each attack that was tried at two sizes or more, by size."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in run.rows:
-        if row["epsilon"] is not None:
-            key = ("threat_model", "attack", "norm", "samples", "library")
-            groups.setdefault(tuple(row.get(k) for k in key), []).append(row)
-    sized = [sorted(rows, key=lambda row: row["epsilon"]) for rows in groups.values()]
-    return [rows for rows in sized if len({row["epsilon"] for row in rows}) > 1]
+def _curves(report: Report) -> list[list[Row]]:
+    """The rows of each attack that was run with two epsilons or more, in order."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in report.rows:
+        if row.epsilon is not None:
+            key = row.threat_model, row.attack, row.norm, row.samples, row.library
+            groups.setdefault(key, []).append(row)
+    curves = [sorted(rows, key=_epsilon) for rows in groups.values()]
+    return [rows for rows in curves if len({*map(_epsilon, rows)}) > 1]
 
 
-def _draw_sizes(run: Run, rows: list[dict[str, Any]], path: Path) -> Picture:
+def _epsilon(row: Row) -> float:
+    return row.epsilon or 0.0
+
+
+def _draw_epsilons(report: Report, rows: list[Row], path: Path) -> Picture:
     figure, axes = new_figure(1, 1, (5, 3.9), "report")
-    axis, looks = axes[0, 0], styles(run)
-    for name in run.names:
-        found = [row for row in (run.rows[0], *rows) if run.score(row, name)]
+    axis, looks = axes[0, 0], styles(report)
+    for name in report.defences:
+        scored = [
+            (row, score)
+            for row in (report.rows[0], *rows)
+            if (score := row.scores.get(name))
+        ]
         _line(
             axis,
-            [row["epsilon"] or 0.0 for row in found],
-            [run.score(row, name)["accuracy"] for row in found],
-            [run.score(row, name)["interval_95"] for row in found],
-            {**looks[name], "label": plain(name)},
+            [_epsilon(row) for row, _ in scored],
+            [score.accuracy for _, score in scored],
+            [score.interval() for _, score in scored],
+            {**looks[name], "label": plain(report.heading(name))},
         )
-    ticks = _apart([0.0, *(row["epsilon"] for row in rows)])
-    axis.set_xticks(ticks, [size(tick) for tick in ticks])
-    axis.set_xlabel(f"size of the attack, {norm(rows[0])}")
+    ticks = _apart([0.0, *map(_epsilon, rows)])
+    axis.set_xticks(ticks, [wording.size(tick) for tick in ticks])
+    axis.set_xlabel(f"epsilon, {wording.norm(rows[0].norm)}")
     _percent(axis)
-    unsized = title({**rows[0], "epsilon": None})
-    axis.set_title(f"{plain(unsized)}\n{attacker(rows[0])}", fontsize=11, loc="left")
+    attack = replace(rows[0], epsilon=None).title
+    attacker = wording.attacker(rows[0].threat_model)
+    axis.set_title(f"{plain(attack)}\n{attacker}", fontsize=11, loc="left")
     finish(figure, axis, path)
-    says = f"{unsized}, {attacker(rows[0]).lower()}, against its size."
-    alt = f"Line chart: accuracy of {', '.join(run.names)} under {says}"
-    return Picture(path, "epsilons", f"{alt} {knowledge(rows[0])}", "")
+    says = f"{attack}, {attacker.lower()}, against epsilon."
+    names = ", ".join(map(report.heading, report.defences))
+    alt = f"Line chart: robust accuracy of {names} under {says}"
+    knowledge = wording.knowledge(rows[0].threat_model)
+    return Picture(path, "epsilons", f"{alt} {knowledge}", "")
 
 
 def _apart(places: Sequence[float]) -> list[float]:
@@ -108,34 +122,37 @@ def _apart(places: Sequence[float]) -> list[float]:
     return kept
 
 
-def _draw_votes(run: Run, name: str, path: Path) -> Picture:
+def _draw_votes(run: SavedRun, name: str, path: Path) -> Picture:
     speed = run.speed.get(name)
     tall = {"height_ratios": [5, 3], "hspace": 0.15} if speed else {}
     size = (5.6, 5.6 if speed else 4)
     shared = {"sharex": True, "gridspec_kw": tall}
     figure, axes = new_figure(2 if speed else 1, 1, size, "report", **shared)
-    axis, rows = axes[0, 0], _voted(run, name)
-    for number, row in enumerate(rows):
-        heights = run.score(row, name)["votes"]
+    axis, voted = axes[0, 0], _voted(run.report, name)
+    drawn = _few(voted)
+    for number, (row, score) in enumerate(drawn):
+        heights = score.votes or ()
         look: dict[str, Any] = {"color": LINES[number % 6]}
         look |= {"marker": MARKERS[number % 6], "label": _known(row)}
-        if row["threat_model"] == CLEAN:
+        if row.threat_model == CLEAN:
             look |= {"color": INK, "ls": "--"}
-        if row["threat_model"] == UNION:
+        if row.threat_model == UNION:
             look |= {"color": INK, "lw": 2.4}
-        bounds = [wilson(height, run.score(row, name)["images"]) for height in heights]
+        bounds = [wilson(height, score.images) for height in heights]
         _line(axis, range(1, len(heights) + 1), heights, bounds, look)
     _percent(axis)
-    axis.set_title(plain(name), fontsize=11, loc="left")
+    heading = run.report.heading(name)
+    axis.set_title(plain(heading), fontsize=11, loc="left")
     if speed:
         _draw_speed(axes[1, 0], speed)
     axes[-1, 0].set_xlabel("number of votes")
     axes[-1, 0].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     finish(figure, axis, path)
-    says = f"Accuracy of {name} on {run.images:,} images, by votes, with 95 % intervals"
-    says += ", and how many images it judges a second." if speed else "."
-    if len(rows) < sum(bool(run.score(row, name).get("votes")) for row in run.rows):
-        says += " Of each kind of attacker, the row with the lowest accuracy is drawn."
+    images = f"{run.report.images:,} images"
+    says = f"Accuracy of {heading} on {images}, by votes, with 95 % intervals"
+    says += ", and how many images it predicts a second." if speed else "."
+    if len(drawn) < len(voted):
+        says += " Of each threat model, the row with the lowest accuracy is drawn."
     return Picture(path, "votes", f"Line chart: {says}", says)
 
 
@@ -147,23 +164,32 @@ def _draw_speed(axis: Any, speed: dict[str, Any]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _known(row: dict[str, Any]) -> str:
+def _known(row: Row) -> str:
     """A row by its attack and by what the attacker knows."""
-    if row["threat_model"] in (CLEAN, UNION):
-        return plain(title(row))
-    return plain(f"{title(row)}, {attacker(row).lower()}", longest=60)
+    if row.threat_model in (CLEAN, *QUOTED):
+        return plain(row.title, longest=60)
+    attacker = wording.attacker(row.threat_model).lower()
+    return plain(f"{row.title}, {attacker}", longest=60)
 
 
-def _voted(run: Run, name: str) -> list[dict[str, Any]]:
+def _voted(report: Report, name: str) -> list[tuple[Row, Score]]:
+    """The rows that have accuracies by the number of votes."""
+    return [
+        (row, score)
+        for row in report.rows
+        if (score := row.scores.get(name)) and score.votes
+    ]
+
+
+def _few(rows: list[tuple[Row, Score]]) -> list[tuple[Row, Score]]:
     """The rows to draw over votes: too many of them could not be told apart."""
-    rows = [row for row in run.rows if run.score(row, name).get("votes")]
     if len(rows) <= _MOST:
         return rows
-    worst: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        best = worst.setdefault(row["threat_model"], row)
-        if run.score(row, name)["accuracy"] < run.score(best, name)["accuracy"]:
-            worst[row["threat_model"]] = row
+    worst: dict[str, tuple[Row, Score]] = {}
+    for row, score in rows:
+        _, least = worst.setdefault(row.threat_model, (row, score))
+        if score.accuracy < least.accuracy:
+            worst[row.threat_model] = row, score
     return list(worst.values())
 
 

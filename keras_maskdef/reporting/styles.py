@@ -2,17 +2,21 @@
 
 from typing import Any
 
-from keras_maskdef.evaluation.saved_run import Run
 from keras_maskdef.reporting.figures import BARE, LINES, MARKERS
+from keras_maskdef.results import Report
 
 
-def styles(run: Run) -> dict[str, dict[str, Any]]:
-    """A look for each defence: bare classifiers are grey and dashed everywhere."""
+def styles(report: Report) -> dict[str, dict[str, Any]]:
+    """A look for each defence: base models are grey and dashed everywhere."""
     looks, colours = {}, 0
-    for number, name in enumerate(run.names):
-        bare = run.bare(name) is None
-        colour = BARE if bare else LINES[colours % len(LINES)]
-        colours += not bare
+    for number, name in enumerate(report.defences):
+        is_base = report.base(name) is None
+        colour = BARE if is_base else LINES[colours % len(LINES)]
+        colours += not is_base
         marker = MARKERS[number % len(MARKERS)]
-        looks[name] = {"color": colour, "marker": marker, "ls": "--" if bare else "-"}
+        looks[name] = {
+            "color": colour,
+            "marker": marker,
+            "ls": "--" if is_base else "-",
+        }
     return looks

@@ -17,10 +17,10 @@ from keras_maskdef.core.checked_files import (
 from keras_maskdef.core.run_folder import CONFIG, RunFolder
 from keras_maskdef.core.value_range import UNIT, check_value_range
 from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT
-from keras_maskdef.evaluation.results import CONTROLS, Outcomes
-from keras_maskdef.evaluation.saved_run import CLEAN
+from keras_maskdef.evaluation.rows import CONTROLS, Outcomes
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
+from keras_maskdef.results.report import CLEAN
 
 LABELS = "labels.npz"
 _EXAMPLES = "examples"

@@ -1,9 +1,13 @@
-"""An accuracy and how sure it is."""
+"""An accuracy with its interval."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from keras_maskdef.core.intervals import wilson
+from keras_maskdef.results.wording import percent_with_interval
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -11,13 +15,13 @@ class Score:
     """Accuracy over some images.
 
     Args:
-        accuracy: Float in [0, 1], mean over images (and over judgements of each).
+        accuracy: Float in [0, 1], mean over images and over the repeats of each.
         images: Integer, number of images.
-        worst: Float in [0, 1]: the same where an image counts only if all its
-            judgements are right.
-        conditional: Float in [0, 1]: mean over the images that the bare classifier
-            has right before the attack, which is how the MAD paper counts. `None` for
-            no such images.
+        worst: Float in [0, 1]: the same where an image counts only if it is right in
+            all repeats.
+        conditional: Float in [0, 1]: mean over the images that the base model has right
+            before the attack, which is how the MAD paper counts. `None` for no such
+            images.
         conditional_images: Integer, number of these.
         votes: Accuracy with one view, two, and so on, where views vote.
     """
@@ -29,9 +33,19 @@ class Score:
     conditional_images: int = 0
     votes: tuple[float, ...] | None = None
 
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> Interval:
         """The 95 % Wilson interval of `accuracy` over images."""
         return wilson(self.accuracy, self.images)
+
+    def worst_interval(self) -> Interval | None:
+        """That of `worst`."""
+        return None if self.worst is None else wilson(self.worst, self.images)
+
+    def conditional_interval(self) -> Interval | None:
+        """That of `conditional`, over `conditional_images`."""
+        if self.conditional is None:
+            return None
+        return wilson(self.conditional, self.conditional_images)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, each fraction with its 95 % interval."""
@@ -53,8 +67,8 @@ class Score:
         return plain
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> "Score":
-        """The score that `to_dict` made plain."""
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Score":
+        """The score that `to_dict` made plain; intervals are computed anew."""
         votes = plain.get("votes")
         return cls(
             plain["accuracy"],
@@ -66,5 +80,4 @@ class Score:
         )
 
     def __str__(self) -> str:
-        low, high = self.interval()
-        return f"{100 * self.accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+        return percent_with_interval(self.accuracy, self.interval())

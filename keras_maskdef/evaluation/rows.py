@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from keras_maskdef.core.checked_files import Arrays
-from keras_maskdef.evaluation.report import Row
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.evaluation.score import Score
+from keras_maskdef.results.report import Row
+from keras_maskdef.results.score import Score
 
 WORST = "the worst of all"
 # Controls tell something of an attack, not of a defence.

@@ -1,6 +1,6 @@
 """An evaluation run as it lies in its folder: read, and checked for what it lacks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,66 +15,29 @@ from keras_maskdef.core.checked_files import (
     read_arrays,
     read_json,
 )
+from keras_maskdef.results.report import ADAPTIVE, CLEAN, SCHEMA, UNION, Report
 
-SCHEMA = 1
-CLEAN, NOISE, ADAPTIVE, UNION = "none", "noise", "adaptive", "union"
-_ORDER = (CLEAN, NOISE, "surrogate", "classifier", "gray_box", "white_box")
 # Images are drawn as they are, and far from what any image is nothing can be drawn.
 _FAR = 1e6
 _EXAMPLES = 8
 
 
 @dataclass(frozen=True)
-class Run:
+class SavedRun:
     """Everything that an evaluation wrote.
 
     Args:
-        results: `results.json`.
+        report: `results.json`.
         gallery: Arrays of `gallery.npz`, none where it is absent.
         speed: `speed.json`, by the name of the defence; empty where it is absent.
     """
 
-    results: dict[str, Any]
+    report: Report
     gallery: Mapping[str, np.ndarray]
     speed: dict[str, Any]
 
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return self.results["rows"]
 
-    @property
-    def names(self) -> list[str]:
-        return list(self.results["defences"])
-
-    @property
-    def shown(self) -> list[str]:
-        """The defences that are judged; bare classifiers only where nothing else is."""
-        return _judged(self.results["defences"])
-
-    @property
-    def images(self) -> int:
-        scores = self.rows[0]["scores"].values()
-        return max((score["images"] for score in scores if score), default=0)
-
-    @property
-    def groups(self) -> list[list[dict[str, Any]]]:
-        """The rows by what their attackers know, ever more; the union row is last."""
-        threats = {row["threat_model"]: None for row in self.rows}
-        others = [t for t in threats if t not in (*_ORDER, ADAPTIVE, UNION)]
-        order = [t for t in (*_ORDER, *others, ADAPTIVE, UNION) if t in threats]
-        return [[r for r in self.rows if r["threat_model"] == t] for t in order]
-
-    def bare(self, name: str) -> str | None:
-        """The column to compare a defence with, none for what is bare itself."""
-        bare = self.results["defences"][name]["bare"]
-        return None if bare == name else bare
-
-    def score(self, row: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """One cell, empty where the attack does not apply to the defence."""
-        return row["scores"].get(name) or {}
-
-
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> SavedRun:
     """Reads the folder of an evaluation run.
 
     Raises:
@@ -88,29 +51,36 @@ def read_run(folder: Path) -> Run:
             "`run` must be the folder of an evaluation run, with the results.json that "
             f"`maskdef evaluate` writes. Received: run={folder}"
         )
-    results = read_results(path)
-    sizes = len(results["defences"]), len(results["class_names"])
-    return Run(results, read_gallery(folder, *sizes), read_speed(folder))
+    report = read_report(path)
+    sizes = len(report.columns), len(report.class_names)
+    return SavedRun(report, read_gallery(folder, *sizes), read_speed(folder))
 
 
-def read_results(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> Report:
     """Reads a `results.json`.
 
     Raises:
         OSError: If it is damaged.
         ValueError: For another schema, and for results without their headline.
     """
-    results = read_json(path, "object")
-    schema = results.get("schema")
+    plain = read_json(path, "object")
+    schema = plain.get("schema")
     if schema != SCHEMA or schema is True:
         raise ValueError(
             f"`run` must be of schema {SCHEMA}, which this version of keras_maskdef "
             f"reads and writes. Received: schema={schema!r:.60} in {path}"
         )
-    results = read_json(path, "results")
-    _check_rows(path, results)
-    _check_defences(path, results)
-    return results
+    plain = read_json(path, "results")
+    _check_intervals(path, plain["rows"])
+    for name, about in plain["defences"].items():
+        if about["bare"] not in plain["defences"]:
+            raise damaged(
+                path,
+                f"$.defences[{name!r}].bare: {about['bare']!r} is none of the defences",
+            )
+    report = Report.from_dict(plain)
+    _check_headlines(path, report)
+    return report
 
 
 def read_gallery(folder: Path, columns: int, classes: int) -> Arrays:
@@ -180,49 +150,29 @@ def read_speed(folder: Path) -> dict[str, Any]:
     return speed
 
 
-def _check_rows(path: Path, results: Mapping[str, Any]) -> None:
-    """Refuses what would be a report without its headline, or with wrong figures."""
-    threats = [row["threat_model"] for row in results["rows"]]
+def _check_intervals(path: Path, rows: list[dict[str, Any]]) -> None:
+    """They are computed anew; a file in which they are wrong is not trusted."""
+    for number, row in enumerate(rows):
+        for name, score in row["scores"].items():
+            for key, bounds in (score or {}).items():
+                if key.endswith("interval_95") and not bounds[0] <= bounds[1]:
+                    place = f"$.rows[{number}].scores[{name!r}].{key}"
+                    raise damaged(path, f"{place}: {bounds[0]} is above {bounds[1]}")
+
+
+def _check_headlines(path: Path, report: Report) -> None:
+    """Refuses what would be a report without its headline."""
+    threats = [row.threat_model for row in report.rows]
     if threats[0] != CLEAN or threats[-1] != UNION:
         raise ValueError(
             "`run` must begin with its clean row and end with its union row. Received: "
             f"{path}, with rows of threat models {sorted({*threats})}"
         )
-    for number, row in enumerate(results["rows"]):
-        for name, score in row["scores"].items():
-            for key, (low, high) in _intervals(score):
-                if not low <= high:
-                    place = f"$.rows[{number}].scores[{name!r}].{key}"
-                    raise damaged(path, f"{place}: {low} is above {high}")
-
-
-def _intervals(score: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
-    for key, value in (score or {}).items():
-        if key.endswith("interval_95"):
-            yield key, value
-
-
-def _check_defences(path: Path, results: Mapping[str, Any]) -> None:
-    defences = results["defences"]
-    for name, about in defences.items():
-        if about["bare"] not in defences:
-            raise damaged(
-                path,
-                f"$.defences[{name!r}].bare: {about['bare']!r} is none of the defences",
+    for name in report.judged:
+        found = {row.threat_model for row in report.rows if row.scores.get(name)}
+        if not {ADAPTIVE, UNION} <= found:
+            raise ValueError(
+                "`run` must hold an adaptive row and the union row for each defence; a "
+                f"report without them is not written. Received: {path}, with rows of "
+                f"threat models {sorted(found)} for {name!r}"
             )
-    for name in _judged(defences):
-        _check_headline(path, results["rows"], name)
-
-
-def _judged(defences: Mapping[str, Any]) -> list[str]:
-    return [n for n in defences if defences[n]["bare"] != n] or list(defences)
-
-
-def _check_headline(path: Path, rows: list[dict[str, Any]], name: str) -> None:
-    found = {row["threat_model"] for row in rows if row["scores"].get(name)}
-    if not {ADAPTIVE, UNION} <= found:
-        raise ValueError(
-            "`run` must hold an adaptive row and the union row for each defence; a "
-            f"report without them is not written. Received: {path}, with rows of "
-            f"threat models {sorted(found)} for {name!r}"
-        )
