@@ -112,10 +112,10 @@ def right(defences, images, attacks):
         attacks,
         threat_models=("white_box",),
         adaptive=[AttackSetting("pgd", "linf", 0.15, options={"steps": 10})],
-        samples=(4,),
-        judgements=3,
+        eot_samples=(4,),
+        repeats=3,
         batch_size=images,
-        checks=False,
+        sanity_checks=False,
     )
     return {
         row.title: {

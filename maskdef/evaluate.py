@@ -48,9 +48,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     who.add_argument("--surrogate", type=Path, help="their own .keras file")
     text = "masks in each step of the adaptive attack, until it gets no stronger"
-    who.add_argument("--samples", nargs="+", type=count, default=SAMPLES, help=text)
+    who.add_argument("--eot-samples", nargs="+", type=count, default=SAMPLES, help=text)
     how = parser.add_argument_group("how")
-    how.add_argument("--judgements", type=count, default=10, help="of each image")
+    text = "predictions of each image, where the defence is random"
+    how.add_argument("--repeats", type=count, default=10, help=text)
     how.add_argument("--batch-size", type=count, default=250)
     how.add_argument("--output", type=Path, help="folder to keep the run in")
     how.add_argument("--resume", action="store_true", help="go on with that run")
@@ -86,8 +87,8 @@ def run(options: argparse.Namespace, console: Any) -> None:
             attacks,
             options.threat_models,
             surrogate=models[-1] if surrogates else None,
-            samples=options.samples,
-            judgements=options.judgements,
+            eot_samples=options.eot_samples,
+            repeats=options.repeats,
             batch_size=options.batch_size,
             seed=options.seed,
             folder=options.output,

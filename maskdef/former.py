@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from maskdef.train import DEFENCES
 
+_FLAGS = {"--judgements": "--repeats", "--samples": "--eot-samples"}
+
 
 def in_todays_form(arguments: Sequence[str]) -> list[str]:
     """The arguments, those of a former form rewritten, with a line on standard error.
@@ -22,10 +24,18 @@ def in_todays_form(arguments: Sequence[str]) -> list[str]:
     if recipe is not None:
         only = ["--train-only"] if command == "train" else []
         return _told(given, ["recipe", recipe, *only, *others])
-    if command == "train" and not {*rest[:1]} & {*DEFENCES, "-h", "--help"}:
+    if command == "evaluate":
+        renamed = [_renamed(text) for text in rest]
+        return given if renamed == rest else _told(given, [command, *renamed])
+    if not {*rest[:1]} & {*DEFENCES, "-h", "--help"}:
         defence, others = _taken("--defence", rest)
         return _told(given, ["train", defence or "mad", *others])
     return given
+
+
+def _renamed(text: str) -> str:
+    name, equals, value = text.partition("=")
+    return f"{_FLAGS.get(name, name)}{equals}{value}"
 
 
 def _taken(flag: str, arguments: list[str]) -> tuple[str | None, list[str]]:

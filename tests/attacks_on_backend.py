@@ -357,7 +357,7 @@ def check_the_command(folder):
     vote.build((None, 28, 28, 1))
     vote.save(folder / "v.keras")
     command = f"evaluate {folder}/v.keras --images 8 --attacks fgsm --samples 1 2"
-    main([*command.split(), "--judgements", "2", "--output", f"{folder}/run"])
+    main([*command.split(), "--repeats", "2", "--output", f"{folder}/run"])
     assert (folder / "run" / "results.json").exists()
 
 

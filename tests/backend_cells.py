@@ -383,7 +383,9 @@ def evaluate():
     left = np.mean(labels_of(attacked(labels, 0.03)[0]) == labels)
     attack = [AttackSetting("fgsm", "linf", 0.03)]
     data = IMAGES, labels
-    report = run_evaluation(classifier(), data, attack, adaptive=attack, checks=False)
+    report = run_evaluation(
+        classifier(), data, attack, adaptive=attack, sanity_checks=False
+    )
     found = [
         score.accuracy
         for row in report.rows

@@ -35,7 +35,7 @@ def lenet():
 
 
 def evaluated(defence):
-    options = {"adaptive": [ADAPTIVE], "samples": (1, 2), "judgements": 1}
+    options = {"adaptive": [ADAPTIVE], "eot_samples": (1, 2), "repeats": 1}
     kmd.evaluate(defence, (IMAGES, LABELS), [FGSM], **options)
 
 

@@ -232,7 +232,7 @@ def test_datasets_are_measured_as_arrays_are(made):
     attack = AttackSetting("fgsm", "linf", 0.1)
     keras.utils.set_random_seed(0)
     defended = vote()
-    options = {"samples": (1,), "checks": False}
+    options = {"eot_samples": (1,), "sanity_checks": False}
     results = [
         [row.scores for row in evaluate(defended, data, [attack], **options).rows]
         for data in ((X, Y), made())

@@ -646,9 +646,9 @@ def reported(value_range, folder):
         (images * np.float32(high), labels),
         [bim],
         adaptive=[bim],
-        samples=(2,),
-        judgements=2,
-        checks=False,
+        eot_samples=(2,),
+        repeats=2,
+        sanity_checks=False,
         folder=folder,
         value_range=value_range,
     )

@@ -150,7 +150,7 @@ def report():
     model = toy.classifier()
     defences = {name: make(model) for name, make in DEFENCES.items()}
     defences["Parseval"] = baselines.with_parseval(model, 0.1)
-    options = {"samples": (1, 4), "judgements": 6, "checks": False}
+    options = {"eot_samples": (1, 4), "repeats": 6, "sanity_checks": False}
     return evaluate(defences, toy.data(24), [FGSM], adaptive=[FGSM], **options)
 
 

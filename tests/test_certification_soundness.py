@@ -20,7 +20,7 @@ from scipy import stats
 
 from keras_maskdef import RandomGridMask, kernels
 from keras_maskdef.certification import (
-    MaskLaw,
+    MaskDistribution,
     any_cells,
     double_masking,
     exact,
@@ -60,7 +60,7 @@ def reached_by(touched):
 class Toy:
     """A law, and the weight of each mask in whole numbers."""
 
-    law: MaskLaw
+    law: MaskDistribution
     weights: np.ndarray
 
     @property
@@ -89,7 +89,7 @@ class Toy:
 def bernoulli(cells, rate):
     hidden = views(cells).sum(axis=1)
     hide, show = rate.numerator, rate.denominator - rate.numerator
-    law = MaskLaw.bernoulli(cells, float(rate))
+    law = MaskDistribution.bernoulli(cells, float(rate))
     return Toy(law, hide**hidden * show ** (cells - hidden))
 
 
@@ -98,13 +98,13 @@ def mixture(shares):
     cells = len(shares) - 1
     ways = [comb(cells, shown) for shown in range(cells + 1)]
     each = [share * lcm(*ways) // way for share, way in zip(shares, ways, strict=True)]
-    law = MaskLaw(tuple(share / sum(shares) for share in shares))
+    law = MaskDistribution(tuple(share / sum(shares) for share in shares))
     return Toy(law, np.array(each)[(~views(cells)).sum(axis=1)])
 
 
 def showing(cells, visible):
     shown = (~views(cells)).sum(axis=1)
-    return Toy(MaskLaw.showing(cells, visible), (shown == visible).astype(int))
+    return Toy(MaskDistribution.showing(cells, visible), (shown == visible).astype(int))
 
 
 def one_visible(answers):
@@ -565,7 +565,7 @@ def test_per_set_divides_alpha_among_classes_and_sets(case, masks, alpha, seed):
 
 
 def test_no_masks_certify_nothing():
-    law = MaskLaw.bernoulli(4, 0.9)
+    law = MaskDistribution.bernoulli(4, 0.9)
     nothing = np.zeros(2, int)
     for rule in (majority, margin):
         assert not rule(nothing, 0, law, [0, 1], ALPHA).any()
@@ -759,8 +759,8 @@ def test_hidden_is_the_probability_of_all_masks_that_hide_the_set(toy):
 @pytest.mark.parametrize("cells", (1, 2, 9, 16, 25, 196))
 def test_hidden_is_what_the_papers_say(cells):
     for rate in (0.0, 0.05, 0.5, 0.75, 1.0):
-        law = MaskLaw.bernoulli(cells, rate)
-        fixed = MaskLaw.fixed_count(cells, rate)
+        law = MaskDistribution.bernoulli(cells, rate)
+        fixed = MaskDistribution.fixed_count(cells, rate)
         keep = fixed.visible.index(1.0)
         for count in range(min(cells, 9) + 1):
             assert law.hidden(count) == pytest.approx(rate**count, 1e-9)
@@ -771,10 +771,10 @@ def test_hidden_is_what_the_papers_say(cells):
 @pytest.mark.parametrize("cells", (16, 25))
 def test_largest_is_the_last_size_that_is_hidden_in_most_views(cells):
     rates = (0.5, 0.75, 0.8, 0.9, 0.95)
-    found = [MaskLaw.bernoulli(cells, rate).largest for rate in rates]
+    found = [MaskDistribution.bernoulli(cells, rate).largest for rate in rates]
     assert found == [0, 2, 3, 6, 13]
     for visible in range(cells + 1):
-        law = MaskLaw.showing(cells, visible)
+        law = MaskDistribution.showing(cells, visible)
         most = [
             k
             for k in range(cells + 1)
@@ -794,7 +794,7 @@ def test_fixed_count_shows_as_many_cells_as_the_layer(grid):
         keep = np.asarray(mask.sample(np.zeros((1, *grid, 1), "float32"), views=3))
         visible = np.zeros(cells + 1)
         visible[np.unique(keep.sum(axis=(1, 2, 3)))] = 1.0
-        assert MaskLaw.fixed_count(cells, rate).visible == tuple(visible)
+        assert MaskDistribution.fixed_count(cells, rate).visible == tuple(visible)
 
 
 @pytest.mark.parametrize("sampling", ("bernoulli", "fixed_count"))
@@ -804,7 +804,7 @@ def test_the_layer_hides_each_set_as_often_as_its_law(sampling, rate):
     mask = RandomGridMask(2, rate, sampling=sampling, seed=5)
     keep = mask.sample(np.zeros((1, 3, 5, 1), "float32"), views=trials)
     hidden = ~np.asarray(keep).reshape(trials, 6)
-    law = getattr(MaskLaw, sampling)(6, rate)
+    law = getattr(MaskDistribution, sampling)(6, rate)
     for touched in views(6):
         found = int(hidden[:, touched].all(axis=1).sum())
         share = min(1.0, law.hidden(int(touched.sum())))
@@ -869,7 +869,7 @@ def test_bounds_of_small_integers_do_not_overflow():
     ],
 )
 def test_masks_needed_are_the_fewest_that_majority_certifies(rate, expected):
-    law = MaskLaw.bernoulli(16, float(rate))
+    law = MaskDistribution.bernoulli(16, float(rate))
     found = [masks_needed(law, size, 1e-3) for size in range(1, len(expected) + 1)]
     assert found == expected
     for size, masks in enumerate(expected, start=1):

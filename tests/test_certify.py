@@ -668,12 +668,12 @@ def test_without_labels_there_is_no_accuracy(found, tmp_path, capsys):
 
 def test_laws_of_many_cells_and_of_one_half():
     """Where binomials overflow, and where rounding would give half more than half."""
-    law = kmd.certification.MaskLaw.bernoulli(4096, 0.9)
+    law = kmd.certification.MaskDistribution.bernoulli(4096, 0.9)
     assert law.hidden(3) == pytest.approx(0.9**3) and law.largest == 6
-    half = kmd.certification.MaskLaw.bernoulli(256, 0.5)
+    half = kmd.certification.MaskDistribution.bernoulli(256, 0.5)
     assert half.largest == 0
     assert kmd.certification.masks_needed(half, 1, 1e-3) is None
-    fixed = kmd.certification.MaskLaw.fixed_count(1089, 0.5)
+    fixed = kmd.certification.MaskDistribution.fixed_count(1089, 0.5)
     assert fixed.hidden(1) == pytest.approx(544 / 1089) and fixed.hidden(1089) == 0
 
 
@@ -726,7 +726,7 @@ def test_a_wrong_view_is_found_at_the_rate_of_the_drawn_share(monkeypatch):
 
 def test_answers_that_are_no_class_are_refused():
     """They would be no rivals."""
-    law = kmd.certification.MaskLaw.bernoulli(4, 0.9)
+    law = kmd.certification.MaskDistribution.bernoulli(4, 0.9)
     nothing, hidden = [np.zeros((1, 4), bool)], np.ones((2000, 4), bool)
     answers = np.where(np.arange(2000) % 3, 5, 0)
     with pytest.raises(ValueError, match="from 0 to 1. Received: from 0 to 5"):

@@ -136,7 +136,7 @@ def test_controls_of_a_vote_are_run_and_told():
             toy.data(16),
             [AttackSetting("fgsm", "linf", 0.01)],
             adaptive=[AttackSetting("pgd", "linf", 0.01)],
-            samples=(1,),
+            eot_samples=(1,),
         )
     assert "noise linf 0.01" in [row.title for row in report.rows]
     assert "FrozenMasksWarning" in {each["name"] for each in report.warnings}

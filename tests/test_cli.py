@@ -117,7 +117,7 @@ def test_demo_writes_a_table_and_pictures(tmp_path, capsys):
         assert (output / picture).read_bytes().startswith(b"\x89PNG")
 
 
-QUICK = ("--images", 8, "--attacks", "fgsm", "--samples", 1, "--judgements", 2)
+QUICK = ("--images", 8, "--attacks", "fgsm", "--eot-samples", 1, "--repeats", 2)
 
 
 def columns(folder):
@@ -203,7 +203,7 @@ def test_evaluate_and_certify_in_another_range(tmp_path):
     scores, certificates = [], []
     for path, scale, option in ((plain, 1, ()), (scaled, 255, (0, 255))):
         given = ("--images", 10, *(("--value-range", *option) if option else ()))
-        one = ("--attacks", "fgsm", "--epsilon", 0.1 * scale, "--samples", 1)
+        one = ("--attacks", "fgsm", "--epsilon", 0.1 * scale, "--eot-samples", 1)
         folder = tmp_path / path.stem
         assert run("evaluate", path, *given, *one, "--output", folder) == 0
         rows = json.loads((folder / "results.json").read_text())["rows"]

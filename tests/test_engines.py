@@ -381,10 +381,10 @@ def evaluated(folder, engine, resume=False):
         toy.data(),
         [AttackSetting("fgsm", "linf", 0.1)],
         adaptive=[AttackSetting("pgd", "linf", 0.2, options={"steps": 3})],
-        samples=(1, 4),
-        judgements=2,
+        eot_samples=(1, 4),
+        repeats=2,
         batch_size=16,
-        checks=False,
+        sanity_checks=False,
         folder=folder,
         resume=resume,
         engine=engine,
@@ -507,7 +507,7 @@ def test_what_cannot_be_sent_is_refused(what, tmp_path):
         error, message = ValueError, "the same after it was saved.*get_config"
     attacks = [AttackSetting("fgsm", "linf", 0.1)]
     with pytest.raises(error, match=message):
-        evaluate(defence, toy.data(), attacks, samples=(1,), engine=Reversed())
+        evaluate(defence, toy.data(), attacks, eot_samples=(1,), engine=Reversed())
 
 
 class Counted(keras.layers.Layer):
@@ -531,7 +531,7 @@ def test_the_sum_of_passes_in_the_docs(steps, samples):
     layers = [keras.Input((8, 8, 1)), Counted(), *toy.classifier().layers]
     vote = toy.vote(keras.Sequential(layers))
     images, labels = toy.data(6)
-    worker = Worker(vote, columns_of(vote, images), images, None, 0, judgements=10)
+    worker = Worker(vote, columns_of(vote, images), images, None, 0, repeats=10)
     options = (("steps", steps),)
     attack = Scenario("adaptive", "pgd", "linf", (0.1,), "foolbox", options, samples)
     list(worker(Piece(attack, 0, images, labels, ("defended",))))  # compiles

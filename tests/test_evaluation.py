@@ -26,7 +26,12 @@ ATTACKS = [
     AttackSetting("deepfool", "l2", 2.0),
 ]
 ADAPTIVE = [AttackSetting("bim", "linf", 0.05)]
-QUICK = {"samples": (1, 4), "judgements": 10, "batch_size": 16, "checks": False}
+QUICK = {
+    "eot_samples": (1, 4),
+    "repeats": 10,
+    "batch_size": 16,
+    "sanity_checks": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +266,7 @@ def test_sigmoids_are_refused(defences):
 def test_a_mask_for_training_alone_is_not_random(defences):
     mask = kmd.RandomGridMask(2, 0.5, active="training")
     model = keras.Sequential([keras.Input((8, 8, 1)), mask, defences["bare"]])
-    options = {**QUICK, "checks": True}
+    options = {**QUICK, "sanity_checks": True}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = evaluate(model, toy.data(16), [], adaptive=ADAPTIVE, **options)
@@ -369,7 +374,7 @@ def test_an_adaptive_attack_goes_through_both_gradients_of_a_median(defences):
         ({"threat_models": ("surrogate",)}, ValueError, "surrogate=None"),
         ({"attacks": (), "adaptive": ()}, ValueError, "never left out"),
         ({"samples": ()}, ValueError, "rising integers"),
-        ({"samples": (5, 1)}, ValueError, r"samples=\(5, 1\)"),
+        ({"eot_samples": (5, 1)}, ValueError, r"eot_samples=\(5, 1\)"),
         ({"shard": (3, 2)}, ValueError, r"shard=\(3, 2\)"),
         ({"shard": (1, 2)}, ValueError, r"batches, 1"),
         (
@@ -379,7 +384,7 @@ def test_an_adaptive_attack_goes_through_both_gradients_of_a_median(defences):
         ),
         ({"attacks": [AttackSetting("fgsm", "linf", 0)]}, ValueError, "epsilon=0"),
         ({"data": (*toy.data(4), ("a", "b"))}, ValueError, "all 3 classes"),
-        ({"judgements": 0}, ValueError, "judgements=0"),
+        ({"repeats": 0}, ValueError, "repeats=0"),
     ],
 )
 def test_bad_arguments(defences, change, error, message):

@@ -73,6 +73,6 @@ def test_an_evaluation_leaves_nothing_behind(is_new):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             attack = AttackSetting("fgsm", "linf", 0.1)
-            evaluate(filtered, (IMAGES, LABELS), [attack], samples=(1,), judgements=2)
+            evaluate(filtered, (IMAGES, LABELS), [attack], eot_samples=(1,), repeats=2)
 
     assert grown(call) == [0, 0, 0]

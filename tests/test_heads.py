@@ -349,7 +349,10 @@ def test_images_without_a_gradient_are_warned_of(is_blind):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         report = evaluate(
-            model, (IMAGES, labels), [AttackSetting("fgsm", "linf", 0.1)], samples=(1,)
+            model,
+            (IMAGES, labels),
+            [AttackSetting("fgsm", "linf", 0.1)],
+            eot_samples=(1,),
         )
     names = {warning.category.__name__ for warning in caught}
     assert ("ZeroGradientWarning" in names) == is_blind

@@ -19,7 +19,12 @@ TAKERS = {
     "Certificates": lambda y: Certificates("exact", None, (PROOF,), np.ones(6), y),
     "certify": lambda y: kmd.certify(toy.classifier(), IMAGES, y, mask=MASK),
     "evaluate": lambda y: kmd.evaluate(
-        toy.vote(), (IMAGES, y), [FGSM], samples=(1,), judgements=1, checks=False
+        toy.vote(),
+        (IMAGES, y),
+        [FGSM],
+        eot_samples=(1,),
+        repeats=1,
+        sanity_checks=False,
     ),
     "match_strength": lambda y: match_strength(
         toy.classifier(), (IMAGES, y), FGSM, accuracy=0.5

@@ -61,8 +61,8 @@ def test_a_forged_file_is_refused(make, tmp_path):
         (lambda: vote(votes=MANY), "votes"),
         (lambda: noisy(votes=MANY), "votes"),
         (lambda: kmd.attacks.expectation_over_masks(vote(), MANY), "samples"),
-        (lambda: evaluate(samples=(1, MANY)), "samples"),
-        (lambda: evaluate(judgements=MANY), "judgements"),
+        (lambda: evaluate(eot_samples=(1, MANY)), "eot_samples"),
+        (lambda: evaluate(repeats=MANY), "repeats"),
     ],
 )
 def test_more_than_memory_holds(call, name):

@@ -59,8 +59,8 @@ def evaluate(model, folder):
         (IMAGES, LABELS),
         [AttackSetting("fgsm", "linf", 0.1)],
         threat_models=("classifier", "gray_box", "white_box"),
-        samples=(1,),
-        judgements=1,
+        eot_samples=(1,),
+        repeats=1,
         folder=folder,
     )
 

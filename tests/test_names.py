@@ -62,9 +62,9 @@ def run(tmp_path_factory):
         defences,
         (images, labels, NASTY[:3]),
         [FGSM],
-        samples=(1,),
-        judgements=1,
-        checks=False,
+        eot_samples=(1,),
+        repeats=1,
+        sanity_checks=False,
         folder=folder / "[1]",
     )
     return folder / "whole", merge([folder / "[1]"], folder / "whole")
@@ -200,7 +200,7 @@ def test_a_bare_classifier_has_a_column_of_its_own():
         "bare classifier of bare classifier": toy.vote(votes=2),
     }
     report = kmd.evaluate(
-        named, toy.data(4), [FGSM], samples=(1,), judgements=1, checks=False
+        named, toy.data(4), [FGSM], eot_samples=(1,), repeats=1, sanity_checks=False
     )
     assert len(report.defences) == 3
     assert {about["bare"] for about in report.columns.values()} == {report.defences[0]}
@@ -223,9 +223,9 @@ def test_commands(tmp_path, capsys, monkeypatch):
         "4",
         "--attacks",
         "fgsm",
-        "--samples",
+        "--eot-samples",
         "1",
-        "--judgements",
+        "--repeats",
         "1",
     ]
     arguments = ["evaluate", *map(str, paths), *quick, "--output", str(run_folder)]

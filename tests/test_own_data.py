@@ -22,7 +22,7 @@ from keras_maskdef.loading import class_names_of, images_for, load_model, value_
 from maskdef import main
 
 ROOT = Path(__file__).parents[1]
-QUICK = ("--attacks", "fgsm", "--samples", 1, "--judgements", 2)
+QUICK = ("--attacks", "fgsm", "--eot-samples", 1, "--repeats", 2)
 
 
 def run(*arguments):

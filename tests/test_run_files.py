@@ -212,8 +212,8 @@ def test_classes_beyond_32767_are_right(tmp_path):
         {"knowing": Defence(predict, classifier, (classifier,))},
         (images, labels),
         [AttackSetting("fgsm", "linf", 0.01)],
-        samples=(1,),
-        checks=False,
+        eot_samples=(1,),
+        sanity_checks=False,
         folder=tmp_path,
     )
     assert report.rows[0].scores["knowing"].accuracy == 1.0

@@ -62,4 +62,4 @@ def test_the_reference_has_what_is_public_of_a_class(site):
 
 def test_the_reference_has_functions_and_not_their_modules(site):
     page = (site / "api/evaluation/index.html").read_text()
-    assert "threat_models" in page and "judgements" in page
+    assert "threat_models" in page and "repeats" in page

@@ -5,13 +5,16 @@ need no model: `exact`, the sampled rules `majority`, `margin` and `per_set`, an
 `double_masking`; laws of masks, and sets of cells that an attack can touch.
 """
 
+import warnings
+from typing import Any
+
 from keras_maskdef.certification.bounds import lower_bound, upper_bound
 from keras_maskdef.certification.cell_sets import any_cells, patches
 from keras_maskdef.certification.certificates import Certificate, Certificates
 from keras_maskdef.certification.certify import certify
 from keras_maskdef.certification.double_masking import double_masking
 from keras_maskdef.certification.exact import Proof, exact
-from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.mask_distribution import MaskDistribution
 from keras_maskdef.certification.sampled import (
     majority,
     margin,
@@ -22,7 +25,7 @@ from keras_maskdef.certification.sampled import (
 __all__ = [
     "Certificate",
     "Certificates",
-    "MaskLaw",
+    "MaskDistribution",
     "Proof",
     "any_cells",
     "certify",
@@ -36,3 +39,12 @@ __all__ = [
     "per_set",
     "upper_bound",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MaskLaw":
+        warnings.warn(
+            "`MaskLaw` is now `MaskDistribution`.", DeprecationWarning, stacklevel=2
+        )
+        return MaskDistribution
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ from math import comb
 
 import numpy as np
 
-from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.mask_distribution import MaskDistribution
 from keras_maskdef.core.arguments import check_positive_int
 
 
@@ -74,7 +74,7 @@ def patches(
     return sets.reshape(len(down) * len(across), -1)
 
 
-def check_families(families: Sequence[np.ndarray], law: MaskLaw) -> None:
+def check_families(families: Sequence[np.ndarray], law: MaskDistribution) -> None:
     """That there are sets, and of the law's cells."""
     shapes = [np.shape(sets) for sets in families]
     fit = all(len(shape) == 2 and shape[1] == law.cells for shape in shapes)

@@ -11,7 +11,7 @@ import numpy as np
 from keras_maskdef.certification._run import Numbers, Prover, config_of, work
 from keras_maskdef.certification.answers import Answers
 from keras_maskdef.certification.certificates import Certificate, Certificates
-from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.mask_distribution import MaskDistribution
 from keras_maskdef.certification.methods import (
     METHODS,
     DoubleMasking,
@@ -204,7 +204,7 @@ def _method(
     parts: Parts,
     image_shape: tuple[int, ...],
     classes: int,
-    law: MaskLaw | None,
+    law: MaskDistribution | None,
     attacks: Sequence[Attack],
 ) -> Method:
     families = [attack.sets for attack in attacks]
@@ -261,7 +261,7 @@ def _can_certify(worker: Sampled) -> bool:
     return bool(worker.judge(agreed).certified.any())
 
 
-def _notes(numbers: Numbers, law: MaskLaw | None) -> tuple[str, ...]:
+def _notes(numbers: Numbers, law: MaskDistribution | None) -> tuple[str, ...]:
     if law is None:
         of = "the prediction by double masking; each row has its own"
     elif numbers.alpha is None:

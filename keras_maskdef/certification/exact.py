@@ -6,7 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_maskdef.certification.cell_sets import check_families
-from keras_maskdef.certification.mask_law import MaskLaw, hidden_probabilities
+from keras_maskdef.certification.mask_distribution import (
+    MaskDistribution,
+    hidden_probabilities,
+)
 from keras_maskdef.core.arguments import check_int
 from keras_maskdef.kernels import superset_sums
 
@@ -33,7 +36,7 @@ class Proof(NamedTuple):
 
 def exact(
     labels: np.ndarray,
-    law: MaskLaw,
+    law: MaskDistribution,
     families: Sequence[np.ndarray],
     classes: int,
 ) -> Proof:
@@ -64,7 +67,7 @@ def exact(
 
     Example:
 
-    >>> law = MaskLaw.bernoulli(cells=2, mask_rate=0.75)
+    >>> law = MaskDistribution.bernoulli(cells=2, mask_rate=0.75)
     >>> proof = exact(np.array([[1, 1, 1, 1]]), law, [np.eye(2, dtype=bool)], classes=3)
     >>> proof.predicted, proof.certified
     (array([1]), array([[ True]]))
@@ -94,7 +97,7 @@ class ExactRule:
     """
 
     def __init__(
-        self, law: MaskLaw, families: Sequence[np.ndarray], classes: int
+        self, law: MaskDistribution, families: Sequence[np.ndarray], classes: int
     ) -> None:
         check_cells(law.cells)
         check_families(families, law)
@@ -146,7 +149,7 @@ def _set_bits(cells: int) -> np.ndarray:
     return counts
 
 
-def _check(labels: np.ndarray, law: MaskLaw) -> None:
+def _check(labels: np.ndarray, law: MaskDistribution) -> None:
     check_cells(law.cells)
     if labels.ndim != 2 or labels.shape[1] != 2**law.cells:
         raise ValueError(

@@ -17,7 +17,7 @@ from keras_maskdef.certification.exact import (
     ExactRule,
     Proof,
 )
-from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.mask_distribution import MaskDistribution
 
 # A quarter of a gigabyte; any four of 16 cells have 53 million.
 _MOST_PAIRS = 1 << 28
@@ -66,7 +66,7 @@ class Exact(_Fixed):
     """All masks that the law can draw."""
 
     def __init__(
-        self, law: MaskLaw, families: Sequence[np.ndarray], classes: int
+        self, law: MaskDistribution, families: Sequence[np.ndarray], classes: int
     ) -> None:
         self._rule = ExactRule(law, families, classes)
         patterns = np.arange(2**law.cells)
@@ -131,7 +131,7 @@ class Sampled:
     rule: str
     mask: Any
     image_shape: tuple[int, ...]
-    law: MaskLaw
+    law: MaskDistribution
     families: Sequence[np.ndarray]
     classes: int
     alpha: float
@@ -190,7 +190,7 @@ class Sampled:
         return rule(counts[0], top, self.law, sizes, self.alpha)
 
 
-def law_of(mask: Any, cells: int) -> MaskLaw:
+def law_of(mask: Any, cells: int) -> MaskDistribution:
     """The law of one view of a mask layer.
 
     Raises:
@@ -208,4 +208,4 @@ def law_of(mask: Any, cells: int) -> MaskLaw:
             "`defence` must have one mask rate in prediction; several are for training "
             f"(`train_mask`). Received: mask.mask_rate={mask.mask_rate}"
         )
-    return getattr(MaskLaw, mask.sampling)(cells, mask.mask_rate)
+    return getattr(MaskDistribution, mask.sampling)(cells, mask.mask_rate)

@@ -10,7 +10,10 @@ import numpy as np
 
 from keras_maskdef.certification.bounds import lower_bound, upper_bound
 from keras_maskdef.certification.cell_sets import check_families
-from keras_maskdef.certification.mask_law import MaskLaw, hidden_probabilities
+from keras_maskdef.certification.mask_distribution import (
+    MaskDistribution,
+    hidden_probabilities,
+)
 from keras_maskdef.core.arguments import check_int
 
 # Numbers of a table that is looked at at once: 32 MiB.
@@ -18,7 +21,11 @@ _AT_ONCE = 1 << 22
 
 
 def majority(
-    counts: np.ndarray, top: int, law: MaskLaw, sizes: Sequence[int], alpha: float
+    counts: np.ndarray,
+    top: int,
+    law: MaskDistribution,
+    sizes: Sequence[int],
+    alpha: float,
 ) -> np.ndarray:
     """Certifies A if it has most views even when those of the attack are lost.
 
@@ -38,7 +45,7 @@ def majority(
 
     Example:
 
-    >>> law = MaskLaw.bernoulli(cells=16, mask_rate=0.75)
+    >>> law = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
     >>> majority(np.array([25, 0]), 0, law, sizes=[1, 2], alpha=1e-3)
     array([ True, False])
 
@@ -51,7 +58,11 @@ def majority(
 
 
 def margin(
-    counts: np.ndarray, top: int, law: MaskLaw, sizes: Sequence[int], alpha: float
+    counts: np.ndarray,
+    top: int,
+    law: MaskDistribution,
+    sizes: Sequence[int],
+    alpha: float,
 ) -> np.ndarray:
     """Certifies A if it leads every other class by more than the attack can move.
 
@@ -83,7 +94,7 @@ def per_set(
     hidden: np.ndarray,
     answers: np.ndarray,
     top: int,
-    law: MaskLaw,
+    law: MaskDistribution,
     families: Sequence[np.ndarray],
     classes: int,
     alpha: float,
@@ -131,7 +142,7 @@ def per_set(
 def per_set_of(
     counts: np.ndarray,
     top: int,
-    law: MaskLaw,
+    law: MaskDistribution,
     families: Sequence[np.ndarray],
     alpha: float,
 ) -> np.ndarray:
@@ -187,7 +198,7 @@ def _count(
         counts[start : start + step] += (covered.astype("float64") @ votes).astype(int)
 
 
-def masks_needed(law: MaskLaw, size: int, alpha: float) -> int | None:
+def masks_needed(law: MaskDistribution, size: int, alpha: float) -> int | None:
     """How many masks `majority` needs at least, if all answers agree.
 
     Args:
@@ -200,7 +211,7 @@ def masks_needed(law: MaskLaw, size: int, alpha: float) -> int | None:
 
     Example:
 
-    >>> law = MaskLaw.bernoulli(cells=16, mask_rate=0.75)
+    >>> law = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
     >>> [masks_needed(law, k, alpha=1e-3) for k in (1, 2, 3)]
     [25, 108, None]
     """

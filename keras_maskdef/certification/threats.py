@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_maskdef.certification.cell_sets import any_cells, patches
-from keras_maskdef.certification.mask_law import MaskLaw
+from keras_maskdef.certification.mask_distribution import MaskDistribution
 from keras_maskdef.core.arguments import check_choice, check_positive_int
 from keras_maskdef.core.image_shape import grid_shape, spatial
 
@@ -58,7 +58,7 @@ def attacks_of(
     sizes: Sequence[int] | Mapping[str, Sequence[int]] | None,
     image_shape: tuple[int, ...],
     mask: Any,
-    law: MaskLaw | None,
+    law: MaskDistribution | None,
 ) -> list[Attack]:
     """The attacks that were asked for, or those that can be certified at all.
 
@@ -129,7 +129,7 @@ def _asked_for(grid: _Grid, threat: str, size: int) -> Attack:
     return Attack(threat, size, grid.sets(threat, size))
 
 
-def _default(grid: _Grid, threat: str, law: MaskLaw | None) -> list[Attack]:
+def _default(grid: _Grid, threat: str, law: MaskDistribution | None) -> list[Attack]:
     found: list[Attack] = []
     for size in grid.sizes(threat):
         if threat == "cells" and comb(grid.cells, size) > _MOST_SETS:
@@ -141,7 +141,7 @@ def _default(grid: _Grid, threat: str, law: MaskLaw | None) -> list[Attack]:
     return found
 
 
-def _possible(attack: Attack, law: MaskLaw | None) -> bool:
+def _possible(attack: Attack, law: MaskDistribution | None) -> bool:
     if law is None:
         # Where two sets hide everything, nothing is left to tell the class from.
         return _views(attack) <= _MOST_VIEWS and not _hide_all(attack.sets)

@@ -1,9 +1,10 @@
-"""Modules that have moved, under their former names."""
+"""Modules and arguments under their former names."""
 
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -55,3 +56,28 @@ class _Loader(Loader):
         warnings.warn(
             f"`{module.__name__}` is now `{today}`.", DeprecationWarning, stacklevel=2
         )
+
+
+def renamed_arguments(**renamed: str) -> Callable[[Callable], Callable]:
+    """Makes a function take arguments by their former names, with a warning.
+
+    Args:
+        **renamed: Today's names by their former ones.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        @wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            for former, today in renamed.items():
+                if former in options:
+                    warnings.warn(
+                        f"`{former}` of `{function.__name__}` is now `{today}`.",
+                        DeprecationWarning,
+                        stacklevel=2,
+                    )
+                    options.setdefault(today, options.pop(former))
+            return function(*arguments, **options)
+
+        return call
+
+    return decorate

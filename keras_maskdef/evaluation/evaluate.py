@@ -20,6 +20,7 @@ from keras_maskdef.core.arguments import (
     check_positive_int,
 )
 from keras_maskdef.core.extras import require
+from keras_maskdef.core.former_names import renamed_arguments
 from keras_maskdef.core.image_data import check_labels
 from keras_maskdef.core.progress import Start, silent
 from keras_maskdef.core.run_folder import RESULTS, kept_in
@@ -39,10 +40,11 @@ from keras_maskdef.evaluation.worker import Worker
 from keras_maskdef.results.report import Report
 
 # All of a batch are in memory at once.
-_MOST_JUDGEMENTS = 10_000
+_MOST_REPEATS = 10_000
 _MODULES = {"foolbox": "foolbox", "cleverhans": "cleverhans", "art": "art"}
 
 
+@renamed_arguments(judgements="repeats", samples="eot_samples", checks="sanity_checks")
 def evaluate(
     defences: Any,
     data: Sequence[Any],
@@ -51,11 +53,11 @@ def evaluate(
     *,
     adaptive: Sequence[AttackSetting] | None = None,
     surrogate: keras.Model | None = None,
-    samples: Sequence[int] = SAMPLES,
-    judgements: int = 10,
+    eot_samples: Sequence[int] = SAMPLES,
+    repeats: int = 10,
     batch_size: int = 250,
     seed: int = 0,
-    checks: bool = True,
+    sanity_checks: bool = True,
     folder: str | Path | None = None,
     resume: bool = False,
     shard: tuple[int, int] = (1, 1),
@@ -64,21 +66,21 @@ def evaluate(
     value_range: Sequence[float] = UNIT,
     start: Start = silent,
 ) -> Report:
-    """Measures how much of a defence is left under attack.
+    """Measures the robust accuracy of defences and of their base models.
 
-    Every attack is run by every attacker of `threat_models`, and in the end by one
-    who knows the defence, with more and more masks in each step until accuracy stops
-    falling: that adaptive row is never left out. The last row is the headline: an
-    image counts there only if it withstands all attacks of the rows above. Every
-    image is judged anew, on fresh masks, and not by what the attack believes.
+    Each threat model runs each attack. Adaptive attacks, which know the defence, always
+    follow: they average each step over more and more masks (EOT) until accuracy stops
+    falling. The last row is the worst case: an image counts only if it withstands every
+    attack above. Every image is predicted anew, on fresh masks, whatever the attack
+    reports.
 
-    Controls are run beside: noise of the size of each attack, and the adaptive attack
-    on one fixed set of masks. What fails is said by a `RobustnessWarning` and in the
-    report.
+    Sanity checks run beside: noise with the epsilon of each attack, and the adaptive
+    attack on one fixed set of masks. Each that fails is a `RobustnessWarning` and a
+    line of the report.
 
     Args:
         defences: A Keras model, or a `Defence` of any other make, or several of them
-            by name. The bare classifier of each becomes a column of its own.
+            by name. The base model of each becomes a column of its own.
         data: Images, floats in `value_range` `(n, height, width, channels)`, and
             labels, integers `(n,)`; the names of the classes may follow. Or a
             `tf.data.Dataset`, a `PyDataset` or a `DataLoader` of batches of such, all
@@ -90,15 +92,15 @@ def evaluate(
         adaptive: Attacks of the adaptive rows; PGD in all norms and sizes of
             `attacks` by default.
         surrogate: The independently trained model of `"surrogate"`.
-        samples: Numbers of masks in each step of the adaptive attacks, rising, at most
-            10,000.
-        judgements: Integer, independent judgements of each image where the defence is
+        eot_samples: Numbers of masks that each step of the adaptive attacks averages
+            over (expectation over transformation), rising, at most 10,000.
+        repeats: Integer, independent predictions of each image where the defence is
             random; at least 10 for a figure to be published, and at most 10,000.
         batch_size: Integer, images attacked at once; a batch is the piece of work that
             a killed run loses.
         seed: Integer for starts, noise, and the masks of attackers and judges. The
             models get their own random states back.
-        checks: Whether to run the controls.
+        sanity_checks: Whether to run them: noise, and frozen masks.
         folder: Where to keep configuration, outcomes and results; a folder that is
             used once by default, and gone afterwards.
         resume: Whether to go on with the run in `folder`. Its results are then those
@@ -139,9 +141,9 @@ def evaluate(
     >>> defended = kmd.VotingEnsemble(classifier, kmd.RandomGridMask(2, 0.5))
     >>> data = np.full((4, 8, 8, 1), 0.5, "float32"), np.array([0, 1, 2, 0])
     >>> attack = AttackSetting("fgsm", "linf", 0.1)
-    >>> report = evaluate(defended, data, [attack], samples=(1,), checks=False)
+    >>> report = evaluate(defended, data, [attack], eot_samples=(1,), sanity_checks=False)
     >>> [row.title for row in report.rows]
-    ['clean', 'fgsm linf 0.1', 'adaptive pgd linf 0.1, 1 mask', 'the worst of all']
+    ['clean', 'fgsm Linf 0.1', 'adaptive pgd Linf 0.1, 1 EOT sample', 'worst case']
 
     Reference:
         Carlini et al.: On Evaluating Adversarial Robustness (2019); Croce and Hein:
@@ -150,11 +152,13 @@ def evaluate(
     engine = as_engine(engine)
     known_range = check_value_range(value_range)
     images, labels, class_names = _data(data, known_range)
-    check_int("judgements", judgements, 1, _MOST_JUDGEMENTS)
+    check_int("repeats", repeats, 1, _MOST_REPEATS)
     check_positive_int("batch_size", batch_size)
     batches = -(-len(images) // batch_size)
-    _check_plan(threat_models, surrogate, samples, shard, batches)
-    plan = scenarios(attacks, threat_models, adaptive, tuple(samples), checks)
+    _check_plan(threat_models, surrogate, eot_samples, shard, batches)
+    plan = scenarios(
+        attacks, threat_models, adaptive, tuple(eot_samples), sanity_checks
+    )
     for scenario in plan:
         _check_scenario(scenario)
     columns = columns_of(defences, images, known_range)
@@ -171,7 +175,7 @@ def evaluate(
         "surrogate": None if surrogate is None else fingerprint.of_model(surrogate),
         "plan": [scenario.to_dict() for scenario in plan],
         "paper": [[list(key), dict(value)] for key, value in (paper or {}).items()],
-        "judgements": int(judgements),
+        "judgements": int(repeats),
         "batch_size": int(batch_size),
         "seed": int(seed),
         "shard": [int(number) for number in shard],
@@ -179,7 +183,7 @@ def evaluate(
     }
     with kept_in(folder, config, resume) as store:
         store.write_arrays(LABELS, {"labels": labels})
-        numbers = int(seed), int(judgements), known_range
+        numbers = int(seed), int(repeats), known_range
         worker = Worker(defences, columns, images, surrogate, *numbers)
         run = Run(store, worker, images, labels, engine, start)
         run.work()
@@ -242,7 +246,7 @@ def _check_scenario(scenario: Scenario) -> None:
 def _check_plan(
     threat_models: Sequence[str],
     surrogate: Any,
-    samples: Sequence[int],
+    eot_samples: Sequence[int],
     shard: tuple[int, int],
     batches: int,
 ) -> None:
@@ -252,13 +256,13 @@ def _check_plan(
             f"and only there. Received: surrogate={surrogate!r}, "
             f"threat_models={tuple(threat_models)}"
         )
-    if not samples or list(samples) != sorted({*samples}):
+    if not eot_samples or list(eot_samples) != sorted({*eot_samples}):
         raise ValueError(
-            "`samples` must be rising integers of at least 1. "
-            f"Received: samples={tuple(samples)}"
+            "`eot_samples` must be rising integers of at least 1. "
+            f"Received: eot_samples={tuple(eot_samples)}"
         )
-    for each in samples:
-        check_views("samples", each)
+    for number in eot_samples:
+        check_views("eot_samples", number)
     part, parts = shard
     if not 1 <= part <= parts <= batches:
         raise ValueError(

@@ -81,7 +81,7 @@ def run_demo(
         test,
         settings,
         adaptive=[AttackSetting("pgd", "linf", epsilon)],
-        samples=(16,),
+        eot_samples=(16,),
         seed=seed,
         start=start,
     )

@@ -19,7 +19,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class MaskLaw:
+class MaskDistribution:
     """How many cells a random mask shows; every set of that many is as likely.
 
     All that certificates need of a mask is how probable it is that an attacker's cells
@@ -33,7 +33,7 @@ class MaskLaw:
 
     Example:
 
-    >>> law = MaskLaw.bernoulli(cells=16, mask_rate=0.75)
+    >>> law = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
     >>> round(law.hidden(2), 6), law.largest
     (0.5625, 2)
     """
@@ -51,7 +51,7 @@ class MaskLaw:
         object.__setattr__(self, "visible", tuple(each / total for each in found))
 
     @classmethod
-    def bernoulli(cls, cells: int, mask_rate: float) -> "MaskLaw":
+    def bernoulli(cls, cells: int, mask_rate: float) -> "MaskDistribution":
         """Each cell is hidden on its own with the probability `mask_rate` (MAD)."""
         cells = check_positive_int("cells", cells)
         hide = check_fraction("mask_rate", mask_rate)
@@ -67,7 +67,7 @@ class MaskLaw:
         )
 
     @classmethod
-    def fixed_count(cls, cells: int, mask_rate: float) -> "MaskLaw":
+    def fixed_count(cls, cells: int, mask_rate: float) -> "MaskDistribution":
         """`round(mask_rate * cells)` cells are hidden, as by `RandomGridMask`."""
         cells = check_positive_int("cells", cells)
         hide = check_fraction("mask_rate", mask_rate)
@@ -75,7 +75,7 @@ class MaskLaw:
         return cls.showing(cells, cells - hidden)
 
     @classmethod
-    def showing(cls, cells: int, visible: int) -> "MaskLaw":
+    def showing(cls, cells: int, visible: int) -> "MaskDistribution":
         """Exactly `visible` of the cells are visible."""
         visible = check_int("visible", visible, 0, check_positive_int("cells", cells))
         counts = [0.0] * (cells + 1)
@@ -117,7 +117,7 @@ class MaskLaw:
         return np.asarray(each)[np.asarray(shown)]
 
 
-def hidden_probabilities(law: MaskLaw, sets: np.ndarray) -> np.ndarray:
+def hidden_probabilities(law: MaskDistribution, sets: np.ndarray) -> np.ndarray:
     """The probability that each set is hidden, `(sets,)`; it goes by their sizes."""
     sizes, place = np.unique(sets.sum(axis=1), return_inverse=True)
     return np.array([law.hidden(int(size)) for size in sizes])[place]
