@@ -141,7 +141,8 @@ def evaluate(
     >>> defended = kmd.VotingEnsemble(classifier, kmd.RandomGridMask(2, 0.5))
     >>> data = np.full((4, 8, 8, 1), 0.5, "float32"), np.array([0, 1, 2, 0])
     >>> attack = AttackSetting("fgsm", "linf", 0.1)
-    >>> report = evaluate(defended, data, [attack], eot_samples=(1,), sanity_checks=False)
+    >>> quick = {"eot_samples": (1,), "sanity_checks": False}
+    >>> report = evaluate(defended, data, [attack], **quick)
     >>> [row.title for row in report.rows]
     ['clean', 'fgsm Linf 0.1', 'adaptive pgd Linf 0.1, 1 EOT sample', 'worst case']
 

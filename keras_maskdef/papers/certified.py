@@ -39,12 +39,3 @@ def certified_vote(network: Network, mask_rate: float) -> Vote:
         network,
         MaskSetting(seen.cell_size, mask_rate, "fixed_count", seen.fill_value),
     )
-
-
-MNIST_CERTIFIED = Network(
-    "mnist",
-    "lenet",
-    mask=trained_for(7, (0.1, 0.85)),
-    epochs=30,
-    schedule="cosine",
-)
