@@ -72,7 +72,7 @@ class Page(HTMLParser):
 def figure(score, key="accuracy", prefix=""):
     low, high = (100 * bound for bound in score[f"{prefix}interval_95"])
     digits = 0 if round(low) != round(high) else 1
-    return f"{100 * score[key]:.1f} {low:.{digits}f}–{high:.{digits}f}"
+    return f"{100 * score[key]:.1f} {low:.{digits}f}-{high:.{digits}f}"
 
 
 @pytest.mark.parametrize(("table", "name"), [(0, MASKED), (1, VOTING)])
@@ -81,7 +81,8 @@ def test_every_row_and_figure_is_in_the_table(page, table, name):
     assert len(page.tables) == 2  # none for the bare column alone
     for cells, row in zip(page.rows(table), results["rows"], strict=True):
         score, bare = row["scores"][name], row["scores"][BARE]
-        assert cells[0].startswith(row["attack"])
+        title = "worst case" if row["threat_model"] == "union" else row["attack"]
+        assert cells[0].startswith(title)
         assert cells[1] == ("–" if row["epsilon"] is None else f"{row['epsilon']:g}")
         assert cells[2] == figure(bare)
         if score is None:
@@ -99,35 +100,39 @@ def test_every_row_and_figure_is_in_the_table(page, table, name):
 
 def test_attackers_are_told_apart_and_the_quoted_ones_set_off(page):
     groups = [row[0] for row in page.tables[0] if len(row) == 1]
-    names = ("Clean", "Controls", "Black", "Knows", "Grey", "White", "Adaptive", "The")
-    assert [group.split()[0] for group in groups] == list(names)
+    names = ("Clean images", "Sanity check", "Black box", "Base model known")
+    names = (*names, "Gray box", "White box", "Adaptive", "Worst case")
+    for group, name in zip(groups, names, strict=True):
+        assert group.startswith(name)
     quoted = [attrs.get("class") for tag, attrs in page.tags if tag == "tbody"]
     assert quoted[:8] == [None] * 6 + ["quoted"] * 2
-    assert "pgd L∞ 20 masks, foolbox" in [row[0] for row in page.rows(0)]
+    assert "pgd Linf 20 EOT samples, foolbox" in [row[0] for row in page.rows(0)]
 
 
-def test_the_headline_is_the_worst_of_all(page):
-    head = page.text[: page.text.index("Size ε")]
-    assert "Under the worst of all attacks that were run" in head
-    assert "12.3 % (10–14) of 1,000 images" in head
-    assert "0.0 % (0.0–0.4) of 1,000 images" in head  # its bare classifier
+def test_the_headline_is_the_worst_case(page):
+    head = page.text[: page.text.index("Epsilon")]
+    assert "Worst-case robust accuracy, over all attacks that were run" in head
+    assert "12.3 % (10-14) of 1,000 images" in head
+    assert "0.0 % (0.0-0.4) of 1,000 images" in head  # its base model
     assert "▼ −1.8 on clean images" in head
     assert head.index("NoiseWarning") < head.index("12.3")
-    assert "All checks passed" not in head
+    assert "All sanity checks passed" not in head
 
 
 def test_without_warnings_all_checks_passed(tmp_path):
     results = {**made_results(), "warnings": []}
     run = write_run(tmp_path, results, gallery=False, speed=False)
-    assert "✓ All checks passed." in write_report(run)[0].read_text(encoding="utf-8")
+    assert "✓ All sanity checks passed." in write_report(run)[0].read_text(
+        encoding="utf-8"
+    )
 
 
 def test_without_controls_no_checks_were_run(tmp_path):
     results = {**without("noise"), "warnings": []}
     run = write_run(tmp_path, results, gallery=False, speed=False)
     text = write_report(run)[0].read_text(encoding="utf-8")
-    assert "No checks were run" in text
-    assert "All checks passed" not in text
+    assert "No sanity checks were run" in text
+    assert "All sanity checks passed" not in text
 
 
 def test_names_are_escaped(page):
@@ -172,7 +177,7 @@ def test_a_run_of_a_bare_classifier_alone(tmp_path):
     assert written[0] == output / "report.html"
     page = Page(written[0].read_text(encoding="utf-8"))
     assert len(page.rows(0)) == len(results["rows"])
-    assert not {"Undefended", "Improvement in points"} & set(page.tables[0][0])
+    assert not {"Base model", "Improvement in points"} & set(page.tables[0][0])
     assert [path.name for path in run.iterdir()] == ["results.json"]
 
 
