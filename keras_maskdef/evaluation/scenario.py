@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_maskdef.attacks import describe
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
+from keras_maskdef.results.wording import eot_samples, norm
 
 # Strong, cheap, and in every norm; steps and sizes are foolbox's.
 _ADAPTIVE = "pgd"
@@ -97,11 +98,11 @@ class Scenario:
     def title(self) -> str:
         """For a progress bar."""
         known = self.threat_model.replace("_", " ")
-        masks = "" if self.samples is None else f", masks a step: {self.samples}"
-        norm = "" if self.norm is None else f" {self.norm}"
+        samples = "" if self.samples is None else f", {eot_samples(self.samples)}"
+        attack = f"{self.attack} {norm(self.norm)}".strip()
         if known in ("none", self.attack):
-            return f"{self.attack}{norm}"
-        return f"{known}: {self.attack}{norm}{masks}"
+            return attack
+        return f"{known}: {attack}{samples}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -10,6 +10,7 @@ from keras_maskdef.evaluation.checks import failures, without_gradient
 from keras_maskdef.evaluation.rows import rows_of, settled, with_paper
 from keras_maskdef.evaluation.run_store import Stored
 from keras_maskdef.results.report import Report, Row
+from keras_maskdef.results.wording import budget, percent
 
 
 def summary(store: RunFolder) -> Report:
@@ -76,15 +77,15 @@ def _settings(config: dict[str, Any], images: int) -> dict[str, Any]:
 
 def _notes(config: dict[str, Any], images: int, frozen: Sequence[Row]) -> list[str]:
     return [
-        f"{images} test images, all of them, not only those first classified right.",
+        f"{images} test images; those that are misclassified without an attack count too.",
         *_scale(config),
-        "Attackers know the bare classifier of each column, unless the row says more.",
-        "Adaptive ones know the defence: each step follows the gradient averaged over",
-        "as many fresh masks; of a median filter's two gradients the worse one counts.",
-        "The last row counts an image only if it withstands all: quote that one.",
-        "Where a defence is random, each image is judged "
-        f"{config['judgements']} times. Intervals are",
-        "over images (Wilson), not over trained models.",
+        "Attackers know the base model of each column, unless the row says more.",
+        "Adaptive attacks know the defence: each step follows the gradient averaged over",
+        "that many fresh masks (EOT samples); of a median filter's two gradients, the",
+        "stronger attack counts. Quote the worst case: an image counts only if it",
+        "withstands every attack. A random defence predicts each image",
+        f"{config['judgements']} times. Intervals are Wilson's, over images, not over "
+        "trained models.",
         *_control(frozen),
         *_unfrozen(config, frozen),
         *_options(config),
@@ -96,7 +97,7 @@ def _scale(config: dict[str, Any]) -> list[str]:
     low, high = config["value_range"]
     if (low, high) == UNIT:
         return []
-    return [f"Images, and sizes of attacks, are on a scale from {low:g} to {high:g}."]
+    return [f"Images and epsilons are on a scale from {low:g} to {high:g}."]
 
 
 def _unfrozen(config: dict[str, Any], frozen: Sequence[Row]) -> list[str]:
@@ -104,7 +105,7 @@ def _unfrozen(config: dict[str, Any], frozen: Sequence[Row]) -> list[str]:
     run = {name for row in frozen for name, score in row.scores.items() if score}
     plan = {scenario["threat_model"] for scenario in config["plan"]}
     return [
-        f"Control: the masks of {column['name']} could not be frozen."
+        f"Sanity check: the masks of {column['name']} could not be frozen."
         for column in config["columns"]
         if "frozen" in plan and column["is_random"] and column["name"] not in run
     ]
@@ -125,8 +126,8 @@ def _options(config: dict[str, Any]) -> list[str]:
 def _control(frozen: Sequence[Row]) -> list[str]:
     """How the control that is no row came out."""
     return [
-        f"Control: with its masks frozen, {row.attack} {row.norm} {row.epsilon:.4g} "
-        f"leaves {100 * score.accuracy:.1f} % of {name} right."
+        f"Sanity check: with its masks frozen, {budget(row)} leaves {name} "
+        f"{percent(score.accuracy)} % robust accuracy."
         for row in frozen
         for name, score in row.scores.items()
         if score is not None
