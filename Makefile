@@ -14,15 +14,17 @@ PYTEST = TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto \
 define LINT
 $(BIN)/ruff check .
 $(BIN)/ruff format --check .
+$(BIN)/lint-imports --no-logo
 $(BIN)/mypy keras_maskdef maskdef
 $(BIN)/mypy kernels
 endef
 
 # What depends most on versions of Python and of packages.
-QUICK = $(addprefix tests/test_,$(addsuffix .py,kernels random_grid_mask filters \
-	arguments datasets dependencies package))
+VERSIONS = tests/core tests/kernels/test_kernels.py tests/layers \
+	tests/datasets/test_datasets.py tests/project/test_dependencies.py \
+	tests/project/test_package.py
 
-.PHONY: demo test lint quick lowest fuzz bench clean
+.PHONY: demo test lint quick versions lowest fuzz bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/maskdef demo --output demo-output
@@ -33,10 +35,16 @@ test: lint $(VENV)/.backends
 lint: $(VENV)/.dev
 	$(LINT)
 
-# On another Python than that of `test`: make quick PYTHON=python3.12 VENV=.venv-3.12
-quick: $(VENV)/.quick
+# For changes of layers and kernels, in a minute.
+quick: $(VENV)/.core
 	$(LINT)
-	$(PYTEST) $(QUICK)
+	$(PYTEST) -m "not slow and not gpu and not simulator and not long" \
+		tests/layers tests/kernels/test_kernels.py
+
+# On another Python than that of `test`: make versions PYTHON=python3.12 VENV=.venv-3.12
+versions: $(VENV)/.versions
+	$(LINT)
+	$(PYTEST) $(VERSIONS)
 
 # `make test` with the lowest versions that pyproject.toml allows.
 lowest:
@@ -47,7 +55,7 @@ LOWEST = $(BIN)/python -m pip install -qq uv && $(BIN)/uv pip install -q \
 
 # 100,000 drawn calls of the CPU kernels against the reference.
 fuzz: $(VENV)/.dev
-	$(BIN)/python tests/fuzz_kernels.py
+	$(BIN)/python tests/support/fuzz_kernels.py
 
 bench: $(VENV)/.dev
 	@mkdir -p .benchmarks

@@ -77,15 +77,14 @@ def _settings(config: dict[str, Any], images: int) -> dict[str, Any]:
 
 def _notes(config: dict[str, Any], images: int, frozen: Sequence[Row]) -> list[str]:
     return [
-        f"{images} test images; those that are misclassified without an attack count too.",
+        f"{images} test images, those misclassified without an attack included.",
         *_scale(config),
         "Attackers know the base model of each column, unless the row says more.",
-        "Adaptive attacks know the defence: each step follows the gradient averaged over",
-        "that many fresh masks (EOT samples); of a median filter's two gradients, the",
-        "stronger attack counts. Quote the worst case: an image counts only if it",
-        "withstands every attack. A random defence predicts each image",
-        f"{config['judgements']} times. Intervals are Wilson's, over images, not over "
-        "trained models.",
+        "Adaptive attacks know the defence: each step averages the gradient over fresh",
+        "masks (EOT samples); of a median filter's two gradients, the stronger attack",
+        "counts. Quote the worst case: an image counts only if it withstands every",
+        f"attack. A random defence predicts each image {config['judgements']} times.",
+        "Intervals are Wilson's, over images, not over trained models.",
         *_control(frozen),
         *_unfrozen(config, frozen),
         *_options(config),
