@@ -70,6 +70,8 @@ def load_model(path: StrPath, imports: Iterable[str] = ()) -> keras.Model:
         raise FileNotFoundError(
             f"`path` must be a .keras or .h5 file of a model. Received: path={text!r}"
         )
+    import keras_maskdef.baselines  # noqa: F401  # registers its layers
+
     for name in imports:
         _import(name)
     if text.endswith(".keras") and not zipfile.is_zipfile(path):
