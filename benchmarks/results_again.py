@@ -1,4 +1,4 @@
-"""What a second training of a recipe changes, in a paragraph."""
+"""Compares the second training of a recipe with the first, in a paragraph."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from keras_maskdef.results import Report
 
 
 def said_again(recipe: Any, first: dict[str, Any], second: dict[str, Any]) -> str:
-    """Beside the intervals, which are over images and know of one training.
+    """Says what a second training changes; intervals over images do not cover that.
 
     Args:
         recipe: An `AttackTable`, at its scale.
@@ -23,7 +23,9 @@ def said_again(recipe: Any, first: dict[str, Any], second: dict[str, Any]) -> st
         now, (least, most) = counted(other.scores[column], other, recipe.counts)
         inside += low <= now <= high
         apart += least > high or most < low
-        said = f"{column} under {title(row)}, {100 * was:.1f} and then {100 * now:.1f}"
+        said = (
+            f"{column} under {title(row)}, {100 * was:.1f} and then {100 * now:.1f} %"
+        )
         largest = max(largest, (abs(now - was), said))
     last = ordered(Report.from_dict(second).rows)[-1]
     left = [f"{name} {cell(last, name, recipe.counts)}" for name in recipe.defences]
@@ -33,17 +35,18 @@ def said_again(recipe: Any, first: dict[str, Any], second: dict[str, Any]) -> st
         if claim.recipes == (recipe.name,)
         and claim.judge(second).word != claim.judge(first).word
     ]
-    verdicts = "; ".join(changed) if changed else "the same"
+    verdicts = "; ".join(changed) if changed else "none"
     return (
-        f"**Trained again**, {inside} of {len(pairs)} figures are within the intervals "
-        f"above, and the intervals of {apart} do not meet. The largest change: "
-        f"{largest[1]}. Worst case: {', '.join(left)}. Verdicts: {verdicts}. The "
-        "numbers: `benchmarks/results/again`."
+        f"**Second training.** {inside} of {len(pairs)} figures are within the "
+        f"intervals above; for {apart} the intervals of the two trainings do not "
+        f"overlap. The largest change: {largest[1]}. Worst case of the second "
+        f"training: {', '.join(left)}. Changed verdicts: {verdicts}. Data: "
+        "`benchmarks/results/again`."
     )
 
 
 def _pairs(first: Any, second: Any) -> Iterator[tuple[Any, Any, str]]:
-    """Each figure of the first, and the row that has it in the second."""
+    """Rows of the first and of the second training that belong together, by column."""
     others = {_key(row): row for row in ordered(Report.from_dict(second).rows)}
     for row in ordered(Report.from_dict(first).rows):
         other = others[_key(row)]
@@ -53,6 +56,6 @@ def _pairs(first: Any, second: Any) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _key(row: Any) -> tuple[Any, ...]:
-    """A row, whatever size was matched to it."""
+    """What identifies a row, whatever epsilon was matched."""
     own = row.paper["epsilon"] if row.paper else None
     return row.threat_model, row.attack, row.norm, row.samples, own, is_matched(row)

@@ -1,11 +1,12 @@
 """Writes docs/results.md from the published runs of recipes.
 
-    python benchmarks/results_page.py               # the page, from what is published
-    python benchmarks/results_page.py --publish DIR  # a run's results and picture first
-    python benchmarks/results_page.py --again DIR    # the same, of a second training
+    python benchmarks/results_page.py               # writes the page, publishes nothing
+    python benchmarks/results_page.py --publish DIR  # publishes a run first
+    python benchmarks/results_page.py --again DIR    # publishes a second training first
 
-DIR is what `maskdef recipe` wrote. The second training of a published recipe
-goes below its table: the intervals there are over images and know of one training.
+DIR is the output folder of `maskdef recipe`. Its results, and its picture, are copied.
+The second training of a published recipe is compared with the first below its table,
+whose intervals are over images and cover one training only.
 """
 
 import argparse
@@ -71,7 +72,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
     if run is None:
-        why = recipe.not_run or "its training and attacks have not been run"
+        why = recipe.not_run or "not trained or attacked yet"
         yield f"`{name}`: not run here ({why})."
         return
     scaled, results, path = run
@@ -81,7 +82,7 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
         "    " + " ".join([command, *(f"--precision {each}" for each in others)]) + "\n"
     )
     if results["cuts"]:
-        yield f"Cut: {'; '.join(results['cuts'])}.\n"
+        yield f"Reduced at this scale: {'; '.join(results['cuts'])}.\n"
     for trained in results["trained"]:
         yield "- " + training(trained)
     table = scaled.table(results["result"])
@@ -96,8 +97,8 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
     picture = PICTURES / f"{path.stem}.png"
     if picture.exists():
         where = picture.relative_to(PAGE.parent).as_posix()
-        yield f"\n![{recipe.title}: each figure of the table]({where})"
-    yield f"\nThe numbers: `{path.relative_to(ROOT).as_posix()}`."
+        yield f"\n![{recipe.title}: a plot of the table]({where})"
+    yield f"\nData: `{path.relative_to(ROOT).as_posix()}`."
 
 
 def training(trained: dict[str, Any]) -> str:
