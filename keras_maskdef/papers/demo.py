@@ -16,7 +16,8 @@ from keras_maskdef.papers.defences import Vote, partition
 from keras_maskdef.papers.mad import LENET
 from keras_maskdef.papers.network import Network
 from keras_maskdef.papers.training import train
-from keras_maskdef.reporting.pictures import plot_report, plot_votes
+from keras_maskdef.reporting.pictures import plot_votes
+from keras_maskdef.reporting.rows_picture import draw_rows
 from keras_maskdef.results.report import Report
 
 PLAIN, UNMASKED = "plain", "masked, no vote"
@@ -93,7 +94,7 @@ def save_demo(demo: Demo, output: Path) -> list[Path]:
     output.mkdir(parents=True, exist_ok=True)
     paths = [output / name for name in ("report.json", "accuracy.png", "votes.png")]
     demo.report.save(paths[0])
-    plot_report(demo.report, paths[1])
+    draw_rows(demo.report, paths[1])
     defence = demo.defences[PARTITION]
     assert isinstance(defence, VotingEnsemble)
     # The first image of each of eight classes, right or wrong.

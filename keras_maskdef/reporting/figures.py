@@ -11,14 +11,13 @@ from keras_maskdef.core.extras import require
 
 # Colour-blind safe (Okabe and Ito).
 RIGHT, WRONG = "#0072B2", "#D55E00"
-BARS = ("#999999", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#CC79A7")
 MARKERS = "osDv^PX<>"  # not as many as colours, so that no two lines look alike
 INK = "#333333"
 RULE = "#e3e3e3"
 HIDDEN = 0.35  # grey, since what is hidden and what is drawn are both black
 
 BARE = "#767676"
-# The same palette without its grey, the darker ones first: lines are thinner than bars.
+# Okabe and Ito without gray, the darker ones first.
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 

@@ -18,7 +18,6 @@ from keras_maskdef.layers import (
     VotingEnsemble,
 )
 from keras_maskdef.reporting.figures import (
-    BARS,
     HIDDEN,
     above,
     beside,
@@ -26,11 +25,9 @@ from keras_maskdef.reporting.figures import (
     plain,
     save,
     show,
-    spread,
     verdict,
     write,
 )
-from keras_maskdef.results.report import Report
 
 _SEEN = {"color": "#0072B2", "marker": "o", "label": "training images"}
 _HELD = {"color": "#D55E00", "marker": "s", "ls": "--", "label": "held-out images"}
@@ -42,48 +39,6 @@ _CURVES = {
     "density": ("density of the mask", "mean of the mask"),
     "agreement": ("agreement under the mask", "fraction of images"),
 }
-
-
-def plot_report(report: Report, path: str | Path) -> None:
-    """Writes a bar chart of a report's table, with its 95 % intervals, as PNG."""
-    figure, axes = new_figure(1, 1, (2.2 * len(report.rows) + 2, 5.2))
-    axes = axes[0, 0]
-    places = np.arange(len(report.rows))
-    width = 0.84 / len(report.defences)
-    for number, name in enumerate(report.defences):
-        scores = [score for row in report.rows if (score := row.scores[name])]
-        heights = np.array([score.accuracy for score in scores])
-        bounds = np.array([score.interval() for score in scores])
-        shift = (number - (len(report.defences) - 1) / 2) * width
-        bars = axes.bar(
-            places + shift,
-            100 * heights,
-            width,
-            yerr=spread(heights, bounds),
-            color=BARS[number % len(BARS)],
-            error_kw={"elinewidth": 1, "ecolor": "#333333"},
-            label=plain(name),
-        )
-        # At the foot of the bar, where no error bar crosses it.
-        labels = [f"{100 * height:.0f}" for height in heights]
-        for bar, label in zip(bars, labels, strict=True):
-            axes.annotate(
-                label,
-                (bar.get_x() + bar.get_width() / 2, 1),
-                ha="center",
-                va="bottom",
-                fontsize=8,
-            )
-    axes.set_xticks(
-        places, [row.title.replace(" linf ", "\nLinf ") for row in report.rows]
-    )
-    axes.set_ylabel("accuracy in %")
-    axes.set_ylim(0, 100)
-    images = scores[0].images
-    axes.set_title(f"{images} test images, 95 % intervals")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
-    save(figure, path, bbox_inches="tight")
 
 
 def plot_votes(

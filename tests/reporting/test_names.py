@@ -21,7 +21,8 @@ from keras_maskdef.papers.result_table import ResultTable
 from keras_maskdef.reporting import figures
 from keras_maskdef.reporting.certificate_curves import plot_certificates
 from keras_maskdef.reporting.html_report import write_report
-from keras_maskdef.reporting.pictures import plot_report, plot_votes
+from keras_maskdef.reporting.pictures import plot_votes
+from keras_maskdef.reporting.rows_picture import draw_rows
 from maskdef import main
 
 NASTY = (
@@ -133,7 +134,7 @@ def test_pages_and_their_pictures(run, texts, tmp_path):
 
 def test_pictures(run, texts, tmp_path):
     images, labels = toy.data(3)
-    plot_report(run[1], tmp_path / "report.png")
+    draw_rows(run[1], tmp_path / "report.png")
     check_texts(texts, NASTY)
     texts.clear()
     names = NASTY[3:6]
