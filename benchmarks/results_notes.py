@@ -144,7 +144,8 @@ row.""",
 **Differences from the paper.** The paper's masker withstands an attacker who knows it
 (51.5 % under PGD of 8/255). Ours does not (15.8 %), and is no better than the median
 filter alone, whose classifier was trained as long. This does not depend on the one
-training: three trainings of a smaller network agree ([Measured](defences.md#sfm-defense-measured)).
+training: three trainings of a smaller network agree
+([Measured](defences.md#sfm-defense-measured)).
 Under FGSM, too, the paper's defended model keeps 39 points more than ours. FGSM is one
 step, which leaves little to optimise. We think that the paper's gradients were not
 those of the whole model, but the text does not tell. CW leaves the clean accuracy, as

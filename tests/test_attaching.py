@@ -661,7 +661,7 @@ def test_a_report_is_the_same_in_any_range(reports):
         None if row.epsilon is None else 256 * row.epsilon for row in unit.rows
     ]
     assert [row.scores for row in other.rows] == [row.scores for row in unit.rows]
-    assert "bim linf 16" in [row.title for row in other.rows]
+    assert "bim Linf 16" in [row.title for row in other.rows]
     assert other.settings["value_range"] == [0.0, 256.0]
     assert any("from 0 to 256" in note for note in other.notes)
     assert not any("on a scale" in note for note in unit.notes)

@@ -157,7 +157,7 @@ def report():
 @pytest.mark.parametrize("name", [*DEFENCES, "Parseval"])
 def test_they_are_evaluated(report, name):
     rows = {row.title: row.scores.get(name) for row in report.rows}
-    clean, known = rows["clean"], rows["adaptive fgsm linf 0.05, 1 mask"]
+    clean, known = rows["clean"], rows["adaptive fgsm Linf 0.05, 1 EOT sample"]
     assert clean.accuracy > 0.5
     assert known.accuracy < clean.accuracy
 
@@ -166,7 +166,7 @@ def test_one_bare_classifier_is_behind_all(report):
     """A Parseval network is a classifier of other weights."""
     bare = {name: column["bare"] for name, column in report.columns.items()}
     assert {bare[name] for name in DEFENCES} == {bare["squeezing"]}
-    unknown = {row.title: row.scores for row in report.rows}["fgsm linf 0.05"]
+    unknown = {row.title: row.scores for row in report.rows}["fgsm Linf 0.05"]
     assert unknown["ART squeezing"].accuracy == unknown["squeezing"].accuracy
 
 

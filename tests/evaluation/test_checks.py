@@ -1,4 +1,4 @@
-"""Controls of an evaluation: each fails where it should, and only there."""
+"""Sanity checks of an evaluation: each fails where it should, and only there."""
 
 import warnings
 
@@ -130,7 +130,7 @@ def test_a_model_without_gradients_is_found_out():
 
 
 def test_controls_of_a_vote_are_run_and_told():
-    with pytest.warns(match="with its masks frozen, pgd linf 0.01 still leaves"):
+    with pytest.warns(match="with its masks frozen, pgd Linf 0.01 still leaves"):
         report = evaluate(
             toy.vote(),
             toy.data(16),
@@ -138,7 +138,7 @@ def test_controls_of_a_vote_are_run_and_told():
             adaptive=[AttackSetting("pgd", "linf", 0.01)],
             eot_samples=(1,),
         )
-    assert "noise linf 0.01" in [row.title for row in report.rows]
+    assert "noise Linf 0.01" in [row.title for row in report.rows]
     assert "FrozenMasksWarning" in {each["name"] for each in report.warnings}
     assert any("masks frozen" in note for note in report.notes)
 

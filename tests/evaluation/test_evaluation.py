@@ -53,12 +53,12 @@ def scores(report, title, name="vote"):
 def test_rows_and_columns(report):
     assert [row.title for row in report.rows] == [
         "clean",
-        "fgsm linf 0.05",
-        "deepfool l2 1",
-        "deepfool l2 2",
-        "adaptive bim linf 0.05, 1 mask",
-        "adaptive bim linf 0.05, 4 masks",
-        "the worst of all",
+        "fgsm Linf 0.05",
+        "deepfool L2 1",
+        "deepfool L2 2",
+        "adaptive bim Linf 0.05, 1 EOT sample",
+        "adaptive bim Linf 0.05, 4 EOT samples",
+        "worst case",
     ]
     assert report.defences == ["bare", "vote"]
     assert report.columns == {
@@ -81,7 +81,7 @@ def test_scores_are_those_of_the_images(report, defences):
     made = craft("fgsm", defences["bare"], images, labels, 0.05, batch_size=16)
     right = defences["bare"].predict(made, verbose=0).argmax(-1) == labels
     first = defences["bare"].predict(images, verbose=0).argmax(-1) == labels
-    score = scores(report, "fgsm linf 0.05", "bare")
+    score = scores(report, "fgsm Linf 0.05", "bare")
     assert 0 < score.accuracy < 1
     assert score.accuracy == score.worst == pytest.approx(right.mean())
     assert score.conditional == pytest.approx(right[first].mean())
@@ -120,14 +120,14 @@ def test_the_last_row_is_at_most_all_others(report):
 
 def test_the_adaptive_attack_is_at_least_as_strong(report):
     """On a linear classifier ten steps see all cells, with one mask a step or four."""
-    knowing = scores(report, "adaptive bim linf 0.05, 4 masks").accuracy
-    assert knowing <= scores(report, "adaptive bim linf 0.05, 1 mask").accuracy
+    knowing = scores(report, "adaptive bim Linf 0.05, 4 EOT samples").accuracy
+    assert knowing <= scores(report, "adaptive bim Linf 0.05, 1 EOT sample").accuracy
     assert knowing < scores(report, "clean").accuracy - 0.1
 
 
 def test_more_masks_only_while_accuracy_falls(defences):
     """A bare classifier has no masks to average over."""
-    options = {**QUICK, "samples": (1, 4, 8, 9)}
+    options = {**QUICK, "eot_samples": (1, 4, 8, 9)}
     data = toy.data(16)
     alone = evaluate(defences["bare"], data, [], adaptive=ADAPTIVE, **options)
     rows = [row for row in alone.rows if row.threat_model == "adaptive"]
@@ -372,7 +372,7 @@ def test_an_adaptive_attack_goes_through_both_gradients_of_a_median(defences):
         ({"threat_models": ("psychic",)}, ValueError, "gray_box.*'psychic'"),
         ({"threat_models": ("surrogate",)}, ValueError, "surrogate=None"),
         ({"attacks": (), "adaptive": ()}, ValueError, "never left out"),
-        ({"samples": ()}, ValueError, "rising integers"),
+        ({"eot_samples": ()}, ValueError, "rising integers"),
         ({"eot_samples": (5, 1)}, ValueError, r"eot_samples=\(5, 1\)"),
         ({"shard": (3, 2)}, ValueError, r"shard=\(3, 2\)"),
         ({"shard": (1, 2)}, ValueError, r"batches, 1"),

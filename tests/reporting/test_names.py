@@ -151,7 +151,7 @@ def test_text_is_as_given_in_every_picture():
     """No picture is written around the one function that keeps text as it is."""
     package = figures.Path(kmd.__file__).parent
     writers = [p.name for p in package.rglob("*.py") if "savefig" in p.read_text()]
-    assert writers == ["_figures.py"]
+    assert writers == ["figures.py"]
     assert matplotlib.rcParams["text.parse_math"]
 
 
