@@ -31,7 +31,7 @@ from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import Column, columns_of
 from keras_maskdef.evaluation.gallery import save_gallery, save_speed
-from keras_maskdef.evaluation.run import Run
+from keras_maskdef.evaluation.pending_work import PendingWork
 from keras_maskdef.evaluation.run_store import LABELS, column_config
 from keras_maskdef.evaluation.scenario import AttackSetting, Scenario, scenarios
 from keras_maskdef.evaluation.summary import summary
@@ -186,12 +186,12 @@ def evaluate(
         store.write_arrays(LABELS, {"labels": labels})
         numbers = int(seed), int(repeats), known_range
         worker = Worker(defences, columns, images, surrogate, *numbers)
-        run = Run(store, worker, images, labels, engine, start)
-        run.work()
+        pending = PendingWork(store, worker, images, labels, engine, start)
+        pending.work()
         report = summary(store)
         store.write_json(RESULTS, report.to_dict())
         if folder is not None:
-            save_gallery(run.stored, columns, images, labels, report)
+            save_gallery(pending.stored, columns, images, labels, report)
             save_speed(store, columns, images, start)
     warn(report.warnings)
     return report

@@ -19,7 +19,7 @@ from keras_maskdef.evaluation.threat_models import THREAT_MODELS
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class AttackBatch:
     """One attack on one batch: what its columns share is crafted once.
 
     Args:
@@ -81,12 +81,12 @@ class Worker:
         columns = self._columns.values()
         return [*(m for column in columns for m in column.models), self._surrogate]
 
-    def __call__(self, piece: Piece) -> Iterator[tuple[str, Arrays | None]]:
+    def __call__(self, piece: AttackBatch) -> Iterator[tuple[str, Arrays | None]]:
         """The outcome for each column, none where the attacker can do nothing."""
         for name in piece.columns:
             yield name, self._outcome(piece, self._columns[name])
 
-    def _outcome(self, piece: Piece, column: Column) -> Arrays | None:
+    def _outcome(self, piece: AttackBatch, column: Column) -> Arrays | None:
         images, labels, scenario = piece.images, piece.labels, piece.scenario
         seed, key = self._seed, scenario.key
         defence = column.defence

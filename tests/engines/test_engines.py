@@ -30,7 +30,7 @@ from keras_maskdef.engines.shipping import pack, unpack
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate
 from keras_maskdef.evaluation.columns import columns_of
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.evaluation.worker import Piece, Worker
+from keras_maskdef.evaluation.worker import AttackBatch, Worker
 from maskdef import main
 
 # On a busy machine it takes a worker a minute to import Keras.
@@ -534,9 +534,9 @@ def test_the_sum_of_passes_in_the_docs(steps, samples):
     worker = Worker(vote, columns_of(vote, images), images, None, 0, repeats=10)
     options = (("steps", steps),)
     attack = Scenario("adaptive", "pgd", "linf", (0.1,), "foolbox", options, samples)
-    list(worker(Piece(attack, 0, images, labels, ("defended",))))  # compiles
+    list(worker(AttackBatch(attack, 0, images, labels, ("defended",))))  # compiles
     Counted.seen = 0
-    list(worker(Piece(attack, 1, images, labels, ("defended",))))
+    list(worker(AttackBatch(attack, 1, images, labels, ("defended",))))
     assert Counted.seen == len(images) * ((steps + 1) * samples + 10 * 3 + 2 * 3)
 
 

@@ -11,11 +11,11 @@ from keras_maskdef.engines import Engine
 from keras_maskdef.evaluation.rows import settled
 from keras_maskdef.evaluation.run_store import Stored
 from keras_maskdef.evaluation.scenario import Scenario
-from keras_maskdef.evaluation.worker import Piece, Worker
+from keras_maskdef.evaluation.worker import AttackBatch, Worker
 
 
-class Run:
-    """Has done what is not done yet, and keeps it.
+class PendingWork:
+    """Does what a run has not done yet, and stores the outcomes.
 
     Args:
         store: Where outcomes are kept.
@@ -77,7 +77,7 @@ class Run:
         done = stored.outcomes(plan[: plan.index(scenario)])
         return scenario in settled(plan, done, stored.labels, stored.is_random)
 
-    def _pieces(self, scenarios: Sequence[Scenario]) -> Iterator[Piece]:
+    def _pieces(self, scenarios: Sequence[Scenario]) -> Iterator[AttackBatch]:
         """What is left of these scenarios, each with a progress bar."""
         stored = self.stored
         for scenario in scenarios:
@@ -92,4 +92,4 @@ class Run:
                 )
                 advance(len(labels) * (len(stored.columns) - len(left)))
                 if left:
-                    yield Piece(scenario, batch, self.images[where], labels, left)
+                    yield AttackBatch(scenario, batch, self.images[where], labels, left)
