@@ -91,7 +91,8 @@ class Tell(keras.callbacks.Callback):
 
 
 def say(*words):
-    print(*words, flush=True)
+    # One write per line: two threads print at once, and `print` writes "\n" apart.
+    print(" ".join(map(str, words)) + "\n", end="", flush=True)
 
 
 def work(options):
