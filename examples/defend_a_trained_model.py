@@ -1,8 +1,10 @@
-"""From a trained classifier to a defended one, with the figures on the way.
+"""Turns a trained classifier into a defended one and prints accuracies on the way.
 
-A vote around a classifier that never saw masks costs most of its accuracy: it has
-to be trained under them. This trains a LeNet plainly, wraps it, goes on training
-under masks, and prints accuracy clean and attacked at each step.
+A vote around a classifier that was trained without masks loses most of its accuracy.
+The classifier must be trained further under masks. This script trains a LeNet without
+masks, wraps it in a vote, and continues the training under masks. After each step it
+prints clean accuracy, accuracy under an attack on the base model, and accuracy under an
+adaptive attack.
 
     python examples/defend_a_trained_model.py --epochs 20
 """
@@ -24,25 +26,28 @@ def compiled(model: keras.Model) -> keras.Model:
 
 
 def report(step: str, model: keras.Model, classifier: keras.Model, test: tuple) -> None:
-    """Accuracy: clean, under an attack on the classifier, and under an adaptive one."""
+    """Prints accuracy: clean, attack on the base model, adaptive attack."""
     images, labels, _ = test
     target = kmd.attacks.expectation_over_masks(model, samples=8)
     attacked = (
         ("clean", images),
-        ("unaware", kmd.attacks.craft("bim", classifier, images, labels, EPSILON)),
+        (
+            "on base model",
+            kmd.attacks.craft("bim", classifier, images, labels, EPSILON),
+        ),
         ("adaptive", kmd.attacks.craft("bim", target, images, labels, EPSILON)),
     )
     figures = [
         f"{name} {np.mean(model.predict(x, verbose=0).argmax(-1) == labels):.2f}"
         for name, x in attacked
     ]
-    print(f"{step:<32}", *figures, f"({len(images)} images, Linf {EPSILON})", sep="  ")
+    print(f"{step:<34}", *figures, f"({len(images)} images, Linf {EPSILON})", sep="  ")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=20, help="under masks")
-    parser.add_argument("--images", type=int, default=100, help="to attack")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs under masks")
+    parser.add_argument("--images", type=int, default=100, help="test images to attack")
     parser.add_argument("--train", type=int, default=4000, help="training images")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
@@ -51,15 +56,15 @@ def main() -> None:
 
     classifier = compiled(kmd.architectures.lenet())
     classifier.fit(images, labels, batch_size=64, epochs=5, verbose=0)
-    report("trained plainly", classifier, classifier, test)
+    report("trained without masks", classifier, classifier, test)
 
     mask = kmd.RandomGridMask(cell_size=7, mask_rate=0.75, sampling="partition")
     defended = kmd.VotingEnsemble(classifier, mask, votes=4, pooling="geometric")
-    report("with a vote, not yet trained", defended, classifier, test)
+    report("vote added, no further training", defended, classifier, test)
 
     compiled(defended)
     defended.fit(images, labels, batch_size=64, epochs=options.epochs, verbose=0)
-    report("trained on under masks", defended, classifier, test)
+    report("trained further under masks", defended, classifier, test)
 
 
 if __name__ == "__main__":

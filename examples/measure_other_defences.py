@@ -1,8 +1,9 @@
-"""Defences of other libraries beside ours, under the same attacks.
+"""Measures defences of another library and of this one under the same attacks.
 
-Feature squeezing and spatial smoothing of the Adversarial Robustness Toolbox are NumPy
-functions without gradients; `Defence.behind` attacks them past that (BPDA). A digit
-classifier is trained for a minute first.
+Feature squeezing and spatial smoothing of the Adversarial Robustness Toolbox (ART) are
+NumPy functions without gradients. `Defence.behind` attacks them with BPDA, which takes
+them for the identity in the backward pass. The script first trains a digit classifier
+for about a minute.
 
     python examples/measure_other_defences.py --images 200
 """
@@ -22,9 +23,9 @@ EPSILON = 0.1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=100, help="to attack")
+    parser.add_argument("--images", type=int, default=100, help="test images to attack")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--output", help="folder for `maskdef report`")
+    parser.add_argument("--output", help="run folder, for `maskdef report`")
     parser.add_argument("--train", type=int, default=4000, help="training images")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
@@ -40,8 +41,8 @@ def main() -> None:
     defences = {
         "ART squeezing": Defence.behind(lambda x: squeezing(x)[0], classifier),
         "ART smoothing": Defence.behind(lambda x: smoothing(x)[0], classifier),
-        "our bit depth": kmd.defend(classifier, filters=kmd.BitDepthReduction(1)),
-        "our median": kmd.defend(classifier, filters=kmd.MedianFilter(3)),
+        "BitDepthReduction": kmd.defend(classifier, filters=kmd.BitDepthReduction(1)),
+        "MedianFilter": kmd.defend(classifier, filters=kmd.MedianFilter(3)),
     }
     console = Console()
     with progress_bars(console) as start:

@@ -1,12 +1,13 @@
-"""An exported ONNX model behind gunicorn, whose forked workers draw masks of their own.
+"""An exported ONNX model behind gunicorn. Each forked worker draws different masks.
 
     MODEL=digits.onnx gunicorn --workers 3 --chdir examples preforked:app
     curl localhost:8000 -d '{"instances": [...]}'
 
-A fork copies the runtime's random generator: workers of a process that has used a
-session would all draw the same masks, also in sessions of their own. So no session is
-made before the fork, `--preload` or not, and each worker seeds the runtime, which
-itself takes its seed from the clock.
+A fork copies ONNX Runtime's random generator. If the parent process has used a session,
+all forked workers draw the same masks, also in sessions that they create themselves.
+Therefore this module creates no session before the fork, with or without `--preload`,
+and each worker seeds the runtime. Without that seed, ONNX Runtime takes one from the
+clock.
 """
 
 import json
@@ -24,14 +25,14 @@ MOST_BYTES = 32 << 20
 
 @cache
 def session() -> onnxruntime.InferenceSession:
-    """This worker's, made for its first request."""
+    """This worker's session, created at its first request."""
     onnxruntime.set_seed(secrets.randbits(31))
     return onnxruntime.InferenceSession(os.environ["MODEL"])
 
 
 def app(environ: dict, start_response: Callable) -> Iterable[bytes]:
     """The WSGI application."""
-    model = session()  # one that is missing is no fault of the request
+    model = session()  # a missing model is not a fault of the request
     try:
         images = images_of(body_of(environ))
         found = model.run(None, {model.get_inputs()[0].name: images})[0]

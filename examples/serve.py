@@ -1,14 +1,14 @@
-"""Exported models behind HTTP, in the form of TensorFlow Serving's REST interface.
+"""Serves exported models over HTTP with TensorFlow Serving's REST interface.
 
-The models are what `model.export("exported/digits/1")` wrote: the newest numbered
-version in a folder, or a folder by itself. Serving them takes TensorFlow, FastAPI and
-uvicorn, and nothing of this library.
+A model is a folder that `model.export("exported/digits/1")` wrote, or a folder of such
+numbered versions, of which the newest is served. The server needs TensorFlow, FastAPI
+and uvicorn. It does not need this library.
 
     python examples/serve.py digits=exported/digits --port 8501
     curl localhost:8501/v1/models/digits
     curl localhost:8501/v1/models/digits:predict -d '{"instances": [...]}'
 
-Requests that wait together go through a model together, in one thread for each model.
+Waiting requests go through a model together. Each model has one thread.
 """
 
 import argparse
@@ -34,9 +34,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
-# Images that go through a model at once, and that one request may have.
+# Most images in one batch, and in one request.
 MOST = 256
-# Characters of an error: requests and models may put anything into theirs.
+# Most characters of an error message, which may quote the request or the model.
 MOST_SAID = 1000
 SIGNATURE = "serving_default"
 
@@ -45,12 +45,12 @@ LOG = logging.getLogger("serve")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may ask of the server.
+    """Limits on the requests of clients.
 
     Args:
-        body: Bytes of a request. Parsed, they are up to 35 times as many.
-        seconds: For the body of a request to arrive.
-        waiting: Prediction requests in work, from their first byte on.
+        body: Most bytes of a request body. Parsed, it takes up to 35 times as many.
+        seconds: Most seconds until the body has arrived.
+        waiting: Most prediction requests in progress, counted from their first byte.
     """
 
     body: int = 32 << 20
@@ -59,7 +59,7 @@ class Limits:
 
 
 async def read(request: Request, limits: Limits) -> bytes:
-    """The body, as long as it is neither too large nor too slow."""
+    """Reads the body; refuses one that is too large or too slow."""
     try:
         async with asyncio.timeout(limits.seconds):
             return await read_up_to(request, limits.body)
@@ -84,23 +84,23 @@ async def read_up_to(request: Request, most: int) -> bytes:
         raise HTTPException(
             413,
             f"The body must be at most {most} bytes. Received: at least {size}",
-            {"connection": "close"},  # the rest of it is not read
+            {"connection": "close"},  # the rest of the body is not read
         )
     return bytes(body)
 
 
 def instances_of(body: bytes) -> list:
-    """What the body asks for, of whatever content type: many clients do not say JSON.
+    """The `instances` of a body. Its content type is ignored: many clients send none.
 
     Raises:
-        ValueError: If it is not of the form of a prediction request.
+        ValueError: If the body is not a prediction request.
     """
     try:
         content = parsed(body)
         wrong = what_is_wrong(content)
     except RecursionError:
         wrong = "it is nested too deeply"
-    except ValueError as error:  # no JSON, or not UTF-8
+    except ValueError as error:  # not JSON, or not UTF-8
         wrong = str(error)
     if wrong:
         received = body[:80].decode(errors="replace")
@@ -112,9 +112,10 @@ def instances_of(body: bytes) -> list:
 
 
 def parsed(body: bytes) -> Any:
-    """JSON, which has no cycles: 32 MiB of lists took 2 s so, and 20 s with a search.
+    """Parses JSON without the garbage collector, because JSON has no cycles.
 
-    Nothing else runs meanwhile, a status neither.
+    32 MiB of lists took 2 s without it and 20 s with it. Parsing holds the GIL, so
+    nothing else runs meanwhile, not even a status request.
     """
     gc.disable()
     try:
@@ -125,19 +126,19 @@ def parsed(body: bytes) -> Any:
 
 def what_is_wrong(content: Any) -> str:
     if not isinstance(content, dict):
-        return "it is no object"
+        return "it is not an object"
     if not isinstance(content.get("instances"), list):
         return "`instances` must be a list"
     unknown = next((k for k in content if k not in ("instances", "signature_name")), "")
     if unknown:
-        return f"there may be no {reprlib.repr(unknown)}"
+        return f"{reprlib.repr(unknown)} is not allowed"
     if content.get("signature_name", SIGNATURE) != SIGNATURE:
         return f"`signature_name` must be {SIGNATURE!r}"
     return ""
 
 
 def newest_version(folder: Path) -> Path:
-    """A folder that is a SavedModel, or the one with the highest number within it."""
+    """The folder itself if it is a SavedModel, else its highest numbered version."""
     is_model = tf.saved_model.contains_saved_model
     if is_model(folder):
         return folder
@@ -145,7 +146,7 @@ def newest_version(folder: Path) -> Path:
     versions = [path for path in numbered if is_model(path)]
     if not versions:
         raise ValueError(
-            "`folder` must be a SavedModel, or have numbered versions of one in it, "
+            "`folder` must be a SavedModel, or contain numbered versions of one, such "
             f"as {folder / '1'}. Received: folder={str(folder)!r}"
         )
     return max(versions, key=lambda path: int(path.name))
@@ -161,26 +162,26 @@ def check_finite(name: str, array: np.ndarray) -> None:
 
 
 def kinds_of(dtype: tf.DType) -> set[type]:
-    """What JSON has for such numbers; no integer has a fraction, no truth is one."""
+    """Types that JSON values of this dtype parse to; a boolean is not an integer."""
     if dtype.is_floating:
         return {int, float}
     return {int} if dtype.is_integer else {bool} if dtype.is_bool else set()
 
 
 def as_numbers(nested: list, dtype: tf.DType) -> np.ndarray:
-    """Lists of numbers as an array. NumPy would take "0.5" and true for some, too."""
+    """Lists of numbers as an array. NumPy alone would also accept "0.5" and true."""
     found = np.array(nested, object)
     kinds = set(map(type, found.ravel()))
     if list in kinds:
-        raise ValueError("the lists within must be of one length, and at most 64 deep")
+        raise ValueError("nested lists must have equal lengths and be at most 64 deep")
     wrong = sorted(kind.__name__ for kind in kinds - kinds_of(dtype))
     if wrong:
-        raise ValueError(f"there is a {' and a '.join(wrong)} among them")
+        raise ValueError(f"they contain a {' and a '.join(wrong)}")
     with np.errstate(over="ignore"):
         try:
             return found.astype(dtype.as_numpy_dtype)
         except OverflowError:
-            raise ValueError("one of them is too large") from None
+            raise ValueError("a number is too large") from None
 
 
 def rows_of(outputs: Mapping[str, np.ndarray]) -> list:
@@ -196,7 +197,7 @@ def rows_of(outputs: Mapping[str, np.ndarray]) -> list:
 
 
 class Served:
-    """A SavedModel, and the thread that runs it."""
+    """A SavedModel and the thread that runs it."""
 
     def __init__(self, folder: str | Path) -> None:
         path = newest_version(Path(folder))
@@ -226,12 +227,12 @@ class Served:
         Thread(target=self._run, daemon=True).start()
 
     def check(self, instances: list) -> np.ndarray:
-        """The instances as an array, or a ValueError that says what is wrong."""
+        """The instances as an array; raises a ValueError that says what is wrong."""
         batch, *image = self._spec.shape
         expected = (batch or "n", *image)
         if batch is None and len(instances) > MOST:
             raise ValueError(
-                f"`instances` must be 1 to {MOST} of them. "
+                f"`instances` must have 1 to {MOST} entries. "
                 f"Received: len(instances)={len(instances)}"
             )
         try:
@@ -248,18 +249,20 @@ class Served:
                 f"Received: instances.shape={images.shape}"
             )
         if not len(images):
-            raise ValueError(f"`instances` must be 1 to {MOST} of them. Received: none")
+            raise ValueError(
+                f"`instances` must have 1 to {MOST} entries. Received: none"
+            )
         check_finite("instances", images)
         return images
 
     def submit(self, images: np.ndarray) -> Future:
-        """What will be the outputs, by their names, for images that were checked."""
+        """A future of the outputs by name, for checked images."""
         outputs: Future = Future()
         self._waiting.put((images, outputs))
         return outputs
 
     def predict(self, images: np.ndarray) -> list:
-        """A row for each image: one output, or a mapping of them all by their names."""
+        """One row per image: the output, or a mapping of all outputs by name."""
         return rows_of(self.submit(images).result())
 
     def _run(self) -> None:
@@ -273,7 +276,7 @@ class Served:
             if len(requests) == 1:
                 requests[0][1].set_exception(error)
                 return
-            # Only the request that is to blame shall fail.
+            # Only the request that causes the error should fail.
             for request in requests:
                 self._answer([request])
             return
@@ -296,11 +299,11 @@ class Served:
         return arrays
 
     def _next_batch(self) -> list:
-        """The oldest request, and those behind it that can go along, in their order."""
+        """The oldest request, and the next ones that fit into its batch, in order."""
         requests = [self._held or self._waiting.get()]
         self._held = None
         size, room = requests[0][0].shape[1:], MOST - len(requests[0][0])
-        # An export with a fixed batch takes the images of one request.
+        # An export with a fixed batch size takes the images of one request.
         while self._spec.shape[0] is None:
             try:
                 request = self._waiting.get_nowait()
@@ -316,10 +319,10 @@ class Served:
 
 
 def create_app(models: Mapping[str, Served], limits: Limits = Limits()) -> FastAPI:
-    """The application that serves models under their names.
+    """The application that serves models by name.
 
-    Nothing waits in its event loop, nor in a thread that a status would need: requests
-    are parsed and answers written in threads of their own, and predictions are awaited.
+    Nothing blocks its event loop or a thread that a status request needs. A separate
+    pool of threads parses requests and writes answers, and predictions are awaited.
     """
     app = FastAPI()
     pool = ThreadPoolExecutor(2, "json")
@@ -329,7 +332,7 @@ def create_app(models: Mapping[str, Served], limits: Limits = Limits()) -> FastA
         if name not in models:
             known = ", ".join(models)
             said = reprlib.repr(name)
-            raise HTTPException(404, f"There is no model {said}, but: {known}")
+            raise HTTPException(404, f"There is no model {said}. Models: {known}")
         return models[name]
 
     @asynccontextmanager
@@ -337,7 +340,7 @@ def create_app(models: Mapping[str, Served], limits: Limits = Limits()) -> FastA
         nonlocal in_work
         if in_work >= limits.waiting:
             raise HTTPException(
-                503, f"There are {in_work} requests in work; try again later"
+                503, f"There are {in_work} requests in progress; try again later"
             )
         in_work += 1
         try:
@@ -364,7 +367,7 @@ def create_app(models: Mapping[str, Served], limits: Limits = Limits()) -> FastA
             except ValueError as error:
                 raise HTTPException(400, str(error)) from None
             try:
-                # Who leaves does not take the answer away from the model's thread.
+                # A client that disconnects must not cancel the model's future.
                 outputs = asyncio.shield(asyncio.wrap_future(served.submit(images)))
                 return await in_pool(answer_of, await outputs)
             except Exception as error:
@@ -379,7 +382,7 @@ def create_app(models: Mapping[str, Served], limits: Limits = Limits()) -> FastA
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(pool, function, *arguments)
 
-    # Starlette's: those of unknown routes are none of FastAPI's.
+    # Starlette's class: errors of unknown routes are not FastAPI's.
     @app.exception_handler(AnyHTTPException)
     async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
         said = str(error.detail)[:MOST_SAID]
@@ -398,19 +401,24 @@ def main() -> None:
         "models",
         nargs="+",
         metavar="NAME=FOLDER",
-        help="what `model.export` wrote, or a folder of numbered versions of it",
+        help="folder that `model.export` wrote, or folder of numbered versions",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument(
-        "--body", type=int, default=32, metavar="MIB", help="of a request at most"
+        "--body", type=int, default=32, metavar="MIB", help="largest request body"
     )
     parser.add_argument(
-        "--body-seconds", type=float, default=60, help="for a request to arrive"
+        "--body-seconds",
+        type=float,
+        default=60,
+        help="seconds until the body has arrived",
     )
-    parser.add_argument("--waiting", type=int, default=256, help="requests in work")
     parser.add_argument(
-        "--grace", type=int, default=10, help="seconds for requests at the end"
+        "--waiting", type=int, default=256, help="most requests in progress"
+    )
+    parser.add_argument(
+        "--grace", type=int, default=10, help="seconds for open requests at shutdown"
     )
     options = parser.parse_args()
     for name in ("body", "body_seconds", "waiting", "grace"):

@@ -1,8 +1,9 @@
-"""A load test of `serve.py`, and what a vote costs a server.
+"""A load test of `serve.py` that measures the cost of a vote for a server.
 
-Trains a network under masks, exports it bare, behind a vote, and behind the same vote
-with its masks among the outputs, serves the three, and lets clients ask them in turn,
-in slices, so that what else the machine does falls on all.
+Trains a network under masks. Exports three models: the base model, a vote around it,
+and the same vote with its masks among the outputs. Serves all three and lets clients
+query them in turn, in short slices, so that other load on the machine affects all of
+them.
 
     python examples/serve_load.py --clients 16 --seconds 30 --output serving.json
 """
@@ -32,12 +33,12 @@ import numpy as np
 
 import keras_maskdef as kmd
 
-MODELS = ("bare", "vote", "vote with its masks")
+MODELS = ("base model", "vote", "vote with its masks")
 SLICES = 10
 
 
 class ShowsMasks(keras.Model):
-    """What a vote does when it is called, with the masks it drew among the outputs."""
+    """A vote that also returns the masks that it drew."""
 
     def __init__(self, vote: kmd.VotingEnsemble) -> None:
         super().__init__()
@@ -78,7 +79,7 @@ def export_models(folder: Path, options: argparse.Namespace) -> dict[str, Path]:
 
 @contextmanager
 def serving(folders: dict[str, Path]) -> Iterator[str]:
-    """The URL of a server of the folders, which runs until the context is left."""
+    """Starts a server of the folders and yields its URL; stops the server on exit."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -104,11 +105,11 @@ def wait_for(server: subprocess.Popen, url: str) -> None:
             return
         except httpx.TransportError:
             time.sleep(0.2)
-    raise RuntimeError("The server did not start: its messages are above")
+    raise RuntimeError("The server did not start. Its messages are above")
 
 
 async def ask(sessions: list, url: str, bodies: list[bytes], seconds: float) -> list:
-    """Every client's answers in `seconds`: status, latency and content."""
+    """The answers of each client within `seconds`: status, latency and content."""
 
     async def client(session: httpx.AsyncClient, body: bytes) -> list:
         answers = []
@@ -123,15 +124,15 @@ async def ask(sessions: list, url: str, bodies: list[bytes], seconds: float) -> 
 
 
 async def ask_in_turn(urls: dict, bodies: list[bytes], seconds: float) -> dict:
-    """For each model, what `ask` returns and how long it took, slice by slice."""
+    """For each model and slice, the duration and the result of `ask`."""
     slices: dict[str, list] = {name: [] for name in urls}
     async with AsyncExitStack() as stack:
-        # A client takes 50 ms to make, so each is kept.
+        # Creating a client takes 50 ms, so clients are reused.
         options = {"headers": {"content-type": "application/json"}, "timeout": 60}
         made = [httpx.AsyncClient(**options) for _ in bodies]
         sessions = [await stack.enter_async_context(session) for session in made]
         for url in urls.values():
-            await ask(sessions, url, bodies, 0.5)  # traced and warm
+            await ask(sessions, url, bodies, 0.5)  # traces the model and warms it up
         for _ in range(SLICES):
             for name, url in urls.items():
                 begun = time.perf_counter()
@@ -141,7 +142,7 @@ async def ask_in_turn(urls: dict, bodies: list[bytes], seconds: float) -> dict:
 
 
 def masks_of(clients: list[list]) -> dict:
-    """Whether masks repeat: whole requests, clients' streams, and single images."""
+    """Counts repeated masks: of whole requests, of clients' streams, of images."""
     streams = []
     for answers in clients:
         rows = [
@@ -153,7 +154,7 @@ def masks_of(clients: list[list]) -> dict:
     requests = Counter(str(request) for stream in streams for request in stream)
     images = Counter(i for stream in streams for request in stream for i in request)
     count = images.total()
-    # The 16 cells of a digit, dealt to four views of four cells each.
+    # Ways to deal the 16 cells of a digit to four views of four cells each.
     ways = math.factorial(16) // math.factorial(4) ** 4
     return {
         "requests": requests.total(),
@@ -189,9 +190,9 @@ def measure(url: str, options: argparse.Namespace, folders: dict[str, Path]) -> 
             "latency in ms": quartiles([1000 * took for _, took, _ in answers]),
         }
     for name in MODELS[1:]:
-        paired = zip(rates[name], rates["bare"], strict=True)
-        ratios = quartiles([defended / bare for defended, bare in paired], 2)
-        result["models"][name]["throughput against bare"] = ratios
+        paired = zip(rates[name], rates["base model"], strict=True)
+        ratios = quartiles([defended / base for defended, base in paired], 2)
+        result["models"][name]["throughput relative to base model"] = ratios
     by_client = zip(*(clients for _, clients in slices[MODELS[2]]), strict=True)
     result["masks"] = masks_of([sum(parts, []) for parts in by_client])
     return result
@@ -200,12 +201,12 @@ def measure(url: str, options: argparse.Namespace, folders: dict[str, Path]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=30, help="for each model")
-    parser.add_argument("--images", type=int, default=4, help="in a request")
+    parser.add_argument("--seconds", type=float, default=30, help="seconds per model")
+    parser.add_argument("--images", type=int, default=4, help="images in a request")
     parser.add_argument("--network", choices=("lenet", "resnet18"), default="lenet")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--train", type=int, default=4000, help="training images")
-    parser.add_argument("--output", type=Path, help="JSON file, a run a network")
+    parser.add_argument("--output", type=Path, help="JSON file, one run per network")
     options = parser.parse_args()
     load = round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as folder:

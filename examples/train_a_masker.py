@@ -1,22 +1,22 @@
-"""SFM-Defense on digits: a masker trained in turn with a classifier, then attacked.
+"""SFM-Defense on digits: trains a masker in turn with a classifier, then attacks both.
 
-Trains a small network for two epochs, goes on with a masker in the callbacks of an
-ordinary `fit`, puts mask, filter and classifier together, and prints the accuracy under
-attackers who know ever more of it. Writes what the masker keeps, and how it came to
-that, as pictures. In about two minutes on two cores:
+Trains a small classifier for two epochs, then continues with a masker in the callbacks
+of an ordinary `fit`. Joins masker, filter and classifier, and prints the accuracy under
+attackers with increasing knowledge. Writes two pictures: the pixels that the masker
+keeps, and the course of the training. Takes about two minutes on two cores:
 
     python examples/train_a_masker.py --epochs 6
 
     the mask keeps 0.45 of the pixels
-    clean                   bare 0.95  defended 0.97
-    knows the classifier    bare 0.00  defended 0.76
-    knows the masker, too   bare 0.00  defended 0.57
-    adaptive: knows it all  bare 0.25  defended 0.08
+    clean                           base model 0.95  defended 0.97
+    attack on the base model        base model 0.00  defended 0.76
+    gray box: knows the masker too  base model 0.00  defended 0.57
+    adaptive: knows everything      base model 0.25  defended 0.08
     (100 images, PGD Linf 0.15)
 
-The last row is the one to quote. It counts an image only where it withstands both an
-attack through the filter's exact gradient and one that takes the filter for the
-identity, which alone would have left the defended model 0.40.
+Quote the last row. It counts an image only if it withstands two attacks: one through
+the filter's exact gradient, and one that takes the filter for the identity. The second
+attack alone leaves the defended model 0.40.
 """
 
 import argparse
@@ -34,9 +34,9 @@ EPSILON = 0.15
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=6, help="with the masker")
-    parser.add_argument("--images", type=int, default=100, help="to attack")
-    parser.add_argument("--pictures", type=Path, help="a folder; by default a new one")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs with the masker")
+    parser.add_argument("--images", type=int, default=100, help="test images to attack")
+    parser.add_argument("--pictures", type=Path, help="folder (default: a new one)")
     parser.add_argument("--train", type=int, default=4000, help="training images")
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
@@ -75,16 +75,16 @@ def main() -> None:
     exact = [kmd.MedianFilter(2, gradient="exact")]
     attacked = {
         "clean": [x],
-        "knows the classifier": [craft(classifier, x, y)],
-        "knows the masker, too": [craft(kmd.defend(classifier, masker), x, y)],
-        "adaptive: knows it all": [
+        "attack on the base model": [craft(classifier, x, y)],
+        "gray box: knows the masker too": [craft(kmd.defend(classifier, masker), x, y)],
+        "adaptive: knows everything": [
             craft(defended, x, y),
             craft(kmd.defend(classifier, masker, filters=exact), x, y),
         ],
     }
     for name, inputs in attacked.items():
-        bare, safer = (withstands(model, inputs, y) for model in (classifier, defended))
-        print(f"{name:<24}bare {bare:.2f}  defended {safer:.2f}")
+        base, safer = (withstands(model, inputs, y) for model in (classifier, defended))
+        print(f"{name:<32}base model {base:.2f}  defended {safer:.2f}")
     print(f"({len(x)} images, PGD Linf {EPSILON})")
 
     folder = options.pictures or Path(tempfile.mkdtemp())
@@ -99,7 +99,7 @@ def craft(model: keras.Model, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def withstands(model: keras.Model, inputs: list[np.ndarray], y: np.ndarray) -> float:
-    """The fraction of images that the model is right on under each of the attacks."""
+    """The fraction of images that the model classifies correctly under all attacks."""
     right = [model.predict(x, verbose=0).argmax(-1) == y for x in inputs]
     return float(np.mean(np.all(right, axis=0)))
 

@@ -1,14 +1,15 @@
-"""Training on two machines: two workers on the loopback, one of them killed, resumed.
+"""Training on two workers: one worker is killed, and the training is resumed.
 
-Each worker is a process with a replica of its own, as on two machines. Together they
-train a LeNet that votes over masked digits and, in turn with it, a masker, by an
-ordinary `fit` under `tf.distribute.MultiWorkerMirroredStrategy`. The chief alone writes
-backups. With `--kill-after 1` a worker is killed after the first epoch, which ends the
-other one with an error; then both start again and go on:
+The two workers are processes on this machine that talk over the loopback, each with one
+replica, as on two machines. Together they train a LeNet that votes over masked digits
+and, in turn with it, a masker. They use an ordinary `fit` under
+`tf.distribute.MultiWorkerMirroredStrategy`. Only the chief writes backups. With
+`--kill-after 1` one worker is killed after the first epoch, and the other one ends with
+an error. Then both start again and resume the training:
 
     python examples/train_on_two_workers.py --epochs 3 --kill-after 1
 
-What it prints, and what else there is to know, is in docs/distribution.md.
+docs/distribution.md shows the output and explains the limits.
 """
 
 import argparse
@@ -30,15 +31,15 @@ import tensorflow as tf  # noqa: E402
 
 import keras_maskdef as kmd  # noqa: E402
 
-WORKERS, ALONE = 2, 3  # 3 is the exit status of a worker whose fellow is gone
+WORKERS, ALONE = 2, 3  # 3: exit status if the other worker stopped
 
 
 class OnWorkers(keras.Model):
-    """Lets Keras 3's `fit` run on several workers, where it fails by itself.
+    """Makes Keras 3's `fit` run on several workers, where plain Keras fails.
 
-    Made outside of the strategy's scope, unlike the network in it, the model is not
-    built from a first batch, which Keras cannot average over workers. Its logs have an
-    axis, because Keras averages them over workers along one.
+    Create this model outside the strategy's scope, and its network inside. Then Keras
+    does not build the model from a first batch, which it cannot average over workers.
+    The logs have an axis, because Keras averages them over workers along an axis.
     """
 
     def __init__(self, network):
@@ -64,7 +65,7 @@ def with_an_axis(logs):
 
 
 class BackupByChief(keras.callbacks.BackupAndRestore):
-    """All workers restore from one folder, the chief alone writes to it."""
+    """All workers restore from one folder; only the chief writes to it."""
 
     def __init__(self, folder, chief):
         super().__init__(folder)
@@ -74,7 +75,7 @@ class BackupByChief(keras.callbacks.BackupAndRestore):
         if self.chief:
             super().on_epoch_end(epoch, logs)
             return
-        # The chief saves metrics, too, and to read those takes all workers.
+        # The chief also saves metrics, and all workers must take part in reading them.
         with tempfile.TemporaryDirectory() as folder:
             self.model.save_weights(Path(folder, "not-kept.weights.h5"))
 
@@ -90,11 +91,12 @@ class Tell(keras.callbacks.Callback):
 
 
 def say(*words):
-    print(*words, flush=True)
+    # One write per line: two threads print at once, and `print` writes "\n" apart.
+    print(" ".join(map(str, words)) + "\n", end="", flush=True)
 
 
 def work(options):
-    """What runs on each machine; returns its exit status."""
+    """Runs on each machine; returns the exit status."""
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     chief = strategy.cluster_resolver.task_id == 0
     keras.utils.set_random_seed(0)
@@ -122,7 +124,7 @@ def work(options):
             seen = images[: options.images]
             first, second = on_each(strategy, lambda: mask.sample(seen))
             differ = (first != second).any(axis=(1, 2)).sum()
-            say(f"other masks on each worker: for {differ} of {len(seen)} images")
+            say(f"masks differ between the workers: {differ} of {len(seen)} images")
             model.fit(
                 data,
                 epochs=options.epochs,
@@ -131,16 +133,16 @@ def work(options):
                 verbose=0,
             )
             weights = on_each(strategy, lambda: flat(masker.trainable_weights))
-            say("the same masker on both:", np.array_equal(*weights))
+            say("both workers hold the same masker:", np.array_equal(*weights))
         except tf.errors.OpError as error:
             say(f"{type(error).__name__}: {' '.join(error.message.split())}")
-            say("Another worker is gone. Start all of them again, to go on.")
+            say("Another worker has stopped. Restart all workers to resume.")
             return ALONE
     return 0
 
 
 def on_each(strategy, function):
-    """What a function returns on each worker, known to all of them."""
+    """The results of a function on every worker, gathered on each of them."""
 
     @tf.function
     def gathered():
@@ -156,7 +158,7 @@ def flat(weights):
 
 
 def start(options, kill_after=0):
-    """Runs the workers to their end; returns their exit statuses."""
+    """Runs the workers until they end; returns their exit statuses."""
     command = [sys.executable, __file__, "--folder", str(options.folder)]
     for name in ("epochs", "train", "images"):
         command += [f"--{name}", str(getattr(options, name))]
@@ -168,7 +170,7 @@ def start(options, kill_after=0):
         environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
         pipe = {"stdout": subprocess.PIPE, "text": True}
         workers.append(subprocess.Popen(command, env=environment, **pipe))
-    # The last one is to be killed: without the chief there would be no service.
+    # The last worker is killed, not the chief, which runs the coordination service.
     readers = [
         threading.Thread(target=follow, args=(worker, index, kill_after * index))
         for index, worker in enumerate(workers)
@@ -181,7 +183,7 @@ def start(options, kill_after=0):
 
 
 def follow(worker, index, kill_after):
-    """Prints what a worker says, and kills it after an epoch if that is asked for."""
+    """Prints the output of a worker; kills it after epoch `kill_after` if not 0."""
     for line in worker.stdout:
         say(f"worker {index}: {line.rstrip()}")
         if kill_after and line.startswith(f"epoch {kill_after}:"):
@@ -204,9 +206,9 @@ def files(folder):
 
 
 def train(options):
-    """Starts the workers, and again if one was to be killed; whether one failed."""
+    """Starts the workers, twice if one is to be killed; returns whether one failed."""
     if options.kill_after:
-        say(f"two workers, one of which is killed after epoch {options.kill_after}")
+        say(f"two workers; one is killed after epoch {options.kill_after}")
         say("exit statuses:", *start(options, options.kill_after))
         say("files:", files(options.folder))
     say("two workers")
@@ -221,8 +223,10 @@ def main():
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--train", type=int, default=256, help="training images")
     parser.add_argument("--images", type=int, default=100, help="to compare masks on")
-    parser.add_argument("--folder", type=Path, help="of backups, shared by the workers")
-    parser.add_argument("--kill-after", type=int, default=0, help="epochs")
+    parser.add_argument("--folder", type=Path, help="backups of all workers")
+    parser.add_argument(
+        "--kill-after", type=int, default=0, help="kill a worker after this epoch"
+    )
     options = parser.parse_args()
     if "TF_CONFIG" in os.environ:
         sys.exit(work(options))

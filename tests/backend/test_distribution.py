@@ -113,12 +113,12 @@ def test_two_workers_of_which_one_is_killed(tmp_path):
     ended = said.index("exit statuses: 3 -9")
     for worker in range(2):
         mine = [line for line in said if line.startswith(f"worker {worker}: ")]
-        differ = "other masks on each worker: for 100 of 100 images"
+        differ = "masks differ between the workers: 100 of 100 images"
         assert mine.count(f"worker {worker}: {differ}") == 2
-        assert f"worker {worker}: the same masker on both: True" in mine
+        assert f"worker {worker}: both workers hold the same masker: True" in mine
         epochs = [line.split(":")[1] for line in mine if ": epoch " in line]
         assert epochs == [" epoch 1", " epoch 2", " epoch 3"]
-    gone = "worker 0: Another worker is gone. Start all of them again, to go on."
+    gone = "worker 0: Another worker has stopped. Restart all workers to resume."
     assert gone in said[:ended]
     assert said[ended + 1] == (
         "files: classifier/latest.weights.h5, classifier/training_metadata.json, "

@@ -531,7 +531,7 @@ def test_the_sum_of_passes_in_the_docs(steps, samples):
     layers = [keras.Input((8, 8, 1)), Counted(), *toy.classifier().layers]
     vote = toy.vote(keras.Sequential(layers))
     images, labels = toy.data(6)
-    worker = Worker(vote, columns_of(vote, images), images, None, 0, repeats=10)
+    worker = Worker(vote, columns_of(vote, images), images, None, 0, judgements=10)
     options = (("steps", steps),)
     attack = Scenario("adaptive", "pgd", "linf", (0.1,), "foolbox", options, samples)
     list(worker(AttackBatch(attack, 0, images, labels, ("defended",))))  # compiles

@@ -157,7 +157,7 @@ def test_a_model_that_cannot_be_served(serve, served, tmp_path):
 def test_a_model_that_is_not_there(client, way):
     answer = client.get("/v1/models/x") if way == "get" else predict(client, "x")
     assert answer.status_code == 404
-    assert answer.json() == {"error": "There is no model 'x', but: bits, both"}
+    assert answer.json() == {"error": "There is no model 'x'. Models: bits, both"}
 
 
 @pytest.mark.parametrize("url", ["/v1/models", "/v1/models/bits:predict"])
@@ -182,11 +182,11 @@ def test_a_body_of_any_content_type(client):
     "body, message",
     [
         ("{", "The body must be JSON"),
-        ("[]", "it is no object. Received: body='[]'"),
+        ("[]", "it is not an object. Received: body='[]'"),
         ("[" * 200_000, "it is nested too deeply"),
         (b'\xff{"instances": [[1]]}', "The body must be JSON"),
         ('{"inputs": []}', "`instances` must be a list"),
-        ('{"instances": [], "inputs": []}', "there may be no 'inputs'"),
+        ('{"instances": [], "inputs": []}', "'inputs' is not allowed"),
         ('{"instances": 3}', "Received: body='{\"instances\": 3}'"),
         ('{"instances": [], "signature_name": "other"}', "must be 'serving_default'"),
         ('{"instances": []}', "of the shape ('n', 8, 16, 1). Received"),
@@ -195,13 +195,13 @@ def test_a_body_of_any_content_type(client):
             "must be float32 numbers of the shape ('n', 8, 16, 1)",
         ),
         ('{"instances": [["a"]]}', "Received: instances=[['a']]"),
-        (with_a("0.5"), "there is a str among them"),
-        (with_a(True), "there is a bool among them"),
-        (with_a(None), "there is a NoneType among them"),
-        (with_a({"1": 0.5}), "there is a dict among them"),
-        (with_a([0.5]), "must be of one length"),
+        (with_a("0.5"), "they contain a str"),
+        (with_a(True), "they contain a bool"),
+        (with_a(None), "they contain a NoneType"),
+        (with_a({"1": 0.5}), "they contain a dict"),
+        (with_a([0.5]), "must have equal lengths"),
         (with_a(10**39), "Received: instances[0, 0, 0, 0]=inf"),
-        (with_a(10**400), "one of them is too large"),
+        (with_a(10**400), "a number is too large"),
         (with_a(10**5000), "The body must be JSON"),
         (with_a(float("-inf")), "Received: instances[0, 0, 0, 0]=-inf"),
         ('{"instances": [' + "[" * 100 + "1" + "]" * 100 + "]}", "at most 64 deep"),
@@ -213,7 +213,7 @@ def test_a_body_of_any_content_type(client):
         ),
         (
             json.dumps({"instances": np.zeros((257, 8, 16, 1), int).tolist()}),
-            "must be 1 to 256 of them. Received: len(instances)=257",
+            "must have 1 to 256 entries. Received: len(instances)=257",
         ),
     ],
 )
@@ -295,9 +295,9 @@ def test_a_fixed_batch_is_asked_for(served):
 @pytest.mark.parametrize(
     "value, message",
     [
-        (1.5, "there is a float among them"),
-        (300, "one of them is too large"),
-        (-1, "one of them is too large"),
+        (1.5, "they contain a float"),
+        (300, "a number is too large"),
+        (-1, "a number is too large"),
     ],
 )
 def test_a_model_of_integers_takes_no_others(tmp_path, serve, value, message):
@@ -356,7 +356,7 @@ def test_errors_do_not_echo_what_was_sent(client):
 def test_more_requests_than_may_wait(serve, served):
     client = limited(serve, served, waiting=0)
     answer = predict(client, "x", np.array([1]))
-    assert answer.status_code == 503 and "in work" in answer.json()["error"]
+    assert answer.status_code == 503 and "in progress" in answer.json()["error"]
     assert client.get("/v1/models/x").status_code == 200
 
 

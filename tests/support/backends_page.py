@@ -1,7 +1,7 @@
-"""Writes docs/backends.md from what backend_cells.py finds.
+"""Writes docs/backends.md from the results of backend_cells.py.
 
 python tests/support/backends_page.py                # the page, from the stored cells
-python tests/support/backends_page.py --run  # all cells anew first, some minutes
+python tests/support/backends_page.py --run  # runs all cells first, some minutes
 """
 
 import argparse
@@ -20,49 +20,50 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 INTRODUCTION = """\
 # Backends, precision, saving
 
-One process for each backend makes a model of each layer in each way of running, trains
-it for a step, and compares its pixels: filters bit for bit with the kernels, masks bit
-for bit with the images, the rest with the same model called eagerly. This page is
-written from what they found, and a test keeps both together
-(`python tests/support/backends_page.py --run`).
+A script runs one process per backend. It builds a model with each layer in each
+execution mode, trains it for one step, and compares the pixels: of filters with the
+kernels, bit for bit; of masks with the images, bit for bit; of everything else with the
+same model called eagerly. This page is generated from the results, and a test keeps the
+two equal (`python tests/support/backends_page.py --run`).
 
-The same cells are the same pixels on all three backends, to the last bit, and the same
-views the same labels. The same *seed* is not the same mask: each backend has random
-numbers of its own, and so has XLA on TensorFlow.
+The same masked cells give the same pixels on all three backends, to the last bit, and
+the same views give the same labels. The same *seed* does not give the same mask: each
+backend has its own random numbers, and so has XLA on TensorFlow.
 
-- **eager**: `run_eagerly=True`. **graph**: `jit_compile=False`, a graph on TensorFlow
-  and on JAX and PyTorch the same calls as eagerly. **compiled**: `jit_compile=True`,
-  which is XLA on TensorFlow and JAX and `torch.compile` on PyTorch. `"auto"` compiles
-  wherever Keras would without our layers.
-- **.keras**: saved, loaded in safe mode, and weights alone; the same outputs.
-- **export**: a SavedModel, or ONNX on PyTorch, run without Keras; masks without a
-  seed, fresh on every call. [Export and serving](serving.md) has more.
+- **eager**: `run_eagerly=True`. **graph**: `jit_compile=False`, which is a graph on
+  TensorFlow, and the same calls as eager on JAX and PyTorch. **compiled**:
+  `jit_compile=True`, which is XLA on TensorFlow and JAX and `torch.compile` on PyTorch.
+  `"auto"` compiles wherever Keras would compile a model without these layers.
+- **mixed_float16**, **mixed_bfloat16**, **float64**: the dtype policy of the layers.
+- **.keras**: saved and loaded in safe mode, and weights alone; the outputs are the
+  same.
+- **export**: a SavedModel, or ONNX on PyTorch, run without Keras. Masks without a seed
+  are fresh on every call. [Export and serving](serving.md) has more.
 """
 
-# What there is to say of a cell, by a part of what it says itself.
+# The note on a cell, by a part of the message that the cell recorded.
 REASONS = {
-    "other masks than eagerly": "From the same seed other masks than eagerly: XLA "
-    "draws other numbers than TensorFlow. Every call draws anew all the same.",
-    "in float32": "In float32: JAX has float64 only where `JAX_ENABLE_X64` is set, and "
-    "on PyTorch Keras 3.15 takes float32 for what float64 and float32 make together.",
-    "random numbers, fresh after every load": "What JAX exports has no random numbers "
-    "that are fresh after every load: refused, with what to do instead. A mask with a "
-    "seed is exported.",
-    "operator Sort, Out parameter": "With all three samplings in one model: PyTorch's "
+    "other masks than eagerly": "The same seed gives other masks than eager calls: XLA "
+    "draws other numbers than TensorFlow. Every call still draws new masks.",
+    "in float32": "Computed in float32: JAX has float64 only if `JAX_ENABLE_X64` is "
+    "set, and on PyTorch Keras 3.15 combines float64 and float32 into float32.",
+    "random numbers, fresh after every load": "Refused, with a message that names the "
+    "alternative: an export from JAX has no random numbers that are fresh after every "
+    "load. A mask with a seed can be exported.",
+    "operator Sort, Out parameter": "One model with all three samplings: PyTorch's "
     'ONNX exporter lacks the stable sort of `"fixed_count"` and `"partition"`. '
-    '`"bernoulli"` is exported, as the vote\'s here.',
-    "Argument passed to at()": "PyTorch 2.13's ONNX exporter fails on it with an "
-    "`IndexError`.",
-    "Keras leaves the compiler out": "A kernel that was forced cannot be part of what "
-    'XLA compiles: the model runs without XLA, and Keras warns of it. `"auto"` takes '
-    "the operations there.",
+    '`"bernoulli"` can be exported, as in the vote tested here.',
+    "Argument passed to at()": "PyTorch 2.13's ONNX exporter fails on this layer with "
+    "an `IndexError`.",
+    "Keras leaves the compiler out": "XLA cannot compile a forced native kernel: the "
+    'model runs without XLA, and Keras warns. `"auto"` uses `keras.ops` there.',
     "grad_weight must be contiguous": "PyTorch 2.13 has no gradient for the weights of "
     "a float64 convolution with padding on a CPU, with a mask or without.",
 }
 
 
 def run(backend: str, only: Iterable[str] = ()) -> dict[str, dict]:
-    """The cells of a backend, in a process of its own."""
+    """The cells of a backend, from a separate process."""
     finished = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("backend_cells.py")), *only],
         env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -110,7 +111,7 @@ def tables(stored: dict[str, dict[str, dict]]) -> Iterator[str]:
 
 
 def mark(backend: str, cell: dict, notes: list[str]) -> str:
-    """Yes or no, with the number of what there is to say of it."""
+    """Yes or no, with the number of the note on it."""
     word = "yes" if cell["works"] else "**no**"
     if not cell["said"]:
         return word
@@ -121,7 +122,7 @@ def mark(backend: str, cell: dict, notes: list[str]) -> str:
 
 
 def reason(backend: str, said: str) -> str:
-    """In our words; the error of a cell without any is an error of this page."""
+    """The note for a message; a message without a note is an error."""
     for part, words in REASONS.items():
         if part in said:
             return words
