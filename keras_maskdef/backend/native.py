@@ -107,8 +107,8 @@ def _registered(function: Callable[[np.ndarray], np.ndarray]) -> tuple[str, Any]
 def pays() -> bool:
     """Whether callbacks are possible here and beat the backend's own operations.
 
-    That is on TensorFlow without a GPU, outside XLA (DESIGN.md, decision 5); and not
-    while a model is exported, whose graph would hold the callback for nothing.
+    That is on TensorFlow without a GPU and outside XLA, and not while a model is
+    exported, whose graph would hold the callback for nothing.
     """
     if keras.backend.backend() != "tensorflow":
         return False
