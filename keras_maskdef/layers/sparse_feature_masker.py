@@ -35,7 +35,7 @@ class SparseFeatureMasker(ImageLayer):
     the lowest value: `low + (x - low) * mask(x)`.
 
     Note: The masker helps against attacks on the classifier behind it. An attacker
-    who differentiates through the masker meets no resistance: the README has figures.
+    who differentiates through the masker meets no resistance: docs/defences.md has figures.
 
     Args:
         network: Keras model or layer from images to a map of one channel, of their
