@@ -1,4 +1,4 @@
-"""A model's logits, as attacks differentiate them."""
+"""The logits of a model, in the form that attacks differentiate."""
 
 from typing import Any
 
@@ -23,16 +23,15 @@ def called(model: Any, images: Any) -> Any:
 
 
 def model_logits(model: Any, images: Any) -> Function:
-    """A function of images to logits in at least float32.
+    """Returns a function from images to logits in at least float32.
 
     Args:
         model: Keras model, or a function of images.
-        images: Some real images: by the outputs for them, probabilities are told from
-            logits.
+        images: Some real images. The outputs for them tell probabilities from logits.
 
     Raises:
-        ValueError: For outputs that are neither, or probabilities in half precision of
-            which the logits cannot be had.
+        ValueError: For outputs that are neither, or for probabilities in half precision
+            whose logits cannot be recovered.
     """
     outputs = called(model, images)
     if judge_from_logits(model, ops.convert_to_numpy(ops.cast(outputs, "float32"))):

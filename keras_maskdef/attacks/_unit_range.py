@@ -1,4 +1,4 @@
-"""A model of images in any range as one of images in [0, 1], which attacks know."""
+"""Wraps models of images in any range: attacks work on images in [0, 1]."""
 
 import contextlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from keras_maskdef.core.value_range import UNIT, ValueRange, from_unit
 
 
 def on_unit_range(model: Any, value_range: ValueRange) -> Any:
-    """The model behind the way from [0, 1]; itself where it takes [0, 1]."""
+    """Returns a model that takes images in [0, 1]; `model` itself if it does so."""
     if value_range == UNIT:
         return model
     if not isinstance(model, keras.layers.Layer):
@@ -22,7 +22,7 @@ def on_unit_range(model: Any, value_range: ValueRange) -> Any:
 
 
 class _FunctionOnUnitRange:
-    """Of a model that is no Keras layer, with what it says of its own outputs."""
+    """Wraps a model that is no Keras layer; keeps `from_logits` and `view_logits`."""
 
     def __init__(self, model: Callable[[Any], Any], value_range: ValueRange) -> None:
         self._model, self._value_range = model, value_range
@@ -41,13 +41,13 @@ class _FunctionOnUnitRange:
 
 
 class _OnUnitRange(keras.Model):
-    """Shares all variables of the model, its random states, too."""
+    """Wraps a Keras layer and shares its variables, random states included."""
 
     def __init__(self, model: Any, value_range: ValueRange) -> None:
-        # In half precision the levels of images in [0, 255] would be off.
+        # Half precision would round the levels of images in [0, 255].
         super().__init__(name="on_unit_range", dtype="float32")
         self.model, self.value_range = model, value_range
-        with contextlib.suppress(ValueError):  # else judged by its outputs
+        with contextlib.suppress(ValueError):  # else its outputs decide
             self.from_logits = infer_from_logits(model)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
@@ -61,7 +61,7 @@ class _OnUnitRange(keras.Model):
 
 
 class _ViewsOnUnitRange(_OnUnitRange):
-    """Of a model with views, see `expectation_over_masks`."""
+    """Wraps a model with views, see `expectation_over_masks`."""
 
     def view_logits(self, images: Any, training: bool | None = None) -> Any:
         images = from_unit(images, self.value_range)

@@ -11,32 +11,32 @@ from keras_maskdef.attacks.target import JUDGED, Target
 from keras_maskdef.core.image_data import check_labels
 from keras_maskdef.core.value_range import from_unit, span, to_unit
 
-# Of images, labels, size and seed; the smallest perturbations need no size.
+# Of images, labels, epsilon and seed; minimum-norm attacks need no epsilon.
 Run = Callable[[np.ndarray, np.ndarray, float, int], np.ndarray]
 ORDERS = {"l1": 1, "l2": 2, "linf": np.inf}
 
 
 class Attack:
-    """What `prepare` returns: one attack on one model.
+    """One attack on one model, as `prepare` returns it.
 
     Args:
-        info: What is known of it.
+        info: The attack's entry in the registry.
         target: The model under attack.
-        run: The library's part.
+        run: The library's attack on one batch.
 
     Returns:
         A callable. `attack(images, labels, epsilons, seed)` takes one batch of
         floating point images `(n, height, width, channels)` in the `value_range` of
-        the target, integers `(n,)`, K sizes on that scale and an integer, and returns
-        float32 `(K, n, height, width, channels)` in the same range, each within its
-        size of its image to a millionth of the range. It depends on its arguments and
-        the model's own random state only. On TensorFlow cleverhans' PGD sets the
-        global seed, from which it draws; the random states of NumPy, Python and PyTorch
-        are left as they are.
+        the target, integers `(n,)`, K epsilons on that scale and an integer. It returns
+        float32 `(K, n, height, width, channels)` in the same range, each image within
+        its epsilon to a millionth of the range. The result depends on the arguments and
+        the model's own random state only. On TensorFlow cleverhans' PGD sets the global
+        seed, from which it draws; the random states of NumPy, Python and PyTorch are
+        left as they are.
 
     Raises:
         ValueError: In a call, for images outside of the range, labels that do not
-            fit, or a size that is not above 0.
+            fit, an epsilon that is not above 0, or adversarial images with NaN.
 
     Example:
 
@@ -63,16 +63,16 @@ class Attack:
         epsilons = [epsilon / span(value_range) for epsilon in epsilons]
         check_labels(labels, len(images), self.target.classes)
         if self.info.kind == "minimal":
-            made = [self._finite_run(images, labels, max(epsilons), seed)]
-            made *= len(epsilons)
+            crafted = [self._finite_run(images, labels, max(epsilons), seed)]
+            crafted *= len(epsilons)
         else:
-            made = [self._finite_run(images, labels, e, seed) for e in epsilons]
-        norm, sized = self.info.norm, zip(made, epsilons, strict=True)
-        balls = np.stack([into_ball(each, images, e, norm) for each, e in sized])
+            crafted = [self._finite_run(images, labels, e, seed) for e in epsilons]
+        norm, sized = self.info.norm, zip(crafted, epsilons, strict=True)
+        balls = np.stack([into_ball(batch, images, e, norm) for batch, e in sized])
         return from_unit(balls, value_range)
 
     def compile(self, images: Any) -> None:
-        """Compiles the target for images of this shape, if it is not yet.
+        """Compiles the target for images of this shape, unless it is compiled.
 
         Args:
             images: Some real images, as in a call.
@@ -83,24 +83,24 @@ class Attack:
     def _finite_run(
         self, images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int
     ) -> np.ndarray:
-        made = self._run(images, labels, float(epsilon), seed)
-        broken = ~np.isfinite(made).all((1, 2, 3))
+        crafted = self._run(images, labels, float(epsilon), seed)
+        broken = ~np.isfinite(crafted).all((1, 2, 3))
         if broken.any():
             raise ValueError(
                 "`model` must have finite outputs and gradients: an image that no "
                 "attack could change would count as withstood. Received: "
                 f"{broken.sum()} of {len(images)} images as NaN from {self.info}"
             )
-        return made
+        return crafted
 
 
 def into_ball(
     made: np.ndarray, images: np.ndarray, epsilon: float, norm: str
 ) -> np.ndarray:
-    """Cuts images into [0, 1] and their perturbations to a size.
+    """Clips images to [0, 1] and their perturbations to epsilon.
 
-    Libraries overshoot by rounding, and the smallest perturbations have any size. In
-    L1 and L2 a perturbation is scaled down, which keeps it in [0, 1]; as in foolbox.
+    Libraries overshoot by rounding, and minimum-norm perturbations have any norm. In
+    L1 and L2 a perturbation is scaled down, as in foolbox, which keeps it in [0, 1].
     """
     if norm == "linf":
         made = np.clip(made, images - epsilon, images + epsilon)

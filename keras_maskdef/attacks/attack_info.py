@@ -1,4 +1,4 @@
-"""What is known of an attack before it runs."""
+"""The properties of an attack."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ class AttackInfo:
 
     Args:
         name: Its name here, such as `"pgd"`.
-        norm: `"l1"`, `"l2"` or `"linf"`, what its size is measured in.
+        norm: `"l1"`, `"l2"` or `"linf"`, the norm of epsilon.
         library: The package that has it; `"keras_maskdef"` for the two of ours.
-        kind: `"single-step"`; `"iterative"`; or `"minimal"`, which looks for the
-            smallest perturbation that fools the model and is cut to each size asked
-            for, so that one run serves them all.
-        uses_gradient: Whether it differentiates the model. One that does not is the
-            check on a defence whose gradients may be of no use.
+        kind: `"single-step"`; `"iterative"`; or `"minimal"`, a minimum-norm attack: it
+            looks for the smallest perturbation that fools the model. That is cut to
+            each epsilon, so one run serves all of them.
+        uses_gradient: Whether it differentiates the model. An attack that does not
+            checks a defence whose gradients may be useless.
         options: Names of the options that it takes.
         backends: Keras' backends that the library has it for; all three by default.
 

@@ -1,4 +1,4 @@
-"""Adversarial images by the name of an attack."""
+"""Adversarial images from an attack by its name."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def craft(
     value_range: Sequence[float] = UNIT,
     **options: Any,
 ) -> np.ndarray:
-    """Crafts adversarial images against a model, by an attack of a known library.
+    """Crafts adversarial images against a model, by an attack of a public library.
 
     | name           | norms        | library    | options                         |
     | -------------- | ------------ | ---------- | ------------------------------- |
@@ -42,51 +42,51 @@ def craft(
     | square         | l2, linf     | art        | steps, restarts                 |
     | hopskipjump    | l2, linf     | art        | steps                           |
 
-    `describe` has the rest: all options and the kind of an attack. "Ours" is
+    `describe` gives all options and the kind of an attack. "Ours" is
     `library="keras_maskdef"`; `diverse` is cleverhans' MIM on varied images.
 
-    They run on TensorFlow, JAX and PyTorch, whichever Keras runs on, but for
-    cleverhans: nothing of it runs on JAX, and its MIM, with `diverse`, on TensorFlow
-    only. `available()` lists what runs here.
+    The attacks run on Keras' backend: TensorFlow, JAX or PyTorch. Nothing of cleverhans
+    runs on JAX; its MIM, and so `diverse`, runs on TensorFlow only. `available()` lists
+    the attacks on the current backend.
 
     Foolbox runs with its own defaults, as in the MAD paper: BIM takes 10 steps of
     epsilon / 5, PGD 40 of epsilon / 30 (50 of epsilon / 40 in L1 and L2) from a random
-    start. In fewer steps, each is as much larger, to go as far in all. Cleverhans takes
-    SFM-Defense's 30 steps of 1/255, at most epsilon each, its PGD from a random start.
-    ART runs with AutoAttack's settings: APGD takes 100 steps, the first of 2 epsilon,
+    start. Fewer steps are enlarged to go as far in all. Cleverhans takes SFM-Defense's
+    30 steps of 1/255, in BIM and PGD at most epsilon; its PGD starts at random. ART
+    runs with AutoAttack's settings: APGD takes 100 steps, the first of 2 epsilon,
     Square 5000, from one start each.
 
-    CW, DeepFool and HopSkipJump look for the smallest perturbation. It is scaled down
-    to epsilon, so that it may fool no more, and is none at all where nothing was found.
+    CW, DeepFool and HopSkipJump are minimum-norm attacks. Their perturbation is cut to
+    epsilon, so it may no longer fool the model. Where CW or HopSkipJump fails it is 0.
 
     Args:
         name: Name of the attack: one of `available()`.
-        model: Keras classifier under attack, seen in inference mode, a function of
-            images, or a `Target` of either; logits and probabilities both serve. It is
-            what the attacker knows: the bare classifier in the MAD paper,
+        model: Keras classifier under attack, called in inference mode, a function of
+            images, or a `Target` of either; it may return logits or probabilities. It
+            is what the attacker knows: the base model in the MAD paper,
             `expectation_over_masks(defended)` for an adaptive attack.
         images: Floating point images in `value_range`, `(n, height, width, channels)`.
         labels: Integers `(n,)`, the true classes.
-        epsilon: Largest size of the perturbation in the norm, on the scale of the
-            images; or K of them.
+        epsilon: Perturbation budget in the norm, on the scale of the images; or K of
+            them.
         norm: `"l1"`, `"l2"` or `"linf"`.
         batch_size: Integer, images attacked at once.
-        seed: Integer for the attack's random draws: the batch from image i on is seeded
-            with `seed + i`. On TensorFlow cleverhans' PGD sets the global seed to it.
+        seed: Integer for the attack's random draws: the batch that starts at image i
+            uses `seed + i`. On TensorFlow cleverhans' PGD sets the global seed to it.
         on_batch: Called after each batch with the number of images done in it.
-        library: Where the attack comes from; None for the first in the table.
+        library: The library of the attack; None for the first in the table.
         value_range: The lowest and the highest value of the images that the model
-            takes, such as `(0, 255)`; of a `Target`, its own. The libraries are given
-            images in [0, 1] and a model of such.
-        **options: Those in the table. `steps` is the number of iterations, of each
-            search step in CW; `step_size` is on the scale of the images, in CW
-            Adam's rate. None leaves the default. Steps of 1/255, above, are one level
-            of 256 in any range.
+            takes, such as `(0, 255)`; a `Target` has its own. The libraries get images
+            in [0, 1] and a model of such images.
+        **options: Options in the table. `steps` is the number of iterations, in CW of
+            each search step; `step_size` is on the scale of the images, but in CW it is
+            Adam's rate. None keeps the default. The default steps of 1/255 are one
+            level of 256 in any range.
 
     Returns:
         Float32 images in `value_range` of the shape of `images`, within epsilon of them
-        to a millionth of the range; for K sizes, `(K, n, height, width, channels)`.
-        Whether they fool anything is for the caller to judge, on fresh masks.
+        to a millionth of the range; for K epsilons, `(K, n, height, width, channels)`.
+        The caller has to measure whether they fool the defence, on fresh masks.
 
     Raises:
         ValueError: For an unknown attack, an option that it does not have, one that its
@@ -113,8 +113,8 @@ def craft(
     """
     epsilons = np.atleast_1d(epsilon).tolist()
     attack = prepare(name, model, norm, library, value_range, **options)
-    known = attack.target.value_range
-    images, labels = check_attack_inputs(images, labels, epsilons, known)
+    target_range = attack.target.value_range
+    images, labels = check_attack_inputs(images, labels, epsilons, target_range)
     check_positive_int("batch_size", batch_size)
     adversarial = np.empty((len(epsilons), *images.shape), "float32")
     if len(images):
@@ -122,8 +122,8 @@ def craft(
         check_labels(labels, len(images), attack.target.classes)
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)
-        made = attack(images[batch], labels[batch], epsilons, seed + start)
-        adversarial[:, batch] = made
+        crafted = attack(images[batch], labels[batch], epsilons, seed + start)
+        adversarial[:, batch] = crafted
         if on_batch:
-            on_batch(made.shape[1])
+            on_batch(crafted.shape[1])
     return adversarial if np.ndim(epsilon) else adversarial[0]

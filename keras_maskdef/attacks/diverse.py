@@ -1,4 +1,4 @@
-"""Momentum with diverse inputs, an attack that is meant to transfer."""
+"""Momentum with diverse inputs, a transfer attack."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ATTACKS = (
         "keras_maskdef",
         "iterative",
         options=("steps", "step_size", "probability"),
-        # As cleverhans has its momentum for TensorFlow alone.
+        # cleverhans has its momentum method for TensorFlow only.
         backends=("tensorflow",),
     ),
 )
@@ -35,19 +35,19 @@ def make(
 ) -> Run:
     """Cleverhans' momentum iterative method on randomly resized and padded images.
 
-    Each step's gradient is taken, with the probability, through the images shrunk to
-    a random side of at least 0.9 times their own (of fewer than 10 pixels, one less)
-    and padded with zeros at random to the old one. The paper enlarges images for
-    networks that take any size (299 to at most 330); small images for a network of one
-    size are shrunk instead, as in later libraries. Decay 1.0, steps as for MIM; the SFM
-    paper gives neither probability nor sides.
+    With the given probability, a step takes its gradient through shrunk images. Their
+    side is random, at least 0.9 times the original (below 10 pixels, one less); zeros,
+    placed at random, pad them to the original. The paper enlarges images for networks
+    that take any size (299 to at most 330); here images are shrunk for a network of one
+    size, as in later libraries. Decay 1.0, steps as for MIM; the SFM paper gives
+    neither probability nor sides.
 
     Args:
         info: The registry's entry.
         target: The model under attack.
         steps: Number of steps.
         step_size: Size of a step, on the scale of the images.
-        probability: Of a resized input in a step, for the whole batch.
+        probability: Probability that a step resizes its inputs, the whole batch.
 
     Returns:
         The attack on one batch.
@@ -69,7 +69,7 @@ def make(
         Diversity, CVPR 2019, section 3; probability 0.5 in its section 4.
     """
     tf = require("tensorflow", "attacks")
-    # With its own state: TensorFlow's global seed is fixed when a function is traced.
+    # It has its own state: a traced function keeps the global seed of its trace.
     generator = tf.random.Generator.from_seed(0)
 
     vary = varied(generator, probability)
@@ -77,8 +77,8 @@ def make(
     def through(images: Any, gradient: Callable[[Any], Any]) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(images)
-            seen = vary(images)
-        return tape.gradient(seen, images, gradient(seen))
+            inputs = vary(images)
+        return tape.gradient(inputs, images, gradient(inputs))
 
     momentum = iterate("mim", target, steps, step_size, through)
 
@@ -92,15 +92,15 @@ def make(
 
 
 def varied(generator: Any, probability: float) -> Callable[[Any], Any]:
-    """A function that resizes and pads a batch of images, or leaves it as it is.
+    """Returns a function that sometimes resizes and pads a batch of images.
 
     Args:
         generator: A `tf.random.Generator`.
-        probability: Of resizing a batch.
+        probability: Probability that a batch is resized; else it is returned as it is.
 
     Returns:
-        A function of a tensor `(n, height, width, channels)`, whose height and width
-        are known, to one of the same shape.
+        A function from a tensor `(n, height, width, channels)` of static height and
+        width to one of the same shape.
 
     Raises:
         ImportError: If TensorFlow is not installed.

@@ -1,4 +1,4 @@
-"""Expectation over masks, for attacks that know the defence."""
+"""Expectation over masks (EOT), for adaptive attacks."""
 
 from functools import partial
 from typing import Any
@@ -15,23 +15,23 @@ from keras_maskdef.layers.pooling import geometric
 
 
 def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Model:
-    """The model that an attacker who knows the masks would differentiate.
+    """Returns the model that an adaptive attack differentiates.
 
-    It is the defence with `samples` fresh masks in each call. Attacks by gradient
-    average their loss over them, so that each step follows the expected gradient,
-    not that of one draw; others see logits that are averaged over them, as
-    foolbox's wrapper for expectation over transformation does it.
+    It is the defence with `samples` fresh masks in each call. Gradient attacks average
+    their loss over these EOT samples, so each step follows the expected gradient, not
+    the gradient of one draw. Other attacks see logits averaged over them, as in
+    foolbox's wrapper for expectation over transformation.
 
     Args:
-        defence: Any Keras classifier, with masks wherever it has them. One without
-            a `RandomGridMask` anywhere is returned as it is.
-        samples: Integer, masks per call, at most 10,000.
+        defence: Any Keras classifier, with masks anywhere. One without a
+            `RandomGridMask` that is active in inference is returned as it is.
+        samples: Integer, EOT samples (masks) per call, at most 10,000.
 
     Returns:
-        A model that shares the weights of `defence` and returns logits. It has a
-        method `view_logits(images)` for those of each mask, `(samples, batch,
-        classes)`. It replays nothing, as the masks of a vote come from fresh entropy
-        or the seed of `keras.utils.set_random_seed`.
+        A model that shares the weights of `defence` and returns logits. Its method
+        `view_logits(images)` returns the logits under each mask, `(samples, batch,
+        classes)`. It replays no masks: those of a vote come from fresh entropy or the
+        seed of `keras.utils.set_random_seed`.
 
     Example:
 
@@ -51,7 +51,7 @@ def expectation_over_masks(defence: keras.Model, samples: int = 16) -> keras.Mod
 
 
 def expectation(model: keras.Model, samples: int) -> keras.Model:
-    """The same over whatever is random in a model, be it of this library or not."""
+    """As `expectation_over_masks`, over anything random, also of other libraries."""
     parts = split_vote(model)
     if parts is None:
         return _Expectation(model, samples)
@@ -84,16 +84,16 @@ class _Expectation(keras.Model):
         return self.model.compute_output_shape(input_shape)
 
     def _find_logits(self, images: Any) -> Function:
-        """By values where the last layer does not tell; an attack's first are real."""
+        """Reads values if the last layer does not tell; the first images are real."""
         try:
-            told = infer_from_logits(self.model)
+            from_logits = infer_from_logits(self.model)
         except ValueError:
             return model_logits(self.model, images)
-        return partial(logits_of, self.model, told, exact=True)
+        return partial(logits_of, self.model, from_logits, exact=True)
 
 
 class _ExpectationOverViews(_Expectation):
-    """Of a vote: one view is one draw, so no need to draw whole votes."""
+    """For a vote: one view is one draw, so whole votes are not drawn."""
 
     def __init__(self, front: keras.Model | None, vote: Any, samples: int) -> None:
         super().__init__(vote, samples)

@@ -1,4 +1,4 @@
-"""What every attack asks of its arguments."""
+"""Checks of arguments that all attacks share."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ def check_attack_inputs(
     epsilons: Sequence[float],
     value_range: ValueRange = UNIT,
 ) -> tuple:
-    """Images in their range, one label each, sizes above zero; as arrays."""
+    """Checks images, labels and epsilons; returns images and labels as arrays."""
     images = check_image_values(images, value_range)
     labels = check_labels(labels, len(images))
     if not len(epsilons):
@@ -46,7 +46,7 @@ def check_attack_inputs(
 
 
 def check_image_values(images: Any, value_range: ValueRange = UNIT) -> np.ndarray:
-    """A batch of images in their range, as a float32 array."""
+    """Checks images and their range; returns them as a float32 array."""
     images = as_array("images", images)
     if images.ndim != 4 or not np.issubdtype(images.dtype, np.floating):
         raise ValueError(
@@ -66,7 +66,7 @@ def check_image_values(images: Any, value_range: ValueRange = UNIT) -> np.ndarra
 
 
 def check_attack(info: AttackInfo, options: Mapping[str, Any]) -> dict[str, Any]:
-    """That the attack runs here. Its options, those that are None left out."""
+    """Checks that the attack runs here; returns its options that are not None."""
     title = f"{info.name} ({info.norm}, {info.library})"
     backend = keras.backend.backend()
     if backend not in info.backends:

@@ -1,4 +1,4 @@
-"""Random perturbations, the control that every attack must beat."""
+"""Random perturbations, the sanity check that every attack must beat."""
 
 from collections.abc import Callable
 
@@ -15,16 +15,16 @@ ATTACKS = tuple(
 
 
 def make(info: AttackInfo, target: Target) -> Run:
-    """A random perturbation of exactly the size, before images are cut to [0, 1].
+    """A random perturbation of exactly epsilon, before images are clipped to [0, 1].
 
     Random signs in Linf; a uniform direction in L2; uniform on the sphere in L1.
 
     Args:
-        info: The registry's entry, which knows the norm.
-        target: Not used: noise knows no model.
+        info: The registry's entry, which has the norm.
+        target: Not used: noise needs no model.
 
     Returns:
-        The noise on one batch.
+        The attack on one batch.
 
     Example:
 

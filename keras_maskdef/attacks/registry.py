@@ -25,15 +25,14 @@ REGISTRY: dict[tuple[str, str, str], tuple[AttackInfo, Make]] = {
 
 
 def available(backend: str | None = None) -> list[tuple[str, str]]:
-    """The names and norms of the attacks that a backend has, sorted.
+    """Lists the names and norms of the attacks on a backend, sorted.
 
     Args:
-        backend: `"tensorflow"`, `"jax"` or `"torch"`; None for the one that Keras runs
-            on.
+        backend: `"tensorflow"`, `"jax"` or `"torch"`; None for Keras' current one.
 
     Returns:
         Pairs of names and norms. Some libraries have more on TensorFlow: `describe`
-        tells for which backends.
+        names the backends.
 
     Raises:
         ValueError: For a backend that no attack runs on.
@@ -52,19 +51,18 @@ def available(backend: str | None = None) -> list[tuple[str, str]]:
 
 
 def describe(name: str, norm: str = "linf", library: str | None = None) -> AttackInfo:
-    """What is known of an attack, whatever backend Keras runs on.
+    """Describes an attack, whichever backend Keras runs on.
 
     Args:
         name: Name of the attack.
         norm: `"l1"`, `"l2"` or `"linf"`.
-        library: Where it comes from; None for the default library of the attack.
+        library: Its library; None for the attack's default library.
 
     Returns:
-        Its `AttackInfo`: the library, the kind, its options, the backends that it runs
-        on.
+        Its `AttackInfo`: library, kind, options and backends.
 
     Raises:
-        ValueError: For an attack that there is not; it lists what there is.
+        ValueError: For an unknown attack; the error lists all attacks.
 
     Example:
 
@@ -74,14 +72,14 @@ def describe(name: str, norm: str = "linf", library: str | None = None) -> Attac
     ('tensorflow', 'torch')
     """
     libraries = [
-        each.library
-        for each, _ in REGISTRY.values()
-        if (each.name, each.norm) == (name, norm)
+        info.library
+        for info, _ in REGISTRY.values()
+        if (info.name, info.norm) == (name, norm)
     ]
     if not libraries:
-        known = ", ".join(f"{n} ({m})" for n, m in sorted({k[:2] for k in REGISTRY}))
+        listing = ", ".join(f"{n} ({m})" for n, m in sorted({k[:2] for k in REGISTRY}))
         raise ValueError(
-            f"`name` and `norm` must be one of: {known}. "
+            f"`name` and `norm` must be one of: {listing}. "
             f"Received: name={name!r}, norm={norm!r}"
         )
     if library is not None and library not in libraries:
@@ -100,20 +98,20 @@ def prepare(
     value_range: Sequence[float] = UNIT,
     **options: Any,
 ) -> Attack:
-    """Makes an attack ready to run on batches of images.
+    """Prepares an attack to run on batches of images.
 
     Args:
         name: Name of the attack, one of `available()`.
         model: Keras classifier under attack, a function of images, or a `Target` that
             several attacks share.
         norm: `"l1"`, `"l2"` or `"linf"`.
-        library: Where the attack comes from; None for its default library.
+        library: The library of the attack; None for its default library.
         value_range: The lowest and the highest value of the images that the model
-            takes; of a `Target`, its own.
-        **options: Those of the attack, see `craft`.
+            takes; a `Target` has its own.
+        **options: Options of the attack, see `craft`.
 
     Returns:
-        An `Attack`: a function of images, labels, sizes and a seed.
+        An `Attack`: a function of images, labels, epsilons and a seed.
 
     Raises:
         ValueError: For an unknown attack, options that it does not have, or one that
@@ -131,7 +129,7 @@ def prepare(
     info = describe(name, norm, library)
     chosen = check_attack(info, options)
     target: Target = as_target(model, value_range)
-    if "step_size" in chosen and info.kind != "minimal":  # not CW's rate of Adam
+    if "step_size" in chosen and info.kind != "minimal":  # in CW, Adam's rate
         chosen["step_size"] /= span(target.value_range)
     make = REGISTRY[name, norm, info.library][1]
     return Attack(info, target, make(info, target, **chosen))

@@ -1,4 +1,4 @@
-"""A model as attacks see it."""
+"""The model under attack."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,43 +13,42 @@ from keras_maskdef.core.image_data import check_labels
 from keras_maskdef.core.value_range import UNIT, check_value_range
 from keras_maskdef.inspection.structure import computes_in_half
 
-# Images that tell logits from probabilities; a real batch of them is enough.
+# How many real images are enough to tell logits from probabilities.
 JUDGED = 16
 
 
 class Target:
     """A model under attack, compiled once for all attacks on it.
 
-    On TensorFlow the forward pass and the gradient of the loss by the images are each
-    one function for all batch sizes, compiled at the first use; on JAX, one for each
-    batch size. PyTorch calls the model as it is. Weights are taken as they are at each
-    call, and random masks are fresh in each. The gradients by the weights, which a
-    bare `GradientTape` or `backward` computes too, are left out: an attack has no use
-    for them. Through layers in float16 each image's gradient is scaled to a size that
-    such numbers have, and back.
+    On TensorFlow the forward pass and the gradient of the loss by the images are one
+    function each for all batch sizes, compiled at the first use; on JAX, one for each
+    batch size. PyTorch calls the model as it is. Each call uses the current weights and
+    fresh random masks. Gradients by the weights, which a plain `GradientTape` or
+    `backward` computes too, are left out, because attacks do not need them. Through
+    layers in float16 each image's gradient is scaled to the range of float16, and back.
 
     Args:
         model: Keras model, or any function of a tensor of images, the backend's own,
             `(n, height, width, channels)` in `value_range` to outputs `(n, classes)`.
-            It is called in inference mode. Of probabilities, told by the last layer or
-            else by the values for real images, the logits are attacked: those that a
-            final softmax is given where its layer can be seen, else their logarithms. A
-            model with a method `view_logits(images, training=False)` to `(views, n,
-            classes)` is differentiated through the mean of its views' losses; by CW
-            and DeepFool, which have losses of their own, through its own outputs.
+            It is called in inference mode. If the outputs are probabilities, which the
+            last layer or else the values for real images tell, their logits are
+            attacked: the inputs of a final softmax where its layer can be seen, else
+            the logarithms. A model with a method `view_logits(images, training=False)`
+            to `(views, n, classes)` is differentiated through the mean of its views'
+            losses; CW and DeepFool have losses of their own and use its own outputs.
         value_range: The lowest and the highest value of the images that `model` takes,
-            such as `(0, 255)`. The target itself, as all attacks, takes [0, 1].
+            such as `(0, 255)`. The target itself takes [0, 1], as all attacks do.
 
     Returns:
         An object with `logits` and `loss_gradient`, for `prepare` and `craft`. Both
-        return float32 tensors of the backend, also where the model calculates with
-        fewer bits. A model without a gradient has one of zeros.
+        return float32 tensors of the backend, also where the model computes with fewer
+        bits. If a model has no gradient, it is zero.
 
     Raises:
         ValueError: On another backend than TensorFlow, JAX and PyTorch; at the first
-            use, for outputs that are not `(n, classes)`, or are probabilities in half
-            precision of which the logits cannot be had; for labels that are none of
-            the classes.
+            use, for outputs that are not `(n, classes)`, or for probabilities in half
+            precision whose logits cannot be recovered; for labels that are none of the
+            classes.
         TypeError: For a model that cannot be called.
         RuntimeError: For `classes`, `views` or `compiled_loss` before `compile`, which
             the first use of `logits` or `loss_gradient` calls.
@@ -85,7 +84,7 @@ class Target:
 
     @property
     def classes(self) -> int:
-        """The number of classes, known once it is compiled."""
+        """The number of classes, known once the target is compiled."""
         self._check_compiled("classes")
         return self._classes
 
@@ -96,11 +95,11 @@ class Target:
         return self._views
 
     def compile(self, images: Any) -> None:
-        """Compiles it for images of this shape, if it is not yet.
+        """Compiles the target for images of this shape, unless it is compiled.
 
         Args:
-            images: Some real images `(n, height, width, channels)` in [0, 1]: by the
-                outputs for the first of them, probabilities are told from logits.
+            images: Some real images `(n, height, width, channels)` in [0, 1]. The
+                outputs for the first of them tell probabilities from logits.
         """
         shape = tuple(images.shape[1:])
         if shape == self._image_shape:
@@ -137,7 +136,7 @@ class Target:
         return self._view_logits(self._backend.images(images))
 
     def loss_gradient(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        """The sum of the cross entropies and its gradient by the images.
+        """Returns the sum of the cross entropies and its gradient by the images.
 
         Args:
             images: `(n, height, width, channels)` in [0, 1].
@@ -147,7 +146,7 @@ class Target:
             A scalar and a tensor of the shape of `images`, float32.
 
         Raises:
-            ValueError: For labels that the model has no classes for.
+            ValueError: For labels that are none of the model's classes.
         """
         self.compile(images)
         check_labels(ops.convert_to_numpy(labels), len(images), self.classes)
@@ -157,7 +156,7 @@ class Target:
         return ops.sum(losses), gradient
 
     def compiled_loss(self, loss: Loss | None = None) -> CompiledLoss:
-        """A loss of `(labels, logits)` to `(n,)`; the cross entropy by default."""
+        """Compiles a loss of `(labels, logits)` to `(n,)`; default: cross entropy."""
         self._check_compiled("compiled_loss")
         loss = loss or self._cross_entropy
         if loss not in self._losses:
@@ -199,13 +198,13 @@ class Target:
 
 
 def as_target(model: Any, value_range: Sequence[float] = UNIT) -> Target:
-    """The model itself if it is a target already, with a range of its own."""
+    """Returns the model itself if it is a target, which has its own range."""
     if not isinstance(model, Target):
         return Target(model, value_range)
-    known = check_value_range(value_range)
-    if known not in (UNIT, model.value_range):
+    given = check_value_range(value_range)
+    if given not in (UNIT, model.value_range):
         raise ValueError(
             "`value_range` must be that of the target. Received: value_range="
-            f"{known}, and {model.value_range} of the target"
+            f"{given}, and {model.value_range} of the target"
         )
     return model

@@ -1,1 +1,1 @@
-"""What differs between TensorFlow, JAX and PyTorch."""
+"""Code that differs between TensorFlow, JAX and PyTorch."""

@@ -1,4 +1,4 @@
-"""Where the processes of a training wait for each other."""
+"""A barrier for the processes of a training."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import keras
 
 
 def wait_for_all(strategy: Any) -> None:
-    """Returns when all processes have come here; at once where there is but one."""
+    """Returns when all processes have called it; at once if there is only one."""
     if strategy is not None:
         _sum_over_replicas(strategy)
     elif keras.backend.backend() == "jax":

@@ -1,4 +1,4 @@
-"""A model's call, compiled by the backend, with the model's live weights."""
+"""A model's call, compiled by the backend, with the model's current weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,8 @@ import keras
 def compiled_call(model: keras.Model, strategy: Any = None) -> Callable[[Any], Any]:
     """Returns a function from images to the model's outputs in inference mode.
 
-    It sees the weights as they are at each call, and advances the random numbers of
-    layers that draw some. Under a `tf.distribute` strategy images and outputs are
-    those of each replica.
+    Each call uses the current weights and advances the random states of layers. Under a
+    `tf.distribute` strategy images and outputs are those of each replica.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":

@@ -1,8 +1,8 @@
-"""Random numbers in exported models, which have nobody to seed them.
+"""Random numbers in exported models, which nothing seeds after a load.
 
-A saved `SeedGenerator` would go on from the same state after every load, in every
-server: masks that replay can be learned. So a mask without a seed gets its numbers
-from the machine that runs the model, which also is safe to call from many threads.
+A saved `SeedGenerator` would continue from the same state after every load, in every
+server: an attacker can learn masks that replay. So a mask without a seed gets its
+numbers from the machine that runs the model. That is also safe with many threads.
 """
 
 import warnings
@@ -12,42 +12,44 @@ import keras
 
 from keras_maskdef.core.compat import teach_tf2onnx
 
-# Another UUID at each reading, with 122 bits of the kernel's generator.
+# A new UUID at each reading, with 122 bits of the kernel's generator.
 _KERNEL = "/proc/sys/kernel/random/uuid"
-# ONNX has the seed as a float32.
+# ONNX stores the seed as a float32.
 _EXACT = 2**24
 
 
-# For a SavedModel, for other formats of TensorFlow's, and for those of PyTorch.
+# For a SavedModel, for TensorFlow's other formats, and for PyTorch's formats.
 _OPERATIONS = {
     "uniform": ("StatelessRandomUniformV2", "RandomUniform", "rand"),
     "normal": ("StatelessRandomNormalV2", "RandomStandardNormal", "randn"),
 }
 
 
-def exported(law: str, shape: Any, seed: int | None, draw: int, kind: str) -> Any:
-    """Random float32 numbers for an exported model, or None for those of Keras.
+def exported(
+    distribution: str, shape: Any, seed: int | None, draw: int, kind: str
+) -> Any:
+    """Random float32 numbers for an exported model, or None to use Keras' numbers.
 
     Args:
-        law: `"uniform"`, in [0, 1), or `"normal"`, around 0 with deviation 1.
+        distribution: `"uniform"`, in [0, 1), or `"normal"`, around 0 with deviation 1.
         shape: Integers and scalar tensors.
-        seed: The layer's.
+        seed: The layer's seed.
         draw: The number of the draw within a call, from 0.
-        kind: What `export_format` says.
+        kind: The value of `export_format`.
 
     Raises:
-        ValueError: Where there is no generator that would do.
+        ValueError: If there is no suitable generator.
     """
     backend = keras.backend.backend()
     if seed is not None and kind == "saved_model":
         return None
     if backend == "tensorflow":
-        return _of_tensorflow(law, shape, seed, draw, kind)
+        return _of_tensorflow(distribution, shape, seed, draw, kind)
     if backend == "torch" and kind == "onnx" and seed is None:
         import torch
 
         _warn(kind)
-        return getattr(torch, _OPERATIONS[law][2])(tuple(shape))
+        return getattr(torch, _OPERATIONS[distribution][2])(tuple(shape))
     raise ValueError(
         f"`format` must be one that has random numbers, fresh after every load, on the "
         f"{backend} backend, or the layer must have a seed and the format be a "
@@ -56,10 +58,12 @@ def exported(law: str, shape: Any, seed: int | None, draw: int, kind: str) -> An
     )
 
 
-def _of_tensorflow(law: str, shape: Any, seed: int | None, draw: int, kind: str) -> Any:
+def _of_tensorflow(
+    distribution: str, shape: Any, seed: int | None, draw: int, kind: str
+) -> Any:
     import tensorflow as tf
 
-    of_state, of_runtime, _ = _OPERATIONS[law]
+    of_state, of_runtime, _ = _OPERATIONS[distribution]
     sizes = tf.stack([tf.cast(size, tf.int32) for size in shape])
     if kind == "saved_model":
         key, counter = tf.split(_entropy(), [1, 2])
@@ -68,7 +72,7 @@ def _of_tensorflow(law: str, shape: Any, seed: int | None, draw: int, kind: str)
         )
     if kind == "onnx":
         teach_tf2onnx()
-    # Both seeds 0 stand for entropy. `tf.random.uniform` would take that of
+    # Two seeds of 0 mean entropy. `tf.random.uniform` would take the seed of
     # `keras.utils.set_random_seed`, and save it.
     seeds = (0, 0) if seed is None else (seed, 1 + (4 * seed + draw) % (_EXACT - 1))
     if seed is None:
@@ -88,7 +92,7 @@ def _warn(kind: str) -> None:
 
 
 def _entropy() -> Any:
-    """Three fresh uint64 in each call of a SavedModel.
+    """Three fresh uint64 numbers in each call of a SavedModel.
 
     They come from the kernel. Without Linux they come from TensorFlow's generator,
     whose seed of 32 bits can be searched. XLA compiles neither: its own numbers would
@@ -97,7 +101,7 @@ def _entropy() -> Any:
     import tensorflow as tf
 
     def of_kernel() -> Any:
-        # Not the operation ReadFile, of which scanners of models warn.
+        # Not the operation ReadFile: scanners of models warn of it.
         lines = tf.data.TextLineDataset(_KERNEL, buffer_size=64)
         line = lines.take(1).get_single_element()
         hashes = [

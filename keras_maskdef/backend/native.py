@@ -1,8 +1,8 @@
 """The only bridge from Keras layers to the kernels.
 
-`call_kernel` runs a kernel on the tensors of any backend, `pays` says where that is
-the fastest way, and `with_gradient` gives a function the gradient it should have,
-whichever way its values are computed.
+`call_kernel` runs a kernel on the tensors of any backend. `pays` tells where that is
+the fastest way. `with_gradient` gives a function the gradient it should have, however
+its values are computed.
 """
 
 import math
@@ -67,7 +67,7 @@ def call_on_host(function: Callable[[np.ndarray], np.ndarray], images: Any) -> A
     """Runs a function of NumPy arrays on the host, eagerly or from a graph.
 
     Args:
-        function: From an array to another of its shape and dtype.
+        function: Function from an array to another of its shape and dtype.
         images: Tensor.
 
     Returns:
@@ -77,14 +77,14 @@ def call_on_host(function: Callable[[np.ndarray], np.ndarray], images: Any) -> A
         import tensorflow as tf
 
         if tf.executing_eagerly():
-            made = tf.numpy_function(function, [images], images.dtype)
+            outputs = tf.numpy_function(function, [images], images.dtype)
         else:
             token, graph = _registered(function)
-            (made,) = tf.raw_ops.PyFunc(
+            (outputs,) = tf.raw_ops.PyFunc(
                 input=[images], token=token, Tout=[images.dtype]
             )
-            made.op.host_function = graph
-        return tf.ensure_shape(made, images.shape)
+            outputs.op.host_function = graph
+        return tf.ensure_shape(outputs, images.shape)
     if keras.backend.backend() == "jax":
         return _call_from_jax(lambda x: function(np.asarray(x)), images)
     return ops.convert_to_tensor(function(ops.convert_to_numpy(images)))
@@ -94,21 +94,21 @@ def _registered(function: Callable[[np.ndarray], np.ndarray]) -> tuple[str, Any]
     """TensorFlow's token of a function, and the graph that holds the function.
 
     `tf.numpy_function` alone gives it to the outermost graph, for the life of the
-    process: a method of a model is the model, and each trace of a kernel would leave a
-    wrapper.
+    process. A method of a model keeps the model, and each trace of a kernel would leave
+    a wrapper.
     """
     import tensorflow as tf
 
     with tf.Graph().as_default() as graph:
-        made = tf.numpy_function(function, [tf.constant(0.0)], tf.float32)
-    return made.op.get_attr("token").decode(), graph
+        output = tf.numpy_function(function, [tf.constant(0.0)], tf.float32)
+    return output.op.get_attr("token").decode(), graph
 
 
 def pays() -> bool:
-    """Whether callbacks are possible here and beat the backend's own operations.
+    """Whether callbacks are possible here and faster than the backend's operations.
 
-    That is on TensorFlow without a GPU and outside XLA, and not while a model is
-    exported, whose graph would hold the callback for nothing.
+    They are on TensorFlow without a GPU, outside XLA; but not while a model is
+    exported, whose graph would hold a callback without use.
     """
     if keras.backend.backend() != "tensorflow":
         return False
@@ -123,7 +123,7 @@ def with_gradient(
 ) -> Any:
     """Returns `function(x)` with `gradient(x, function(x), upstream)` as its gradient.
 
-    Keras makes of it `tf.custom_gradient`, `jax.custom_gradient` (a `custom_vjp`) or a
+    Keras uses `tf.custom_gradient`, `jax.custom_gradient` (a `custom_vjp`) or a
     `torch.autograd.Function`. The variables that `function` reads get no gradient.
     """
 
@@ -145,18 +145,18 @@ def with_gradient(
 
 
 def _left_to_its_graph(differentiable: Callable[[Any], Any], x: Any) -> Any:
-    """Calls a function whose custom gradient shall live as long as the graph it is in.
+    """Calls a function whose custom gradient lives only as long as its graph.
 
     TensorFlow registers the gradients of traced functions for the life of the process,
     and each holds its graph: 0.3 MiB for a LeNet. Here the operation holds its
-    gradient, and what is registered does so weakly, until the operation is gone.
+    gradient, and the registry holds it weakly, until the operation is gone.
     """
     import tensorflow as tf
 
     if tf.executing_eagerly():
         return differentiable(x)
-    # A tensor of this graph: from those that a branch of `tf.cond` captures, the
-    # branch's own gradient cannot be computed.
+    # A tensor of this graph: a branch of `tf.cond` cannot compute gradients by tensors
+    # that it captures.
     y = differentiable(tf.identity(x))
     name = y.op.get_attr("_gradient_op_type").decode()
     entries = gradients_by_name()
@@ -207,9 +207,9 @@ def _in_this_process() -> Any:
     """A boolean tensor, true where the graph runs in the process that traced it.
 
     A SavedModel keeps the name of a callback and not its body, and any function that
-    was ever traced can end up in one. This process has a variable of a name of its
-    own; where a loaded graph runs, that variable is not initialized. (The names of
-    callbacks themselves, "pyfunc_3", are no test: the other process has such, too.)
+    was ever traced can end up in one. This process has a variable with a unique name;
+    in another process that loads the graph, that variable is not initialized. (Names of
+    callbacks, such as "pyfunc_3", are no test: other processes have the same names.)
     """
     import tensorflow as tf
 

@@ -1,7 +1,7 @@
-"""Random numbers from a `SharedSeedGenerator` that are as secret as it is.
+"""Random numbers from a `SharedSeedGenerator`, as secret as the generator.
 
-Keras' own are on TensorFlow and JAX. On PyTorch Keras seeds a generator with 32 bits,
-which can be searched. And an exported model has other sources.
+Keras' own numbers are so on TensorFlow and JAX. On PyTorch Keras seeds a generator with
+32 bits, which can be searched. An exported model has other sources.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from keras_maskdef.core.export_format import export_format
 
 
 def uniform(shape: Any, seed: keras.random.SeedGenerator, draw: int = 0) -> Any:
-    """float32 numbers in [0, 1), in a call's draw of this number."""
+    """float32 numbers in [0, 1); `draw` is the number of the draw within a call."""
     numbers = _exported("uniform", shape, seed, draw)
     if numbers is not None:
         return numbers
@@ -44,16 +44,16 @@ def normal(
     return ops.convert_to_tensor(drawn * np.float32(stddev), dtype)
 
 
-def _exported(law: str, shape: Any, seed: Any, draw: int = 0) -> Any:
+def _exported(distribution: str, shape: Any, seed: Any, draw: int = 0) -> Any:
     kind = export_format() if isinstance(seed, SharedSeedGenerator) else None
-    return kind and exported(law, shape, seed.seed, draw, kind)
+    return kind and exported(distribution, shape, seed.seed, draw, kind)
 
 
 def _split(seed: Any) -> tuple[np.random.Generator | None, Any]:
-    """A generator of NumPy where only that is secret, and else a seed for Keras."""
+    """A NumPy generator if only that is secret, else a seed for Keras."""
     if keras.backend.backend() != "torch" or not isinstance(seed, SharedSeedGenerator):
         return None, seed
-    if ops.zeros(()).device.type == "meta":  # Keras looks for the shape alone
+    if ops.zeros(()).device.type == "meta":  # Keras needs the shape alone
         return None, seed
     pair, key = seed.take()
     return philox_of_numpy(pair, key), GivenPair(pair)

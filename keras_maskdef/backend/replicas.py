@@ -1,8 +1,8 @@
-"""What a training on several devices or machines asks for.
+"""Training on several devices or machines.
 
-Keras' own part in it differs: `tf.distribute` runs a step once on each replica,
-PyTorch's DistributedDataParallel runs it in processes of their own, and JAX runs one
-step on arrays that are shared out, where no replica can be told from another.
+The backends differ: `tf.distribute` runs a step once on each replica, PyTorch's
+DistributedDataParallel runs it in separate processes, and JAX runs one step on sharded
+arrays, where replicas cannot be told apart.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ STRIDE = 1_327_217_909
 class ReplicaSeedGenerator(SharedSeedGenerator):
     """A `SharedSeedGenerator` that draws other numbers on each replica.
 
-    Its state is a variable, and replicas hold the same one: Keras' own draws the same
-    numbers on all of them. The first replica draws what a single process would.
+    Its state is a variable that is the same on all replicas, so Keras' own generator
+    draws the same numbers on all. The first replica draws what a single process would.
     """
 
     def _pair(self) -> tuple[Any, Any]:
@@ -33,7 +33,7 @@ class ReplicaSeedGenerator(SharedSeedGenerator):
 
 
 def replica() -> Any:
-    """The number of the replica that is running, or None where there is but one."""
+    """The number of this replica; None if it is the only one, or PyTorch's first."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -49,22 +49,22 @@ def replica() -> Any:
 
 
 def strategy_of(model: keras.Model) -> Any:
-    """The `tf.distribute.Strategy` a model trains under, if that has many replicas."""
+    """The `tf.distribute.Strategy` of a model's training, if it has many replicas."""
     strategy = getattr(model, "distribute_strategy", None)
     many = getattr(strategy, "num_replicas_in_sync", 1) > 1
     return strategy if many else None
 
 
 def part_of_loss(loss: Any) -> Any:
-    """What a replica adds to a loss that is the mean over replicas, as Keras' are."""
+    """What a replica adds to a loss that is the mean over replicas, as in Keras."""
     return loss / _in_sync()
 
 
 def share(variables: Sequence[keras.Variable], strategy: Any) -> Callable[[], None]:
     """Returns a function that gives variables their mean over the replicas.
 
-    For those that replicas change on their own, such as the running statistics of
-    `BatchNormalization`; Keras 3.15 never brings them together.
+    For variables that replicas change separately, such as the running statistics of
+    `BatchNormalization`; Keras 3.15 never merges them.
     """
     if strategy is None or not variables:
         return lambda: None
@@ -72,8 +72,8 @@ def share(variables: Sequence[keras.Variable], strategy: Any) -> Callable[[], No
 
     def on_replica() -> None:
         context = tf.distribute.get_replica_context()
-        own = [tf.identity(variable.value) for variable in variables]
-        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
+        values = [tf.identity(variable.value) for variable in variables]
+        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
 
@@ -81,7 +81,7 @@ def share(variables: Sequence[keras.Variable], strategy: Any) -> Callable[[], No
 
 
 def works_with_others() -> bool:
-    """Whether the replicas of the strategy in force are on several machines."""
+    """Whether the replicas of the current strategy are on several machines."""
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf
@@ -91,7 +91,7 @@ def works_with_others() -> bool:
 
 
 def sharing(strategy: Any) -> int:
-    """Among how many replicas, or devices of JAX, `fit` shares out a batch."""
+    """How many replicas, or devices of JAX, share a batch of `fit`."""
     if strategy is not None:
         return strategy.num_replicas_in_sync
     distribution = keras.distribution.distribution()
@@ -101,17 +101,17 @@ def sharing(strategy: Any) -> int:
 
     mesh = distribution.device_mesh
     devices = mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
-    # A process has batches of its own, for its own devices.
+    # Each process has its own batches, for its own devices.
     return max(1, devices // jax.process_count())
 
 
 def scope(strategy: Any) -> AbstractContextManager:
-    """Where variables of a strategy are made; anywhere, without one."""
+    """The scope to create variables of a strategy in; an empty one without it."""
     return nullcontext() if strategy is None else strategy.scope()
 
 
 def writes_files(strategy: Any) -> bool:
-    """Whether this process is the one of a training that writes checkpoints."""
+    """Whether this process writes the checkpoints of a training."""
     if strategy is not None:
         return strategy.extended.should_checkpoint
     if keras.backend.backend() == "jax":

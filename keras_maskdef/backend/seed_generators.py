@@ -1,9 +1,9 @@
-"""Seeds for masks that nobody shares or foretells.
+"""Seeds for masks that are never shared and cannot be predicted.
 
 `keras.random.SeedGenerator` reads its state and then writes it: threads that call one
 model together get the same seeds (370 of 2,000 masks, four threads, TensorFlow), and
-the forked workers of a data loader all go on from the state of their parent. Without a
-seed it takes one of 10^9, which a few visible masks give away in seconds.
+the forked workers of a data loader all continue from their parent's state. Without a
+seed it takes one of 10^9, which a few visible masks reveal in seconds.
 """
 
 import os
@@ -31,23 +31,23 @@ _generators: WeakSet = WeakSet()
 
 
 class SharedSeedGenerator(keras.random.SeedGenerator):
-    """A `SeedGenerator` whose every seed is given once, and without a seed is secret.
+    """A `SeedGenerator` that gives each seed once, and secret ones without a `seed`.
 
     The state holds a seed, the number of seeds given, and a key of 64 bits. Without a
-    key, seeds are those of Keras in turn. With one, they are what a block cipher makes
-    of them: Philox on TensorFlow and PyTorch, Threefry on JAX. The key comes from
-    `secrets`, where neither a seed nor `keras.utils.set_random_seed` was given.
+    key it gives Keras' seeds in turn. With a key, a block cipher encrypts them: Philox
+    on TensorFlow and PyTorch, Threefry on JAX. The key comes from `secrets` if neither
+    a seed nor `keras.utils.set_random_seed` was given.
 
-    On TensorFlow the state is `(256 * count, key, seed)`, whose first number an atomic
-    operation of its own counts up, eagerly, in graphs and under XLA. Elsewhere it is
-    `(seed, count, key, key >> 32)`, and a lock serves for it: only calls that are not
-    compiled share it. On PyTorch the seeds are others than Keras', see `_far_apart`.
+    On TensorFlow the state is `(256 * count, key, seed)`; an atomic operation counts up
+    its first number, eagerly, in graphs and under XLA. Elsewhere it is `(seed, count,
+    key, key >> 32)`, under a lock: only calls that are not compiled share it. On
+    PyTorch the seeds differ from Keras', see `_far_apart`.
     """
 
     state: Any
 
     def __init__(self, seed: int | None = None) -> None:
-        # One name for all, as of `generator_of`: it gets into that of a variable.
+        # One name for all, as in `generator_of`: it becomes part of a variable's name.
         super().__init__(seed, name="shared")
         self.seed = seed
         self._is_seeded = seed is not None or get_random_seed() is not None
@@ -77,7 +77,7 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
         return ops.convert_to_tensor(generator.integers(2**31, size=2), "int64")
 
     def take(self) -> tuple[Any, Any]:
-        """The seed with its number in turn, and the key, which is 0 for none."""
+        """The seed with the next number, and the key, which is 0 for none."""
         pair, key = self._pair()
         return _far_apart(pair), key
 
@@ -94,7 +94,7 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
         return pair, self._salted(state[1], 1)
 
     def _salted(self, key: Any, where: Any) -> Any:
-        """The key, another one in another process than that of the state."""
+        """The key; in another process than the state's, a different one."""
         if not self._salt:
             return key
         salt = as_state(0, 0, self._salt).astype(self.state.dtype)[where]
@@ -104,7 +104,7 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
         import tensorflow as tf
 
         state = self.state.value
-        # Not so within a scope of Keras that keeps values outside their variables.
+        # False within a scope of Keras that keeps values outside their variables.
         in_place = isinstance(state, tf.Variable)
         if in_place and not isinstance(state, tf.distribute.DistributedValues):
             return tf.raw_ops.RngReadAndSkip(
@@ -117,10 +117,9 @@ class SharedSeedGenerator(keras.random.SeedGenerator):
     def _settle_in(self) -> None:
         """Takes another key in another process than the one that made the generator.
 
-        It is secret, but for a generator with a seed in a worker of PyTorch's
+        The key is secret, except for a generator with a seed in a worker of PyTorch's
         `DataLoader`, which has a seed as well. It is not written into the state: the
-        first call may be one that is compiled, and would write the same into it ever
-        after.
+        first call may be compiled, and then every call would write the same key.
         """
         home = _home()
         if self._home == home:
@@ -145,7 +144,7 @@ class GivenSeed(keras.random.SeedGenerator):
 
 
 class GivenPair(keras.random.SeedGenerator):
-    """A seed that was taken before."""
+    """Gives a seed that was taken before."""
 
     def __init__(self, pair: Any) -> None:
         self._pair = pair
@@ -176,10 +175,10 @@ def _philox(pair: Any, key: Any) -> Any:
 
     # As Keras does before it draws.
     seed = tf.cast(tf.math.floormod(pair, tf.int32.max - 1), tf.int32)
-    own, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+    seed_key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=[2],
-        key=tf.bitwise.bitwise_xor(own, tf.bitcast(key, tf.uint64)),
+        key=tf.bitwise.bitwise_xor(seed_key, tf.bitcast(key, tf.uint64)),
         counter=counter,
         alg=1,
         dtype=tf.int64,
@@ -208,7 +207,7 @@ def _compiled_threefry() -> Any:
 
 
 def philox_of_numpy(pair: Any, key: Any) -> np.random.Generator | None:
-    """The numbers of what a generator gave on PyTorch, or None where it has no key."""
+    """A NumPy generator for what `take` gave on PyTorch, or None without a key."""
     first, second, low, high = (
         int(word) for word in (*ops.convert_to_numpy(pair), *ops.convert_to_numpy(key))
     )
@@ -219,7 +218,7 @@ def philox_of_numpy(pair: Any, key: Any) -> np.random.Generator | None:
 
 
 def _far_apart(pair: Any) -> Any:
-    """On PyTorch, seeds that do not become others' when they are counted up.
+    """Spreads seeds on PyTorch, so that counting up one does not give another.
 
     There, Keras adds the number to the seed, modulo 2^32: the second draw of seed 5
     would be the first of seed 6. Multiples of an odd number near the golden ratio of
@@ -231,7 +230,7 @@ def _far_apart(pair: Any) -> Any:
 
 
 def _home() -> tuple[int, Any]:
-    """The process, and the seed of the worker of a `DataLoader` that it may be."""
+    """The process, and its seed if it is a worker of a `DataLoader`."""
     data = sys.modules.get("torch.utils.data")
     worker = data and data.get_worker_info()
     return os.getpid(), worker and worker.seed

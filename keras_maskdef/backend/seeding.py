@@ -1,4 +1,4 @@
-"""Randomness that depends on the piece of work, not on what was done before."""
+"""Randomness that depends on the piece of work, not on earlier work."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,16 @@ _STATE = "seed_generator_state"
 
 
 def seed_of(seed: int, *names: Any) -> int:
-    """A seed for a piece of work with these names, in 31 bits."""
+    """A seed of 31 bits for a piece of work with these names."""
     text = "/".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def generator_of(seed: int) -> keras.random.SeedGenerator:
-    """A generator to be used once.
+    """A generator for one use.
 
-    All have one name: TensorFlow keeps a kernel for each name that a variable ever had,
-    35 KiB, and Keras counts its generators in their names.
+    All have one name: TensorFlow keeps a kernel of 35 KiB for each name that a variable
+    ever had, and Keras numbers the names of its generators.
     """
     return keras.random.SeedGenerator(seed, name="once")
 
@@ -41,7 +41,7 @@ def reseed(models: Sequence[Any], seed: int) -> None:
 
 @contextmanager
 def kept_seeds(models: Sequence[Any]) -> Iterator[None]:
-    """Gives the models their random states back: no defence may replay its masks."""
+    """Restores the models' random states in the end, so that no masks replay."""
     states = [(v, keras.ops.convert_to_numpy(v.value)) for v in _states(models)]
     try:
         yield
@@ -51,11 +51,11 @@ def kept_seeds(models: Sequence[Any]) -> Iterator[None]:
 
 
 def _states(models: Sequence[Any]) -> list[Any]:
-    """Each state once, in an order that is that of the layers."""
-    found = {
+    """Each random state once, in the order of the layers."""
+    by_id = {
         id(variable): variable
         for model in models
         for variable in getattr(model, "variables", ())
         if variable.name == _STATE
     }
-    return list(found.values())
+    return list(by_id.values())

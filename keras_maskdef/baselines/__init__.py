@@ -1,9 +1,9 @@
-"""Other people's defences, to be measured behind the same `evaluate`.
+"""Other people's defences, to measure with the same `evaluate`.
 
-They are those that the MAD and SFM-Defense papers compare themselves with, and the
-usual ones beside them. Each gives a Keras model or a `Defence`, both of which
-`keras_maskdef.evaluate` takes. Images are floats `(n, height, width, channels)` in [0,
-1]; those that depend on it have a `value_range` for another range.
+They are the baselines of the MAD and SFM-Defense papers, and the usual ones beside
+them. Each function returns a Keras model or a `Defence`, and `keras_maskdef.evaluate`
+takes both. Images are floats `(n, height, width, channels)` in [0, 1]; defences that
+depend on the range have a `value_range` for another one.
 """
 
 from keras_maskdef.baselines.art_feature_squeezing import art_feature_squeezing

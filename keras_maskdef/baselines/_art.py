@@ -7,7 +7,7 @@ from keras_maskdef.core.extras import require
 
 
 def preprocessors() -> Any:
-    """Imports them; ART warns at its import that PyTorch is not here."""
+    """Imports ART's preprocessors without its warning that PyTorch is missing."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PyTorch not found", UserWarning)
         return require("art.defences.preprocessor", "baselines")

@@ -14,11 +14,11 @@ def behind_in_unit_range(
     classifier: keras.Model,
     value_range: Sequence[float],
 ) -> Defence:
-    """`Defence.behind`, of a function that is given [0, 1] whatever the range is."""
-    known = check_value_range(value_range)
+    """`Defence.behind` of a function that gets images in [0, 1], whatever the range."""
+    bounds = check_value_range(value_range)
 
     def ranged(images: np.ndarray) -> np.ndarray:
-        made = np.asarray(preprocess(to_unit(images, known)), dtype="float32")
-        return from_unit(made, known)
+        processed = np.asarray(preprocess(to_unit(images, bounds)), dtype="float32")
+        return from_unit(processed, bounds)
 
-    return Defence.behind(ranged, classifier, known)
+    return Defence.behind(ranged, classifier, bounds)

@@ -20,9 +20,9 @@ def art_feature_squeezing(
 ) -> Defence:
     """Classifies the squeezed image, by `FeatureSqueezing` and `SpatialSmoothing`.
 
-    These are functions of the Adversarial Robustness Toolbox on NumPy arrays. The
-    pixels are those of `feature_squeezing`, up to rounding. The paper's detector is not
-    built: nothing is rejected.
+    Both are functions of the Adversarial Robustness Toolbox on NumPy arrays. The pixels
+    equal those of `feature_squeezing`, up to rounding. The paper's detector is not
+    implemented: nothing is rejected.
 
     Args:
         classifier: Keras model from images in `value_range`, `(batch, height, width,
@@ -35,8 +35,8 @@ def art_feature_squeezing(
         A `Defence`, for `evaluate`.
 
     Gradient:
-        That of the classifier at the squeezed image, as if squeezing were the identity
-        (BPDA).
+        The classifier's gradient at the squeezed image, as if squeezing were the
+        identity (BPDA).
 
     Raises:
         ValueError: For an argument out of its range.

@@ -17,8 +17,8 @@ def feature_squeezing(
 ) -> keras.Model:
     """Classifies the squeezed image: fewer bits a value, then a median filter.
 
-    The paper's detector, which compares the answers for the image and the squeezed
-    image, is not built: nothing is rejected.
+    The paper's detector, which compares the outputs for the image and the squeezed
+    image, is not implemented: nothing is rejected.
 
     Args:
         classifier: Built Keras model from images in `value_range`, `(batch, height,
@@ -32,8 +32,8 @@ def feature_squeezing(
         shares its weights.
 
     Gradient:
-        Straight through both filters (BPDA). `evaluate` attacks the median filter by
-        its exact gradient as well.
+        Straight through both filters (BPDA). `evaluate` also attacks the median filter
+        by its exact gradient.
 
     Raises:
         TypeError: For a classifier that is no Keras model.

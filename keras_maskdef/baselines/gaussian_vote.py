@@ -29,13 +29,13 @@ from keras_maskdef.layers.pooling import POOLINGS
 class GaussianVote(keras.Model):
     """Lets noisy copies of an image vote on its class: randomised smoothing.
 
-    In training each image is seen once, with noise, and the output is the
-    classifier's. In inference `votes` copies of each image with noise of their own go
-    through the classifier, and their outputs are pooled.
+    In training the classifier sees one noisy copy of each image. In inference `votes`
+    copies of each image, each with its own noise, go through the classifier, and their
+    outputs are pooled.
 
-    It is the paper's rule for a prediction, without its test that abstains where the
-    vote is close, and without its certificate. To be judged by `evaluate`, give it
-    `defence()`: a model of this class passed as it is would be its own bare classifier.
+    It predicts by the paper's rule, without the test that abstains where the vote is
+    close, and without the certificate. Give `evaluate` its `defence()`: a model of this
+    class passed as it is would be its own base model.
 
     Args:
         classifier: Keras model or layer from images to `(batch, classes)`.
@@ -51,7 +51,7 @@ class GaussianVote(keras.Model):
         votes_per_pass: Integer, copies that go through the classifier at once, to bound
             the memory; up to 128 of them by default.
         seed: Integer that makes the noise repeatable. With `None` it comes from a
-            secret key of 64 bits, another one after a saved model is loaded.
+            secret key of 64 bits, a new one after a saved model is loaded.
         **kwargs: `name`, `dtype` and so on, as for any Keras model.
 
     Call arguments:
@@ -140,7 +140,7 @@ class GaussianVote(keras.Model):
         return self._of_views(images, lambda x: self.classifier(x, training=False))
 
     def logits_of_views(self, images: Any, exact: bool = False) -> Any:
-        """The classifier's logits for each copy, as those of `VotingEnsemble`."""
+        """The classifier's logits for each copy, as in `VotingEnsemble`."""
 
         def logits(noisy: Any) -> Any:
             return logits_of(self.classifier, self.from_logits, noisy, exact)
@@ -156,14 +156,14 @@ class GaussianVote(keras.Model):
         return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=0)
 
     def defence(self) -> Defence:
-        """What `evaluate` takes.
+        """Returns the defence for `evaluate`.
 
-        The bare classifier is that without noise. The white box is one noisy copy with
-        its own probabilities, which have a gradient as votes have none; so the adaptive
-        rows average over as many fresh copies as `samples` says, whatever `votes` is.
+        The base model is the classifier without noise. The white box is one noisy copy
+        with its own probabilities, which have a gradient, unlike votes. So the adaptive
+        rows average over `eot_samples` fresh copies, whatever `votes` is.
 
         Returns:
-            A `Defence` that is judged several times whatever its answers are.
+            A `Defence` that always counts as random and so predicts `repeats` times.
         """
         copy = GaussianVote(
             self.classifier, self.stddev, 1, "mean", self.from_logits, name="noisy"
@@ -193,7 +193,7 @@ class GaussianVote(keras.Model):
         return cls(**{**config, "classifier": classifier})
 
     def _look_through(self) -> Callable[[Any], Any]:
-        """The vote's logits, pooled as such and not as probabilities."""
+        """The vote's logits, pooled as logits and not as probabilities."""
 
         def logits(images: Any) -> Any:
             views = self.logits_of_views(images, exact=True)
@@ -202,7 +202,7 @@ class GaussianVote(keras.Model):
         return logits
 
     def _pass(self, images: Any, copies: int, function: Callable[[Any], Any]) -> Any:
-        """One batch of so many copies."""
+        """Applies a function to one batch of noisy copies."""
         repeated = self._noisy(ops.tile(images, (copies, 1, 1, 1)))
         outputs = function(repeated)
         return ops.reshape(outputs, (copies, ops.shape(images)[0], outputs.shape[-1]))
@@ -232,7 +232,7 @@ def gaussian_vote_defence(
         `GaussianVote(classifier, stddev, votes, **options).defence()`.
 
     Gradient:
-        That of one noisy copy's probabilities; in adaptive rows of several.
+        The gradient of one noisy copy's probabilities; of several in adaptive rows.
 
     Raises:
         ValueError: For an argument out of its range.
@@ -257,7 +257,7 @@ def gaussian_vote_defence(
 
 
 class _NoisyDefence(Defence):
-    """Random also where two votes on a few images happen to agree."""
+    """Counts as random even if two votes on a few images agree."""
 
     @property
     def is_random(self) -> bool:

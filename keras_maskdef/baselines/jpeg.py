@@ -19,8 +19,8 @@ def jpeg(
     """Classifies the image after JPEG compression.
 
     It is `JpegCompression` of the Adversarial Robustness Toolbox: images of three
-    channels are compressed as RGB, all others channel by channel. Values are rounded to
-    8 bits before, 256 levels of `value_range`.
+    channels are compressed as RGB, all others channel by channel. Before that, values
+    are rounded to 8 bits, 256 levels of `value_range`.
 
     Args:
         classifier: Keras model from images in `value_range`, `(batch, height, width,
@@ -32,11 +32,11 @@ def jpeg(
         A `Defence`, for `evaluate`.
 
     Gradient:
-        That of the classifier at the compressed image, as if compression were the
+        The classifier's gradient at the compressed image, as if compression were the
         identity (BPDA).
 
     Raises:
-        ValueError: For a `quality` out of its range, or a `value_range` that is none.
+        ValueError: For a `quality` out of its range, or an invalid `value_range`.
         ImportError: If ART or Pillow is not installed.
 
     Example:
@@ -55,7 +55,7 @@ def jpeg(
     """
     quality = check_int("quality", quality, 1, 100)
     require("PIL.Image", "baselines")
-    # Of values up to 255, as ART cuts those up to 1 off where they should be rounded.
+    # Values up to 255: ART truncates values up to 1 where it should round them.
     compress = preprocessors().JpegCompression(clip_values=(0, 255), quality=quality)
 
     def preprocess(images: np.ndarray) -> np.ndarray:

@@ -14,18 +14,17 @@ _CONSTRAINED = (keras.layers.Conv2D, keras.layers.Dense)
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
 class Parseval(keras.constraints.Constraint):
-    """Draws a kernel's singular values towards 1, a little after every step.
+    """Moves a kernel's singular values towards 1, a little after every step.
 
-    With W for the kernel as a matrix `(inputs, outputs)`, one step of it is
+    With W for the kernel as a matrix `(inputs, outputs)`, one step is
 
         W <- (1 + beta) W - beta W W^T W
 
-    of which repeated steps take each singular value between 0 and `sqrt(1 + 2 / beta)`
-    to 1, and leave those that are 0. The layer's Lipschitz constant in L2 is then 1 at
-    most. Larger ones grow without bound: a large `beta` needs a small kernel to begin
-    with.
+    Repeated steps move each singular value between 0 and `sqrt(1 + 2 / beta)` to 1, and
+    keep zeros. The layer's Lipschitz constant in L2 is then at most 1. Larger singular
+    values grow without bound: a large `beta` needs a small kernel to begin with.
 
-    A convolution sees each pixel in up to `height * width` windows, so that its
+    A convolution uses each pixel in up to `height * width` windows, so its Lipschitz
     constant is up to `sqrt(height * width)` times that of its matrix `(height * width *
     channels, outputs)`. So W is the kernel times that number, and the kernel's own
     singular values go to `1 / sqrt(height * width)`.
@@ -44,7 +43,7 @@ class Parseval(keras.constraints.Constraint):
         The kernel after one step, of the same shape and dtype.
 
     Raises:
-        ValueError: For a `beta` out of its range, from which the steps do not converge,
+        ValueError: For a `beta` out of its range, with which the steps do not converge,
             or a kernel with other axes.
 
     Example:
@@ -58,7 +57,7 @@ class Parseval(keras.constraints.Constraint):
 
     Reference:
         Cisse et al.: Parseval Networks: Improving Robustness to Adversarial Examples,
-        ICML 2017, section 4.2; compared with in MAD (2022).
+        ICML 2017, section 4.2; a baseline of MAD (2022).
     """
 
     def __init__(self, beta: float) -> None:
@@ -79,7 +78,7 @@ class Parseval(keras.constraints.Constraint):
         window = math.prod(shape[:-2])
         matrix = ops.reshape(kernel, (-1, shape[-1]))
         transposed = ops.transpose(matrix)
-        # The smaller of both products.
+        # The smaller of the two products.
         if matrix.shape[0] < shape[-1]:
             cubed = ops.matmul(ops.matmul(matrix, transposed), matrix)
         else:
@@ -92,29 +91,28 @@ class Parseval(keras.constraints.Constraint):
 
 
 def with_parseval(model: keras.Model, beta: float) -> keras.Model:
-    """A copy of a model to be trained as a Parseval network.
+    """Copies a model, to be trained as a Parseval network.
 
     `Parseval(beta)` becomes the constraint of every kernel of a `Conv2D` or `Dense`
-    layer, in place of any that they have; the optimizer applies it after every step.
-    Batch normalisation stays as it is, and its scales are not bound: the constant of a
-    network with it can be above 1. So can that of one that adds branches up, as the
-    paper's convex sums are not built.
+    layer, in place of any other; the optimizer applies it after every step. Batch
+    normalisation stays as it is. Its scales are not bounded, so the Lipschitz constant
+    of a network with it can be above 1. So can the constant of a network that adds
+    branches up, as the paper's convex sums are not implemented.
 
     Args:
         model: Built Keras model, sequential or functional, also nested.
         beta: Number above 0 and below 1, see `Parseval`.
 
     Returns:
-        A new model of the same layers, names and weights, which shares none of them.
+        A new model of the same layers, names and weights, which shares nothing.
 
     Gradient:
-        That of the model. It is a classifier like any other: `evaluate` takes it as it
-        is.
+        The model's own. `evaluate` takes it as any other classifier.
 
     Raises:
         TypeError: For a model that is neither sequential nor functional.
         ValueError: For a `beta` out of its range, a model that is not built, or one
-            with such layers inside a part that is neither sequential nor functional.
+            with such layers in a part that is neither sequential nor functional.
 
     Example:
 

@@ -20,9 +20,9 @@ def autoencoder(input_shape: Sequence[int], width: int = 32) -> keras.Model:
     """A small convolutional autoencoder, to be trained as a reformer.
 
     Two 3x3 convolutions of `width` filters with ReLU, and one back to the image's
-    channels with a sigmoid. It is not one of MagNet's own networks. As they are, it is
-    to be trained on clean images without labels: to give those with a little noise back
-    without it, by the mean squared error.
+    channels with a sigmoid. It is not one of MagNet's own networks. Train it like them,
+    on clean images without labels: to remove a little noise added to them, by the mean
+    squared error.
 
     Args:
         input_shape: `(height, width, channels)`, of any size.
@@ -58,30 +58,30 @@ def reformed(
     autoencoder: keras.Model,
     value_range: Sequence[float] = UNIT,
 ) -> Defence:
-    """Classifies what an autoencoder makes of the image.
+    """Classifies the output of an autoencoder for the image.
 
     MagNet's detectors, which reject images that the autoencoder changes much, are not
-    built: nothing is rejected.
+    implemented: nothing is rejected.
 
     Args:
         classifier: Keras model from images in `value_range`, `(batch, height, width,
             channels)`, to `(batch, classes)`.
-        autoencoder: Built Keras model from images in [0, 1], whatever `value_range` is,
-            to images of the same shape in [0, 1], trained.
+        autoencoder: Built and trained Keras model from images in [0, 1], whatever
+            `value_range` is, to images of the same shape in [0, 1].
         value_range: The lowest and the highest value of the images that the classifier
             takes, such as `(0, 255)`.
 
     Returns:
         A `Defence`, for `evaluate`. White box and gray box are both the classifier
-        behind the autoencoder, as that is learned. It shares the weights of both.
+        behind the autoencoder, as the autoencoder is learned. It shares their weights.
 
     Gradient:
         Through the autoencoder and the classifier.
 
     Raises:
         TypeError: For parts that are no Keras models.
-        ValueError: For an autoencoder that is not built, or gives images of another
-            shape, or a `value_range` that is none.
+        ValueError: For an autoencoder that is not built or returns images of another
+            shape, or an invalid `value_range`.
 
     Example:
 
@@ -95,7 +95,7 @@ def reformed(
 
     Reference:
         Meng, Chen: MagNet: A Two-Pronged Defense against Adversarial Examples, CCS
-        2017, section on the reformer; compared with in MAD (2022).
+        2017, section on the reformer; a baseline of MAD (2022).
     """
     for name, part in (("classifier", classifier), ("autoencoder", autoencoder)):
         if not isinstance(part, keras.Model):
@@ -108,15 +108,15 @@ def reformed(
             "`autoencoder` must be built, and give images of the shape that it takes. "
             f"Received: autoencoder={autoencoder!r}, input shape {shape}"
         )
-    known = check_value_range(value_range)
+    bounds = check_value_range(value_range)
     inputs = keras.Input(tuple(shape)[1:])
-    reform = autoencoder if known == UNIT else _in_range(autoencoder, known)
+    reform = autoencoder if bounds == UNIT else _in_range(autoencoder, bounds)
     whole = keras.Model(inputs, classifier(reform(inputs)), name="reformed")
-    return Defence(whole, classifier, (whole,), whole, known)
+    return Defence(whole, classifier, (whole,), whole, bounds)
 
 
 def _in_range(autoencoder: keras.Model, value_range: ValueRange) -> keras.Model:
-    """The autoencoder between the ways to [0, 1] and back."""
+    """The autoencoder between a rescaling to [0, 1] and one back."""
     low, size = value_range[0], span(value_range)
     return keras.Sequential(
         [

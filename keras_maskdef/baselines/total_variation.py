@@ -15,30 +15,30 @@ from keras_maskdef.evaluation.defence import Defence
 def total_variation(
     classifier: keras.Model, weight: float = 0.1, value_range: Sequence[float] = UNIT
 ) -> Defence:
-    """Classifies a smoother image, close to the given one and of less total variation.
+    """Classifies a smoothed image, close to the given one, with less total variation.
 
     It is scikit-image's `denoise_tv_chambolle`, each channel by itself. Guo et al. drop
     random pixels first and fill them in; here none is dropped, so the result is not
-    random. They also solve for the image by another method than Chambolle's, so their
-    weights are not those here.
+    random. They also use another solver than Chambolle's, so their weights differ from
+    those here.
 
     Args:
         classifier: Keras model from images in `value_range`, `(batch, height, width,
             channels)`, to `(batch, classes)`.
-        weight: Number above 0: the larger, the smoother. 0.1 is scikit-image's own. It
-            is for images in [0, 1], to which those of other ranges are taken.
+        weight: Number above 0: the larger, the smoother. 0.1 is scikit-image's default.
+            It applies to images in [0, 1]; other ranges are rescaled to that.
         value_range: The lowest and the highest value of the images, such as `(0, 255)`.
 
     Returns:
         A `Defence`, for `evaluate`.
 
     Gradient:
-        That of the classifier at the smoothed image, as if smoothing were the identity
-        (BPDA).
+        The classifier's gradient at the smoothed image, as if smoothing were the
+        identity (BPDA).
 
     Raises:
-        ValueError: For a `weight` that is no finite number above 0, or a `value_range`
-            that is none.
+        ValueError: For a `weight` that is no finite number above 0, or an invalid
+            `value_range`.
         ImportError: If scikit-image is not installed.
 
     Example:
@@ -52,8 +52,7 @@ def total_variation(
 
     Reference:
         Guo et al.: Countering Adversarial Images using Input Transformations, ICLR
-        2018, section on total variance minimization; compared with in SFM-Defense
-        (2022).
+        2018, section on total variance minimization; a baseline of SFM-Defense (2022).
     """
     weight = check_positive("weight", weight)
     denoise = require("skimage.restoration", "baselines").denoise_tv_chambolle

@@ -1,8 +1,8 @@
-"""What can be proven of a mask-based defence.
+"""Certificates of mask-based defences.
 
-`certify` does it for a model. What it rests on are functions over predictions, which
-need no model: `exact`, the sampled rules `majority`, `margin` and `per_set`, and
-`double_masking`; laws of masks, and sets of cells that an attack can touch.
+`certify` certifies a model. It rests on functions over predictions, which need no
+model: `exact`, the sampled rules `majority`, `margin` and `per_set`, `double_masking`,
+mask distributions, and the sets of cells that an attack can touch.
 """
 
 import warnings

@@ -1,4 +1,4 @@
-"""The work of `certify`, kept in a folder and gone on with."""
+"""The work of `certify`, kept in a folder and resumed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from keras_maskdef._version import __version__
 from keras_maskdef.certification.answers import Answers
 from keras_maskdef.certification.exact import ABSTAINS, Proof
-from keras_maskdef.certification.methods import Found, Method
+from keras_maskdef.certification.methods import Answered, Method
 from keras_maskdef.certification.parts import Parts
 from keras_maskdef.certification.threats import Attack
 from keras_maskdef.core import fingerprint as fingerprint
@@ -20,17 +20,17 @@ from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.engines import Engine
 from keras_maskdef.engines.shipping import check_same
 
-# Views of one piece of work, which a killed run loses: at most half a minute of LeNet.
+# Views of a piece of work. A killed run loses one: at most half a minute of LeNet.
 _PIECE = 1 << 19
-# Few, whoever does the work, so that many workers have some. The last batch of a piece
-# is not full: of digits under 1,820 masks a tenth more views than in pieces of 250.
+# Images of a piece: few, so that many workers get some. The last batch of a piece is
+# not full: digits under 1,820 masks take a tenth more views than in pieces of 250.
 _IMAGES = 40
 _MOST_CLASSES = 10**6
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a run was asked for, besides its models and images."""
+    """The settings of a run, besides its models and images."""
 
     method: str
     alpha: float | None
@@ -44,7 +44,7 @@ class Piece:
     """Some images, as the mask sees them.
 
     Args:
-        first: Place of the first of them.
+        first: Index of the first image.
         images: `(n, ...)`.
     """
 
@@ -54,11 +54,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class Prover:
-    """What is done with a piece of work, wherever that is.
+    """Certifies pieces of work, in any process.
 
     Args:
         method: How images are certified.
-        answers: Who is asked.
+        answers: Predicts the masked views.
         few: Some images, as the mask sees them.
     """
 
@@ -67,8 +67,8 @@ class Prover:
     few: np.ndarray
 
     def __reduce__(self) -> tuple[Any, ...]:
-        known = self.answers.outputs(self.few)
-        return _elsewhere, (known, self.method, self.answers, self.few)
+        outputs = self.answers.outputs(self.few)
+        return _elsewhere, (outputs, self.method, self.answers, self.few)
 
     def __call__(self, piece: Piece) -> Iterator[Arrays]:
         do = self._in_portions if self.method.in_portions else self._together
@@ -77,7 +77,7 @@ class Prover:
             do(piece.first + start, piece.images[start : start + at_once])
             for start in range(0, len(piece.images), at_once)
         ]
-        proofs = [proof for each, _ in done for proof in each]
+        proofs = [proof for proved, _ in done for proof in proved]
         yield {
             "predicted": np.concatenate([p.predicted for p in proofs], axis=1),
             "certified": np.concatenate([p.certified for p in proofs], axis=1),
@@ -87,33 +87,34 @@ class Prover:
     def _together(
         self, first: int, images: np.ndarray
     ) -> tuple[list[Proof], np.ndarray]:
-        """Several images, whose views share batches."""
+        """Certifies several images, whose views share batches."""
         masks = [
             one for n in range(len(images)) for one in self.method.masks(first + n)
         ]
-        found = self.answers(images, [each.hidden for each in masks])
-        proofs = [self.method.judge([pair]) for pair in zip(masks, found, strict=True)]
+        answers = self.answers(images, [drawn.hidden for drawn in masks])
+        pairs = zip(masks, answers, strict=True)
+        proofs = [self.method.judge([pair]) for pair in pairs]
         return proofs, self.answers.views
 
     def _in_portions(
         self, first: int, images: np.ndarray
     ) -> tuple[list[Proof], np.ndarray]:
-        """One image after another, and of its masks one portion after another."""
+        """Certifies one image after another, one portion of its masks at a time."""
         views = np.zeros(len(images), int)
 
-        def found(n: int) -> Iterator[Found]:
+        def answered(n: int) -> Iterator[Answered]:
             for masks in self.method.masks(first + n):
                 (answers,) = self.answers(images[n : n + 1], [masks.hidden])
                 views[n] += self.answers.views.sum()
                 yield masks, answers
 
-        return [self.method.judge(found(n)) for n in range(len(images))], views
+        return [self.method.judge(answered(n)) for n in range(len(images))], views
 
 
-def _elsewhere(known: np.ndarray, *parts: Any) -> Prover:
-    """The prover in another process, with the same classifier."""
+def _elsewhere(outputs: np.ndarray, *parts: Any) -> Prover:
+    """Rebuilds a prover in another process and checks that its classifier is equal."""
     prover = Prover(*parts)
-    check_same(known, prover.answers.outputs(prover.few))
+    check_same(outputs, prover.answers.outputs(prover.few))
     return prover
 
 
@@ -124,24 +125,24 @@ def work(
     engine: Engine,
     start: Start,
 ) -> tuple[Proof, np.ndarray]:
-    """All images, piece by piece; what is done is not done again."""
-    each = max(1, min(_IMAGES, _PIECE // prover.method.count))
-    firsts = range(0, len(images), each)
+    """Certifies all images, piece by piece; skips pieces that are done."""
+    size = max(1, min(_IMAGES, _PIECE // prover.method.count))
+    firsts = range(0, len(images), size)
     advance = start("certify", len(images))
 
     def pieces() -> Iterator[Piece]:
         for first in firsts:
-            piece = Piece(first, images[first : first + each])
+            piece = Piece(first, images[first : first + size])
             if _key(first) in store:
                 advance(len(piece.images))
             else:
                 yield piece
 
     with engine.started(prover) as do:
-        for piece, made in do(pieces()):
-            store.save(_key(piece.first), made)
+        for piece, arrays in do(pieces()):
+            store.save(_key(piece.first), arrays)
             advance(len(piece.images))
-    parts = [_proven(store, first, min(each, len(images) - first)) for first in firsts]
+    parts = [_proven(store, first, min(size, len(images) - first)) for first in firsts]
     whole = {
         name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]
     }
@@ -149,7 +150,7 @@ def work(
 
 
 def _proven(store: RunFolder, first: int, images: int) -> Arrays:
-    """A piece of work, as it was kept."""
+    """Reads a piece of work that was kept."""
     attacks = len(store.config["attacks"])
     forms = {
         "predicted": Form("iu", (attacks, images), ABSTAINS, _MOST_CLASSES),
@@ -171,15 +172,15 @@ def config_of(
     images: np.ndarray,
     attacks: Sequence[Attack],
 ) -> dict[str, Any]:
-    """All that the proofs depend on."""
+    """All settings that the proofs depend on."""
     mask = parts.mask
     config: dict[str, Any] = {
-        # 2: other images in a piece, which a folder of schema 1 cannot be resumed with.
+        # 2: pieces have other images, so a folder of schema 1 cannot be resumed.
         "schema": 2,
         "version": __version__,
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
-        "defence": _known(defence, parts, images),
+        "defence": _fingerprint(defence, parts, images),
         "data": fingerprint.of_arrays(images),
         "images": len(images),
         "method": numbers.method,
@@ -199,14 +200,14 @@ def config_of(
     return config
 
 
-def _known(defence: keras.Model, parts: Parts, images: np.ndarray) -> str:
-    """The fingerprint of a model; where it has none, its weights and answers."""
-    found = fingerprint.of_model(defence)
-    if found is not None:
-        return found
+def _fingerprint(defence: keras.Model, parts: Parts, images: np.ndarray) -> str:
+    """The fingerprint of a model; where it has none, of its weights and answers."""
+    of_model = fingerprint.of_model(defence)
+    if of_model is not None:
+        return of_model
     noise = np.random.default_rng(0).random((64, *images.shape[1:]))
-    seen = parts.before_the_mask(noise.astype("float32"))
-    answers = np.asarray(parts.classifier.predict_on_batch(seen))
+    inputs = parts.before_the_mask(noise.astype("float32"))
+    answers = np.asarray(parts.classifier.predict_on_batch(inputs))
     weights = [w for w in defence.weights if "seed_generator" not in w.path]
     return fingerprint.of_arrays(
         answers, *(keras.ops.convert_to_numpy(weight) for weight in weights)

@@ -16,27 +16,27 @@ from keras_maskdef.core.image_shape import grid_shape
 # Larger batches are no faster: LeNet on two cores, 65,536 inputs in 3.1 s with 1,024,
 # 3.0 s with 2,048 and 3.4 s with 4,096.
 _BATCH = 2048
-# What masks take beside the views.
+# Masks may take this part of the memory, beside the views.
 _PART_OF_MASKS = 4
-# One view of so many is compared with the reference, and the first and last of a batch.
+# One view in so many is compared with the reference, and a batch's first and last.
 _RECHECKED = 8
 
 
 class Answers:
-    """Asks a classifier for the class of images under masks.
+    """Predicts the classes of images under masks.
 
-    Views that are alike are asked for once: masks drawn twice, and those that differ
-    only in cells that are as hidden ones look anyway. Of a digit of MNIST the 65,536
+    Equal views are predicted once: those of masks drawn twice, and of masks that differ
+    only in cells that look the same hidden and visible. For a digit of MNIST the 65,536
     masks of 16 cells leave 2,200 different views on average.
 
     Args:
         parts: The defence.
         image_shape: Shape of one image.
-        memory: Bytes that the views in work may take, with what the classifier makes
-            of them; at least one view is in work. A quarter of it for masks.
+        memory: Bytes for the views in work and all outputs of the classifier's layers;
+            at least one view is in work. Masks may take a quarter as much besides.
 
     Attributes:
-        views: Number of views that were asked for, of each image of the last call.
+        views: Number of views that were predicted, for each image of the last call.
     """
 
     def __init__(self, parts: Parts, image_shape: tuple[int, ...], memory: int) -> None:
@@ -55,19 +55,19 @@ class Answers:
         return prod(self._grid)
 
     def images_at_once(self, masks: int) -> int:
-        """Of how many images to ask for the answers under so many masks each."""
-        # They are copied, packed, ordered, and their views are named.
-        each = masks * (4 * self.cells + 64)
-        return max(1, self._memory_of_masks // each)
+        """How many images to predict at once, under `masks` masks each."""
+        # Masks are copied, packed and sorted, and their views are numbered.
+        bytes_of_image = masks * (4 * self.cells + 64)
+        return max(1, self._memory_of_masks // bytes_of_image)
 
     def outputs(self, views: np.ndarray) -> np.ndarray:
-        """What the classifier makes of views, `(n, classes)`."""
+        """The classifier's outputs for views, `(n, classes)`."""
         return np.asarray(self._parts.classifier.predict_on_batch(views))
 
     def __call__(
         self, images: np.ndarray, masks: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
-        """Classes of images, each under masks of its own.
+        """Predicts the classes of images, each under its own masks.
 
         Args:
             images: `(images, ...)`, as the mask sees them.
@@ -83,8 +83,11 @@ class Answers:
         keep = np.concatenate([~rows for rows, _ in unlike])
         self.views = np.array([len(rows) for rows, _ in unlike])
         owner = np.repeat(np.arange(len(images)), self.views)
-        found = np.split(self._labels(images, owner, keep), np.cumsum(self.views)[:-1])
-        return [each[place] for each, (_, place) in zip(found, unlike, strict=True)]
+        labels = self._labels(images, owner, keep)
+        by_image = np.split(labels, np.cumsum(self.views)[:-1])
+        return [
+            labels[place] for labels, (_, place) in zip(by_image, unlike, strict=True)
+        ]
 
     def _labels(
         self, images: np.ndarray, owner: np.ndarray, keep: np.ndarray
@@ -97,8 +100,8 @@ class Answers:
             visible = keep[rows].reshape(-1, *self._grid)
             views = self._parts.hide(images[owner[rows]], visible)
             self._recheck(images, owner[rows], visible, views)
-            found = self.outputs(views).argmax(axis=-1)
-            labels[start : start + self._batch] = found[: len(keep) - start]
+            classes = self.outputs(views).argmax(axis=-1)
+            labels[start : start + self._batch] = classes[: len(keep) - start]
         return labels
 
     def _recheck(
@@ -150,12 +153,12 @@ class Answers:
 
 
 def _bits(images: np.ndarray) -> np.ndarray:
-    """Zeros of either sign are equal and yet not the same input."""
+    """The bits of images: zeros of either sign are equal, but not the same input."""
     return np.ascontiguousarray(images).view(f"u{images.dtype.itemsize}")
 
 
 def distinct(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Masks without repetitions, and where each went."""
+    """Masks without repetitions, and the index of each mask among them."""
     packed = np.packbits(hidden, axis=1)
     width = -(-packed.shape[1] // 8) * 8
     padded = np.zeros((len(packed), width), "u1")
@@ -171,14 +174,14 @@ def distinct(hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bytes_of_a_view(model: Any, image_shape: tuple[int, ...]) -> int:
-    """All that a model holds of one image at most: the outputs of all its layers."""
+    """Bytes that a model holds of one image at most: the outputs of all layers."""
     nodes = nodes_of(graph_of(model))
     shapes = [tensor.shape[1:] for node in nodes for tensor in node.outputs]
     if not nodes or any(None in shape for shape in shapes):
-        # Nobody can tell: as much as 16 layers of 64 channels.
+        # Unknown shapes: as much as 16 layers of 64 channels.
         return 16 * 64 * 4 * prod(image_shape)
     inner = [
         node.operation for node in nodes if isinstance(node.operation, keras.Model)
     ]
-    own = sum(4 * prod(shape) for shape in shapes)
-    return own + sum(_bytes_of_a_view(each, image_shape) for each in inner)
+    outputs = sum(4 * prod(shape) for shape in shapes)
+    return outputs + sum(_bytes_of_a_view(part, image_shape) for part in inner)

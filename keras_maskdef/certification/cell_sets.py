@@ -1,4 +1,4 @@
-"""Which cells of a grid an attack can touch."""
+"""Sets of cells of a grid that an attack can touch."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -11,14 +11,13 @@ from keras_maskdef.core.arguments import check_positive_int
 
 
 def any_cells(cells: int, count: int) -> np.ndarray:
-    """All sets of so many cells: what an attack on any `count` cells can touch.
+    """All sets of `count` cells: what an attack on any `count` cells can touch.
 
-    Also what an attack on any `count` pixels can touch, since they lie in no more
-    cells than that.
+    They also cover an attack on any `count` pixels, which lie in at most `count` cells.
 
     Args:
         cells: Integer, cells of the grid.
-        count: Integer, at least 1; all cells where it is more than there are.
+        count: Integer, at least 1; more than `cells` means all cells.
 
     Returns:
         Booleans `(sets, cells)`.
@@ -32,32 +31,31 @@ def any_cells(cells: int, count: int) -> np.ndarray:
     """
     cells = check_positive_int("cells", cells)
     count = min(cells, check_positive_int("count", count))
-    found = np.zeros((comb(cells, count), cells), bool)
+    sets = np.zeros((comb(cells, count), cells), bool)
     for row, chosen in enumerate(combinations(range(cells), count)):
-        found[row, list(chosen)] = True
-    return found
+        sets[row, list(chosen)] = True
+    return sets
 
 
 def patches(
     height: int, width: int, cell_size: int, size: int, aligned: bool = False
 ) -> np.ndarray:
-    """The sets of cells that a square patch can touch, wherever it is.
+    """The sets of cells that a square patch can touch, at any place.
 
-    At most `(ceil((size - 1) / cell_size) + 1) ** 2` cells each; an aligned one
-    touches `ceil(size / cell_size) ** 2`.
+    Each set has at most `(ceil((size - 1) / cell_size) + 1) ** 2` cells; for an aligned
+    patch, at most `ceil(size / cell_size) ** 2`.
 
     Args:
         height: Integer, rows of pixels.
         width: Integer, columns of pixels.
         cell_size: Integer, the side of a cell in pixels; the last row and column of
             cells may be cut.
-        size: Integer, the side of the patch in pixels. One larger than the image
+        size: Integer, the side of the patch in pixels. A patch larger than the image
             touches all of it.
         aligned: Whether the patch begins where a cell begins.
 
     Returns:
-        Booleans `(sets, cells)`, the cells row by row; sets within other ones are left
-        out.
+        Booleans `(sets, cells)`, the cells row by row, without sets within other sets.
 
     Example:
 
@@ -69,24 +67,26 @@ def patches(
     cell_size = check_positive_int("cell_size", cell_size)
     size = check_positive_int("size", size)
     down, across = (_spans(side, cell_size, size, aligned) for side in (height, width))
-    # Of spans none of which lies within another no product does, either.
+    # No span lies within another, so no product of spans does.
     sets = down[:, None, :, None] & across[None, :, None, :]
     return sets.reshape(len(down) * len(across), -1)
 
 
-def check_families(families: Sequence[np.ndarray], law: MaskDistribution) -> None:
-    """That there are sets, and of the law's cells."""
+def check_families(
+    families: Sequence[np.ndarray], distribution: MaskDistribution
+) -> None:
+    """Checks that there are sets, of as many cells as the distribution has."""
     shapes = [np.shape(sets) for sets in families]
-    fit = all(len(shape) == 2 and shape[1] == law.cells for shape in shapes)
+    fit = all(len(shape) == 2 and shape[1] == distribution.cells for shape in shapes)
     if not fit or not sum(shape[0] for shape in shapes):
         raise ValueError(
-            f"`families` must be booleans (sets, {law.cells}), with at least one set. "
-            f"Received: shapes {shapes}"
+            f"`families` must be booleans (sets, {distribution.cells}), with at least "
+            f"one set. Received: shapes {shapes}"
         )
 
 
 def _spans(side: int, cell_size: int, size: int, aligned: bool) -> np.ndarray:
-    """Rows (or columns) of cells that are touched, for each place along one side."""
+    """Rows (or columns) of cells that a patch touches, for each place along a side."""
     starts = range(0, side, cell_size) if aligned else range(max(1, side - size + 1))
     cells = -(-side // cell_size)
     touched = np.zeros((len(starts), cells), bool)
@@ -97,7 +97,7 @@ def _spans(side: int, cell_size: int, size: int, aligned: bool) -> np.ndarray:
 
 
 def _largest(sets: np.ndarray) -> np.ndarray:
-    """Without repetitions and without sets that lie within others."""
+    """Leaves out repetitions and sets that lie within others."""
     sets = np.unique(sets, axis=0)[::-1]
     common = sets.astype(int) @ sets.T.astype(int)
     inside = common == sets.sum(axis=1)[:, None]

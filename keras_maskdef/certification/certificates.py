@@ -1,4 +1,4 @@
-"""What was proven, by attack and image."""
+"""Certificates, by attack and image."""
 
 import json
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ _TITLES = {
 
 
 def title_of(threat: str, first: int, last: int) -> str:
-    """An attack, or several of neighbouring sizes, in words."""
-    each = [str(n) if threat == "cells" else f"{n}x{n}" for n in (first, last)]
-    title = _TITLES[threat].format(" to ".join(dict.fromkeys(each)))
+    """The title of an attack, or of several attacks of neighbouring sizes."""
+    sizes = [str(n) if threat == "cells" else f"{n}x{n}" for n in (first, last)]
+    title = _TITLES[threat].format(" to ".join(dict.fromkeys(sizes)))
     return "any cell" if title == "any 1 cells" else title
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is proven against attacks of one kind and size.
+    """What is proven against attacks of one threat and size.
 
     Args:
         threat: `"cells"`, `"patch"` or `"aligned_patch"`.
         size: Number of cells, or the side of the patch in pixels.
         predicted: Integers `(images,)`: the predicted classes, -1 for abstentions.
-        certified: Booleans `(images,)`: whether no such attack can change them.
+        certified: Booleans `(images,)`: whether no such attack can change the class.
     """
 
     threat: str
@@ -51,7 +51,7 @@ class Certificate:
         return title_of(self.threat, self.size, self.size)
 
     def figures(self, labels: np.ndarray | None) -> dict[str, float | None]:
-        """Shares of all images, those about labels only where there are some.
+        """Shares of all images; without labels, `clean` and `certified` are `None`.
 
         `clean`: predicted right. `certified`: predicted right, and proven to stay so.
         `coverage`: proven, right or wrong. `abstained`: no prediction.
@@ -74,16 +74,16 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Certificates:
-    """Proofs for a set of images. It prints as a table under rich.
+    """Proofs for a set of images. They print as a table under rich.
 
     Args:
-        method: How they were found.
-        alpha: How probable it is at most, for each image, that anything certified of
-            it is wrong; `None` where nothing is left to chance.
+        method: The method of `certify`.
+        alpha: The largest probability, for each image, that any of its certificates is
+            wrong; `None` for methods without chance.
         certificates: One for each attack.
-        views: Integers `(images,)`: how many masked views the classifier was asked for.
+        views: Integers `(images,)`: how many masked views the classifier predicted.
         labels: The true classes, `(images,)`, or `None`.
-        notes: What has to be known to read the figures.
+        notes: What a reader must know to read the figures.
         settings: Mask, seeds, versions and numbers of the run.
 
     Raises:
@@ -105,36 +105,36 @@ class Certificates:
 
     def __getitem__(self, attack: tuple[str, int]) -> Certificate:
         """The certificate against `(threat, size)`."""
-        for each in self.certificates:
-            if (each.threat, each.size) == tuple(attack):
-                return each
-        known = [(each.threat, each.size) for each in self.certificates]
-        raise KeyError(f"no certificate against {attack!r}; there are {known}")
+        for certificate in self.certificates:
+            if (certificate.threat, certificate.size) == tuple(attack):
+                return certificate
+        attacks = [(row.threat, row.size) for row in self.certificates]
+        raise KeyError(f"no certificate against {attack!r}; there are {attacks}")
 
     @property
     def threats(self) -> list[str]:
-        return list(dict.fromkeys(each.threat for each in self.certificates))
+        return list(dict.fromkeys(row.threat for row in self.certificates))
 
     def of(self, threat: str) -> list[Certificate]:
-        """The certificates against one kind of attack, by rising size."""
-        found = [each for each in self.certificates if each.threat == threat]
-        return sorted(found, key=lambda each: each.size)
+        """The certificates against one threat, by rising size."""
+        matching = [row for row in self.certificates if row.threat == threat]
+        return sorted(matching, key=lambda row: row.size)
 
     def largest(self, threat: str = "cells") -> np.ndarray:
-        """The largest size that each image is certified against, with all below it.
+        """The largest size against which each image is certified, with all sizes below.
 
         Returns:
             Integers `(images,)`, 0 for none.
         """
-        each = np.stack([certificate.certified for certificate in self.of(threat)])
+        certified = np.stack([certificate.certified for certificate in self.of(threat)])
         sizes = np.array([0, *(certificate.size for certificate in self.of(threat))])
-        return sizes[np.logical_and.accumulate(each).sum(axis=0)]
+        return sizes[np.logical_and.accumulate(certified).sum(axis=0)]
 
     def to_dict(self, per_image: bool = True) -> dict[str, Any]:
         """Plain data: every figure with its 95 % interval.
 
         Args:
-            per_image: Whether to give what was found for each image, too.
+            per_image: Whether to include the results for each image.
         """
         plain = {
             "schema": SCHEMA,
@@ -143,7 +143,7 @@ class Certificates:
             "images": len(self.views),
             "mean_views": float(self.views.mean()),
             "settings": self.settings,
-            "rows": [self._row(each, per_image) for each in self.certificates],
+            "rows": [self._row(row, per_image) for row in self.certificates],
             "notes": list(self.notes),
         }
         if per_image:
@@ -210,13 +210,13 @@ class Certificates:
         return table
 
     def _runs(self, threat: str) -> Sequence[tuple[Certificate, Certificate]]:
-        """Neighbouring sizes of which the same is proven, as one row."""
+        """Joins neighbouring sizes with the same proofs into one row."""
         runs: list[tuple[Certificate, Certificate]] = []
-        for each in self.of(threat):
-            if runs and self._same(runs[-1][1], each):
-                runs[-1] = (runs[-1][0], each)
+        for certificate in self.of(threat):
+            if runs and self._same(runs[-1][1], certificate):
+                runs[-1] = (runs[-1][0], certificate)
             else:
-                runs.append((each, each))
+                runs.append((certificate, certificate))
         return runs
 
     @staticmethod
@@ -249,7 +249,7 @@ class Certificates:
 
 
 def _arrays(path: Path, plain: dict[str, Any]) -> Arrays:
-    """What was found for each image, by its place in the file."""
+    """The results for each image, by their place in the file."""
     images, most = (len(plain["views"]),), float(2**31 - 1)
     lists = {"views": plain["views"]}
     forms = {"views": Form("i", images, 1, 2.0**62)}
@@ -263,4 +263,5 @@ def _arrays(path: Path, plain: dict[str, Any]) -> Arrays:
         ):
             lists[f"rows[{number}].{name}"] = row[name]
             forms[f"rows[{number}].{name}"] = Form("i", images, low, high)
-    return check_arrays(path, {n: np.array(each) for n, each in lists.items()}, forms)
+    arrays = {name: np.array(values) for name, values in lists.items()}
+    return check_arrays(path, arrays, forms)

@@ -1,4 +1,4 @@
-"""Proofs, image by image."""
+"""Certifies images one by one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from keras_maskdef.certification.methods import (
     Exact,
     Method,
     Sampled,
-    law_of,
+    distribution_of,
 )
 from keras_maskdef.certification.parts import Parts, check_soundness, take_apart
 from keras_maskdef.certification.sampled import masks_needed
@@ -41,7 +41,7 @@ from keras_maskdef.layers import RandomGridMask, VotingEnsemble
 
 RESULTS = "certificates.json"
 _FEW = 8
-# Masks that are tried before all are drawn.
+# Masks to try before all are drawn.
 _ENOUGH = 1 << 18
 
 
@@ -66,58 +66,58 @@ def certify(
 ) -> Certificates:
     """Proves for images that no attack on a few cells can change their class.
 
-    What is certified is a classifier of its own, made of the mask and what sees the
-    masked images, whose predictions are in the result:
+    It certifies a classifier of its own, made of the mask and the classifier of masked
+    images. Its predictions are in the result:
 
-    - `"exact"`: the class that most of all masks vote for, each mask counted as often
-      as the layer draws it. It goes through all masks, up to 2**20, and nothing is left
-      to chance. With `sampling="fixed_count"` there are fewer: C(16, 4) = 1,820.
+    - `"exact"`: the class that most of all masks vote for, each mask weighted by its
+      probability in the layer. It goes through all masks, up to 2**20, without chance.
+      With `sampling="fixed_count"` there are fewer: C(16, 4) = 1,820.
     - `"per_set"`, `"margin"`, `"majority"`: the same vote from a sample of masks, by
-      three rules. With masks enough the first is the tightest. Each image's certificate
+      three rules. With enough masks the first is the tightest. Each image's certificate
       is wrong with a probability of `alpha` at most.
     - `"double_masking"`: PatchCleanser's rule with sets of cells as masks. No vote, no
-      chance, and mostly the highest figures. The mask rate plays no part in it, and
-      each attack and size has a prediction of its own.
+      chance, and mostly the highest figures. It ignores the mask rate, and each attack
+      and size has its own prediction.
 
     The certificates hold against every attack that changes the pixels of the cells in
     any way, and against nothing else: not against small changes of all pixels.
 
     Args:
         defence: `VotingEnsemble`, or a functional or sequential model with a
-            `RandomGridMask` in it. Before the mask there may be pointwise layers only.
-            How many views vote there, and how they are pooled, does not matter.
+            `RandomGridMask` in it. Only pointwise layers may come before the mask. The
+            number of views that vote there, and their pooling, do not matter.
         images: Floats `(n, height, width, channels)`, or channels first where the mask
-            is; calculated with as float32. Or a `tf.data.Dataset`, a `PyDataset` or a
+            is; converted to float32. Or a `tf.data.Dataset`, a `PyDataset` or a
             `DataLoader` of batches of images and labels.
         labels: Integers `(n,)`, for the figures of accuracy; the proofs do not need
             them.
         method: One of the above.
         mask: `RandomGridMask` to certify with in place of the defence's own, such as
-            one of another rate. With it, `defence` may be a classifier without any.
+            one of another rate. With it, `defence` may be a classifier without a mask.
         threats: Of `"cells"` (any k cells, and so any k pixels), `"patch"` (any square
-            of pixels, wherever it is), `"aligned_patch"` (one that begins at a cell's
+            of pixels, at any place), `"aligned_patch"` (one that begins at a cell's
             corner).
         sizes: Numbers of cells and sides of patches in pixels, for all threats or by
-            threat. By default those that the method can certify at all; for double
-            masking, the smallest and those that take at most 4,096 views.
-        alpha: Float in (0, 1), see above; the deterministic methods do without.
+            threat. By default the smallest and those that the method can certify at
+            all; for double masking, those that take at most 4,096 views.
+        alpha: Float in (0, 1), see above; the deterministic methods ignore it.
         samples: Integer, masks that bound the vote of an image.
         selection: Integer, further masks that choose its class.
-        memory: Bytes that the views in work may take, with what the classifier makes
-            of them. Masks are drawn 2**24 cells at a time, which takes half a gigabyte
-            at most beside it, however many `samples` there are.
+        memory: Bytes for the views in work and all outputs of the classifier's layers.
+            Masks are drawn 2**24 cells at a time, which takes half a gigabyte at most
+            besides, however many `samples` there are.
         seed: Integer for the masks of the sampled methods: each image has its own.
-        folder: Where to keep what is done, and `certificates.json`; nothing is kept by
-            default.
-        resume: Whether to go on with the run in `folder`.
+        folder: Where to keep finished work, and `certificates.json`; by default
+            nothing is kept.
+        resume: Whether to resume the run in `folder`.
         engine: Where the work is done: `"local"`, in this process, or `"ray"`, on a
             cluster, or one of `keras_maskdef.engines`. The results are the same.
-        start: Starts a progress bar: a function of a description and a total that
-            returns a function of how much more of it is done. None by default.
+        start: Starts a progress bar: a function of a description and a total. It
+            returns a function of how much more is done. No bar by default.
 
     Returns:
         The certificates: predictions, what is proven of each, the method, `alpha` and
-        the number of views that the classifier was asked for.
+        the number of views that the classifier predicted.
 
     Raises:
         TypeError: If `defence` is no Keras model, or one that cannot be sent to the
@@ -137,8 +137,8 @@ def certify(
     ... )
     >>> mask = kmd.RandomGridMask(2, mask_rate=0.75, sampling="fixed_count")
     >>> defended = kmd.VotingEnsemble(classifier, mask)
-    >>> found = kmd.certify(defended, np.ones((5, 4, 4, 1), "float32"))
-    >>> found["cells", 1].certified.shape, found.alpha
+    >>> certificates = kmd.certify(defended, np.ones((5, 4, 4, 1), "float32"))
+    >>> certificates["cells", 1].certified.shape, certificates.alpha
     ((5,), None)
 
     Reference:
@@ -162,11 +162,11 @@ def certify(
     images = _images(images)
     if isinstance(defence, VotingEnsemble) and not defence.built:
         defence.build(images.shape)
-    seen = parts.before_the_mask(images).astype("float32", copy=False)
-    classes = check_soundness(parts, seen)
+    inputs = parts.before_the_mask(images).astype("float32", copy=False)
+    classes = check_soundness(parts, inputs)
     if labels is not None:
         labels = check_labels(labels, len(images), classes)
-    answers = Answers(parts, seen.shape[1:], check_positive_int("memory", memory))
+    answers = Answers(parts, inputs.shape[1:], check_positive_int("memory", memory))
     chance = method not in ("exact", "double_masking")
     numbers = Numbers(
         method,
@@ -175,14 +175,18 @@ def certify(
         check_positive_int("selection", selection),
         check_int("seed", seed, 0),
     )
-    law = None if method == "double_masking" else law_of(parts.mask, answers.cells)
-    attacks = attacks_of(threats, sizes, seen.shape[1:], parts.mask, law)
-    worker = _method(numbers, parts, seen.shape[1:], classes, law, attacks)
+    distribution = (
+        None
+        if method == "double_masking"
+        else distribution_of(parts.mask, answers.cells)
+    )
+    attacks = attacks_of(threats, sizes, inputs.shape[1:], parts.mask, distribution)
+    worker = _method(numbers, parts, inputs.shape[1:], classes, distribution, attacks)
     config = config_of(numbers, defence, parts, images, attacks)
     with kept_in(folder, config, resume) as store:
-        prover = Prover(worker, answers, seen[:_FEW])
-        proofs, views = work(prover, seen, store, engine, start)
-        found = Certificates(
+        prover = Prover(worker, answers, inputs[:_FEW])
+        proofs, views = work(prover, inputs, store, engine, start)
+        certificates = Certificates(
             method,
             numbers.alpha,
             tuple(
@@ -191,12 +195,12 @@ def certify(
             ),
             views,
             labels,
-            _notes(numbers, law),
+            _notes(numbers, distribution),
             config,
         )
         if folder is not None:
-            store.write_json(RESULTS, found.to_dict())
-    return found
+            store.write_json(RESULTS, certificates.to_dict())
+    return certificates
 
 
 def _method(
@@ -204,27 +208,27 @@ def _method(
     parts: Parts,
     image_shape: tuple[int, ...],
     classes: int,
-    law: MaskDistribution | None,
+    distribution: MaskDistribution | None,
     attacks: Sequence[Attack],
 ) -> Method:
     families = [attack.sets for attack in attacks]
-    if law is None:
+    if distribution is None:
         return DoubleMasking(families)
-    if not law.largest:
+    if not distribution.largest:
         raise ValueError(
             "`defence` must hide each cell in more than half of its views: an attacker "
             "decides all others, and with them the vote. Received: "
             f"mask_rate={parts.mask.mask_rate}, which hides one cell in "
-            f"{law.hidden(1):.3g} of the views"
+            f"{distribution.hidden(1):.3g} of the views"
         )
     if numbers.method == "exact":
-        return Exact(law, families, classes)
+        return Exact(distribution, families, classes)
     assert numbers.alpha is not None
     worker = Sampled(
         numbers.method,
         parts.mask,
         image_shape,
-        law,
+        distribution,
         families,
         classes,
         numbers.alpha,
@@ -237,17 +241,17 @@ def _method(
 
 
 def _check_samples(worker: Sampled) -> None:
-    """That there are enough if all views agree."""
-    law = worker.law
+    """Checks that the samples certify something if all views agree."""
+    distribution = worker.distribution
     sizes = [int(sets.sum(axis=1).max()) for sets in worker.families]
-    if not any(law.hidden(size) > 0.5 for size in sizes):
+    if not any(distribution.hidden(size) > 0.5 for size in sizes):
         return
-    # What some of them certify all do.
+    # What fewer samples certify, all samples certify.
     few = min(worker.samples, _ENOUGH)
     if not any(
         _can_certify(replace(worker, samples=n)) for n in sorted({few, worker.samples})
     ):
-        needed = masks_needed(law, min(sizes), worker.alpha)
+        needed = masks_needed(distribution, min(sizes), worker.alpha)
         raise ValueError(
             "`samples` must be more, or nothing is certified even if all views agree: "
             f'at least {needed} with method="majority", and more with the others. '
@@ -261,8 +265,8 @@ def _can_certify(worker: Sampled) -> bool:
     return bool(worker.judge(agreed).certified.any())
 
 
-def _notes(numbers: Numbers, law: MaskDistribution | None) -> tuple[str, ...]:
-    if law is None:
+def _notes(numbers: Numbers, distribution: MaskDistribution | None) -> tuple[str, ...]:
+    if distribution is None:
         of = "the prediction by double masking; each row has its own"
     elif numbers.alpha is None:
         of = "the vote of all masks"
@@ -272,8 +276,9 @@ def _notes(numbers: Numbers, law: MaskDistribution | None) -> tuple[str, ...]:
             f"is wrong with a probability of {numbers.alpha:g} at most"
         )
     notes = [f"Certificates are of {of}."]
-    if law is not None:
-        cells = "1 cell" if law.largest == 1 else f"{law.largest} cells"
+    if distribution is not None:
+        most = distribution.largest
+        cells = "1 cell" if most == 1 else f"{most} cells"
         notes.append(f"No rule can certify more than {cells} from such masks.")
     notes.append(
         "They hold against any change within the cells, and say nothing of small "
@@ -283,13 +288,13 @@ def _notes(numbers: Numbers, law: MaskDistribution | None) -> tuple[str, ...]:
 
 
 def _images(images: Any) -> np.ndarray:
-    found = as_array("images", images)
-    check_images(found)
-    if found.ndim != 4 or not len(found):
+    array = as_array("images", images)
+    check_images(array)
+    if array.ndim != 4 or not len(array):
         raise ValueError(
             "`images` must be at least one image, (n, height, width, channels). "
-            f"Received: images.shape={found.shape}"
+            f"Received: images.shape={array.shape}"
         )
-    if not np.isfinite(found).all():
+    if not np.isfinite(array).all():
         raise ValueError("`images` must be finite. Received: NaN or infinity in images")
-    return found.astype("float32", copy=False)
+    return array.astype("float32", copy=False)

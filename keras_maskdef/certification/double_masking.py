@@ -6,18 +6,17 @@ from keras_maskdef.certification.exact import Proof
 
 
 def double_masking(pairs: np.ndarray) -> Proof:
-    """Predicts and certifies by the answers under one and two masks of a cover.
+    """Predicts and certifies from the answers under one and two masks of a cover.
 
-    The cover is a family of sets of cells, such that every attack lies within one of
-    them; hiding that one removes the attack. An image is certified if all answers under
-    any two of them are the same. Prediction: where all single masks agree, their
-    answer; else that of a mask which is in the minority and stays by its answer under
-    every second mask; else the majority's.
+    The cover is a family of sets of cells such that every attack lies within one of
+    them; hiding that set removes the attack. An image is certified if the answers under
+    any two sets are all the same. Where all single masks agree, the prediction is their
+    answer; else the answer of a minority mask that keeps it under every second mask;
+    else the majority's.
 
-    Why that holds: of the attacked image, the mask that hides the attack, together with
-    any second one, gives the answers of the clean image. If these are all c, no mask
-    that answers something else stays by it, and the one that hides the attack stays by
-    c.
+    Why that holds: on the attacked image, the mask that hides the attack, together with
+    any second mask, gives the answers of the clean image. If these are all c, no mask
+    with another answer keeps it, and the mask that hides the attack keeps c.
 
     Args:
         pairs: Integers `(images, sets, sets)`: the answer with both sets hidden; on the
@@ -49,7 +48,7 @@ def double_masking(pairs: np.ndarray) -> Proof:
             "`pairs` must be (images, sets, sets) and symmetric: the order of two "
             f"masks does not matter. Received: pairs.shape={pairs.shape}"
         )
-    predicted = np.array([_predict(each) for each in pairs], int)
+    predicted = np.array([_predict(answers) for answers in pairs], int)
     certified = (pairs == pairs[:, :1, :1]).all(axis=(1, 2))
     return Proof(predicted, certified[None])
 
@@ -57,6 +56,6 @@ def double_masking(pairs: np.ndarray) -> Proof:
 def _predict(pairs: np.ndarray) -> int:
     single = np.diagonal(pairs)
     most = int(np.bincount(single).argmax())
-    # Two masks that answer differently cannot both stay by their answers.
+    # Two masks with different answers cannot both keep their answers.
     stays = (pairs == single[:, None]).all(axis=1)
     return int(single[stays.argmax()]) if stays.any() else most

@@ -1,4 +1,4 @@
-"""With what probability a random mask shows which cells."""
+"""The probability that a random mask hides given cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from keras_maskdef.core.arguments import (
     check_positive_int,
 )
 
-# Up to so many cells the binomial formula is right to the last digits.
+# Up to this many cells the binomial formula is right to the last digits.
 _FEW = 64
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class MaskDistribution:
-    """How many cells a random mask shows; every set of that many is as likely.
+    """How many cells a random mask shows; every set of that many is equally likely.
 
-    All that certificates need of a mask is how probable it is that an attacker's cells
-    are all hidden: then the view is the one without the attack.
+    Certificates need only the probability that an attacker's cells are all hidden: then
+    the view is the same as without the attack.
 
     Args:
         visible: Probability of each number of visible cells, from none to all.
@@ -33,26 +33,26 @@ class MaskDistribution:
 
     Example:
 
-    >>> law = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
-    >>> round(law.hidden(2), 6), law.largest
+    >>> masks = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
+    >>> round(masks.hidden(2), 6), masks.largest
     (0.5625, 2)
     """
 
     visible: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        found = tuple(check_not_negative("visible", each) for each in self.visible)
-        if len(found) < 2 or abs(sum(found) - 1.0) > 1e-9:
+        shares = tuple(check_not_negative("visible", share) for share in self.visible)
+        if len(shares) < 2 or abs(sum(shares) - 1.0) > 1e-9:
             raise ValueError(
                 "`visible` must hold the probability of each number of visible cells, "
                 f"from 0 to all, and sum to 1. Received: visible={self.visible}"
             )
-        total = sum(found)
-        object.__setattr__(self, "visible", tuple(each / total for each in found))
+        total = sum(shares)
+        object.__setattr__(self, "visible", tuple(share / total for share in shares))
 
     @classmethod
     def bernoulli(cls, cells: int, mask_rate: float) -> "MaskDistribution":
-        """Each cell is hidden on its own with the probability `mask_rate` (MAD)."""
+        """Each cell is hidden independently, with probability `mask_rate` (MAD)."""
         cells = check_positive_int("cells", cells)
         hide = check_fraction("mask_rate", mask_rate)
         if cells > _FEW:
@@ -68,7 +68,7 @@ class MaskDistribution:
 
     @classmethod
     def fixed_count(cls, cells: int, mask_rate: float) -> "MaskDistribution":
-        """`round(mask_rate * cells)` cells are hidden, as by `RandomGridMask`."""
+        """`round(mask_rate * cells)` cells are hidden, as in `RandomGridMask`."""
         cells = check_positive_int("cells", cells)
         hide = check_fraction("mask_rate", mask_rate)
         hidden = int(np.round(np.float32(cells) * np.float32(hide)))
@@ -103,8 +103,8 @@ class MaskDistribution:
     def largest(self) -> int:
         """The most cells that any certificate from such masks can cover.
 
-        An attacker decides every view in which one of the cells is visible: from half
-        of them on, the vote is the attacker's.
+        An attacker decides every view in which one of the cells is visible. With half
+        of the views, the attacker decides the vote.
         """
         count = 0
         while count < self.cells and self.hidden(count + 1) > 0.5 + _ROUNDING:
@@ -112,12 +112,14 @@ class MaskDistribution:
         return count
 
     def probabilities(self, shown: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Probabilities of single masks with so many visible cells each."""
-        each = [p / comb(self.cells, n) for n, p in enumerate(self.visible)]
-        return np.asarray(each)[np.asarray(shown)]
+        """Probabilities of single masks, by their numbers of visible cells."""
+        of_one_mask = [p / comb(self.cells, n) for n, p in enumerate(self.visible)]
+        return np.asarray(of_one_mask)[np.asarray(shown)]
 
 
-def hidden_probabilities(law: MaskDistribution, sets: np.ndarray) -> np.ndarray:
-    """The probability that each set is hidden, `(sets,)`; it goes by their sizes."""
+def hidden_probabilities(
+    distribution: MaskDistribution, sets: np.ndarray
+) -> np.ndarray:
+    """The probability that each set is hidden, `(sets,)`; it depends on its size."""
     sizes, place = np.unique(sets.sum(axis=1), return_inverse=True)
-    return np.array([law.hidden(int(size)) for size in sizes])[place]
+    return np.array([distribution.hidden(int(size)) for size in sizes])[place]

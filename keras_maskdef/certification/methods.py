@@ -1,4 +1,4 @@
-"""Each way to certify: which masks it asks for, and what follows from the answers."""
+"""The methods of `certify`: which masks they need, and what the answers prove."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,24 +25,24 @@ _MOST_OF_ALL = 1 << 30
 METHODS = ("exact", "per_set", "margin", "majority", "double_masking")
 
 # Masks of one image, and the answers under them.
-Found = tuple[Drawn, np.ndarray]
+Answered = tuple[Drawn, np.ndarray]
 
 
 class Method(Protocol):
-    """What certifies one image at a time, from answers of the classifier."""
+    """Certifies one image at a time, from answers of the classifier."""
 
     @property
     def count(self) -> int:
-        """How many masks an image is asked for under, alike ones counted."""
+        """How many masks an image has, repetitions counted."""
 
     @property
     def in_portions(self) -> bool:
-        """Whether they may be more than memory holds."""
+        """Whether the masks may be more than memory holds."""
 
     def masks(self, image: int) -> Iterator[Drawn]:
-        """The masks to ask for; one portion where they are not `in_portions`."""
+        """The masks of an image; one portion unless they are `in_portions`."""
 
-    def judge(self, found: Iterable[Found]) -> Proof:
+    def judge(self, found: Iterable[Answered]) -> Proof:
         """What the answers prove, `(families, 1)`; predictions of the same shape."""
 
 
@@ -63,22 +63,25 @@ class _Fixed:
 
 
 class Exact(_Fixed):
-    """All masks that the law can draw."""
+    """All masks that the distribution can draw."""
 
     def __init__(
-        self, law: MaskDistribution, families: Sequence[np.ndarray], classes: int
+        self,
+        distribution: MaskDistribution,
+        families: Sequence[np.ndarray],
+        classes: int,
     ) -> None:
-        self._rule = ExactRule(law, families, classes)
-        patterns = np.arange(2**law.cells)
-        masks = (patterns[:, None] >> np.arange(law.cells) & 1).astype(bool)
-        drawn = np.asarray(law.visible)[(~masks).sum(axis=1)] > 0
+        self._rule = ExactRule(distribution, families, classes)
+        patterns = np.arange(2**distribution.cells)
+        masks = (patterns[:, None] >> np.arange(distribution.cells) & 1).astype(bool)
+        drawn = np.asarray(distribution.visible)[(~masks).sum(axis=1)] > 0
         super().__init__(masks[drawn])
         self._drawn = patterns[drawn]
         self._answers = np.zeros(len(patterns), int)
 
-    def judge(self, found: Iterable[Found]) -> Proof:
+    def judge(self, found: Iterable[Answered]) -> Proof:
         ((_, answers),) = found
-        # Masks that cannot be drawn weigh nothing, whatever they are said to answer.
+        # Masks that cannot be drawn weigh nothing, whatever their answer.
         self._answers[self._drawn] = answers
         top, stands = self._rule.prove(self._answers)
         return Proof(np.full((len(stands), 1), top), stands[:, None])
@@ -100,7 +103,7 @@ class DoubleMasking(_Fixed):
             )
         ]
 
-    def judge(self, found: Iterable[Found]) -> Proof:
+    def judge(self, found: Iterable[Answered]) -> Proof:
         ((_, answers),) = found
         proofs = [double_masking(answers[place][None]) for place in self._places]
         return Proof(
@@ -115,23 +118,23 @@ def _pairs(sets: np.ndarray) -> np.ndarray:
 
 def _check_pairs(families: Sequence[np.ndarray]) -> None:
     pairs = [len(sets) ** 2 * sets.shape[1] for sets in families]
-    for most, found in ((_MOST_PAIRS, max(pairs)), (_MOST_OF_ALL, sum(pairs))):
-        if found > most:
+    for most, total in ((_MOST_PAIRS, max(pairs)), (_MOST_OF_ALL, sum(pairs))):
+        if total > most:
             raise ValueError(
                 "`sizes` must leave fewer sets of cells for double masking, which "
                 f"hides any two of them: at most {_MOST_PAIRS:,} pairs times cells of "
-                f"one size, {_MOST_OF_ALL:,} of all. Received: {found:,}"
+                f"one size, {_MOST_OF_ALL:,} of all. Received: {total:,}"
             )
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Masks as the layer draws them: some to choose the class, others to bound it."""
+    """Masks as the layer draws them: some choose the class, others bound its share."""
 
     rule: str
     mask: Any
     image_shape: tuple[int, ...]
-    law: MaskDistribution
+    distribution: MaskDistribution
     families: Sequence[np.ndarray]
     classes: int
     alpha: float
@@ -145,10 +148,10 @@ class Sampled:
 
     @property
     def in_portions(self) -> bool:
-        return self.count > masks_of_a_draw(self.law.cells)
+        return self.count > masks_of_a_draw(self.distribution.cells)
 
     def masks(self, image: int) -> Iterator[Drawn]:
-        """Masks of its own for each image, whatever else is certified beside it."""
+        """The masks of an image, which do not depend on the other images."""
         generator = generator_of(seed_of(self.seed, "certify", image))
         one = np.empty((1, *self.image_shape), "float32")
 
@@ -156,9 +159,9 @@ class Sampled:
             keep = self.mask.sample(one, views=count, seed=generator)
             return ~keras.ops.convert_to_numpy(keep).reshape(count, -1)
 
-        return drawn(draw, self.law.cells, self.selection, self.samples)
+        return drawn(draw, self.distribution.cells, self.selection, self.samples)
 
-    def judge(self, found: Iterable[Found]) -> Proof:
+    def judge(self, found: Iterable[Answered]) -> Proof:
         families = self._families()
         sets = np.concatenate(families)
         chosen = np.zeros(self.classes, int)
@@ -170,31 +173,33 @@ class Sampled:
             )
         top = int(chosen.argmax())
         stands = self._stands(counts, top, families)
-        # The first question is whether it is the prediction at all.
+        # The first entry tells whether it is the prediction at all.
         predicted = np.full((len(self.families), 1), top if stands[0] else ABSTAINS)
         return Proof(predicted, (stands[1:] & stands[0])[:, None])
 
     def _families(self) -> list[np.ndarray]:
-        """Those of which the views that hide them count; first, of all views."""
-        nothing = np.zeros((1, self.law.cells), bool)
+        """Families to count the hiding views of; the first is all views."""
+        nothing = np.zeros((1, self.distribution.cells), bool)
         return [nothing, *self.families] if self.rule == "per_set" else [nothing]
 
     def _stands(
         self, counts: np.ndarray, top: int, families: Sequence[np.ndarray]
     ) -> np.ndarray:
         if self.rule == "per_set":
-            return sampled.per_set_of(counts, top, self.law, families, self.alpha)
-        # These rules know a set by its size, and the largest is the worst.
+            return sampled.per_set_of(
+                counts, top, self.distribution, families, self.alpha
+            )
+        # These rules use only the size of a set, and the largest is the worst case.
         sizes = [0, *(int(sets.sum(axis=1).max()) for sets in self.families)]
         rule = {"majority": sampled.majority, "margin": sampled.margin}[self.rule]
-        return rule(counts[0], top, self.law, sizes, self.alpha)
+        return rule(counts[0], top, self.distribution, sizes, self.alpha)
 
 
-def law_of(mask: Any, cells: int) -> MaskDistribution:
-    """The law of one view of a mask layer.
+def distribution_of(mask: Any, cells: int) -> MaskDistribution:
+    """The mask distribution of one view of a mask layer.
 
     Raises:
-        ValueError: If the views are no independent draws.
+        ValueError: If the views are no independent draws, or of several mask rates.
     """
     if mask.sampling == "partition":
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A defence, taken apart at its mask, and what would break a proof of it."""
+"""Splits a defence at its mask, and checks what would break a proof of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from keras_maskdef.inspection.structure import (
 from keras_maskdef.kernels import reference
 from keras_maskdef.layers import BitDepthReduction, RandomGridMask, VotingEnsemble
 
-# Layers whose every output value depends on the one in its place alone; no subclasses,
-# which may do anything.
+# Layers whose output values depend only on the input value at the same place. Not
+# their subclasses, which may do anything.
 _POINTWISE = (
     keras.layers.InputLayer,
     keras.layers.Identity,
@@ -39,11 +39,11 @@ _FEW = 4
 
 @dataclass(frozen=True)
 class Parts:
-    """What comes before the mask, the mask, and what sees the masked images.
+    """The layers before the mask, the mask, and the classifier of masked images.
 
     Args:
         front: Keras model of pointwise layers, or `None`.
-        mask: The mask.
+        mask: The mask layer.
         classifier: Keras model from masked images to `(batch, classes)`.
     """
 
@@ -62,30 +62,29 @@ class Parts:
         return self._masked(partial(kernels.grid_mask, device="cpu"), images, keep)
 
     def hide_by_reference(self, images: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        """The same in plain NumPy."""
+        """As `hide`, in plain NumPy."""
         return self._masked(reference.grid_mask, images, keep)
 
     def _masked(
         self, grid_mask: Callable[..., Any], images: np.ndarray, keep: np.ndarray
     ) -> np.ndarray:
         first = self.mask.data_format == "channels_first"
-        seen = np.moveaxis(images, -3, -1) if first else images
-        masked = grid_mask(seen, keep, self.mask.cell_size, self.mask.fill_value)
+        pixels = np.moveaxis(images, -3, -1) if first else images
+        masked = grid_mask(pixels, keep, self.mask.cell_size, self.mask.fill_value)
         return np.ascontiguousarray(np.moveaxis(masked, -1, -3)) if first else masked
 
 
 def take_apart(defence: Any, mask: RandomGridMask | None = None) -> Parts:
-    """Finds the mask of a defence and what comes before and behind it.
+    """Finds the mask of a defence and the parts before and behind it.
 
     Args:
         defence: Keras model.
-        mask: Another mask to put in the place of the defence's, or before a model that
-            has none.
+        mask: Another mask in place of the defence's own, or before a model without one.
 
     Raises:
-        TypeError: If it is no Keras model.
+        TypeError: If it is no Keras model, or `mask` no `RandomGridMask`.
         ValueError: If it has no mask of this library that every image goes through, or
-            something before it that carries pixels from cell to cell.
+            if a layer before the mask carries pixels from cell to cell.
     """
     if not isinstance(defence, keras.Model):
         raise TypeError(
@@ -97,17 +96,18 @@ def take_apart(defence: Any, mask: RandomGridMask | None = None) -> Parts:
     _check_graph(defence)
     vote = split_vote(defence)
     if vote:
-        front, own, classifier = vote[0], vote[1].mask, _model(vote[1].classifier)
+        front, own_mask, classifier = vote[0], vote[1].mask, _model(vote[1].classifier)
     elif mask is not None and not is_random(defence):
-        front, own, classifier = None, mask, defence
+        front, own_mask, classifier = None, mask, defence
     else:
-        front, own, classifier = _at_the_mask(defence)
-    parts = Parts(front, mask or own, classifier)
+        front, own_mask, classifier = _at_the_mask(defence)
+    parts = Parts(front, mask or own_mask, classifier)
     for name in ("sample", "is_active", "call"):
         if getattr(type(parts.mask), name) is not getattr(RandomGridMask, name):
             raise ValueError(
-                "`defence` must draw its masks as RandomGridMask does, whose law is "
-                f"known. Received: mask={parts.mask!r}, with a `{name}` of its own"
+                "`defence` must draw its masks as RandomGridMask does, whose "
+                f"distribution is known. Received: mask={parts.mask!r}, with a "
+                f"`{name}` of its own"
             )
     if not parts.mask.is_active(False):
         raise ValueError(
@@ -124,14 +124,14 @@ def take_apart(defence: Any, mask: RandomGridMask | None = None) -> Parts:
 
 
 def check_soundness(parts: Parts, images: np.ndarray) -> int:
-    """Tries what a proof rests on, on a few images and on noise; that is no proof.
+    """Tests what a proof assumes, on a few images and on noise; that is no proof.
 
     Returns:
         The number of classes.
 
     Raises:
-        ValueError: If hidden cells leave a trace, or an answer depends on anything else
-            than the masked image.
+        ValueError: If hidden cells leave a trace, or an answer depends on anything but
+            the masked image.
     """
     few = np.concatenate([images[:_FEW], _noise(_FEW, images, seed=0)])
     keep = keras.ops.convert_to_numpy(parts.mask.sample(few, seed=generator_of(0)))
@@ -141,22 +141,22 @@ def check_soundness(parts: Parts, images: np.ndarray) -> int:
 
 
 def _noise(count: int, images: np.ndarray, seed: int) -> np.ndarray:
-    """Images of no kind: those that were given may be black, and tell nothing."""
+    """Images of noise: the given images may be black, and then tell nothing."""
     shape = (count, *images.shape[1:])
     return np.random.default_rng(seed).normal(0.5, 1.0, shape).astype(images.dtype)
 
 
 def _model(classifier: Any) -> keras.Model:
-    """A vote takes any layer for its classifier; batches are predicted by a model."""
+    """Wraps a layer, which a vote may have as its classifier: only models predict."""
     if isinstance(classifier, keras.Model):
         return classifier
     return keras.Sequential([classifier])
 
 
 def _check_graph(model: keras.Model) -> None:
-    """That a functional or sequential model does what its graph says."""
+    """Checks that a functional or sequential model does what its graph says."""
     graph = graph_of(model)
-    told = type(model).call.__module__.startswith("keras.")
+    keras_call = type(model).call.__module__.startswith("keras.")
     if isinstance(model, VotingEnsemble) or not nodes_of(graph):
         if isinstance(model, keras.Sequential) and not model.built:
             raise ValueError(
@@ -164,7 +164,7 @@ def _check_graph(model: keras.Model) -> None:
                 f"Received: defence={model!r}"
             )
         return
-    if not told or len(graph.inputs) != 1 or len(graph.outputs) != 1:
+    if not keras_call or len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(
             "`defence` must be a functional or sequential model from one image to one "
             f"output, without a `call` of its own. Received: defence={model!r}"
@@ -202,7 +202,7 @@ def _halves(graph: Any, node: Any) -> tuple[keras.Model, keras.Model]:
 
 
 def _check_front(front: keras.Model | None) -> None:
-    # Functions of `keras.ops` are operations of a model, and none of its layers.
+    # Functions of `keras.ops` are operations of a model, but not layers.
     for layer in [] if front is None else front.operations:
         if not _is_pointwise(layer):
             raise ValueError(
@@ -222,8 +222,8 @@ def _is_pointwise(layer: Any) -> bool:
 def _check_mask(parts: Parts, images: np.ndarray, keep: np.ndarray) -> None:
     changed = np.where(_hidden_pixels(parts, images, keep), 1.0 - images, images)
     first, second = (
-        keras.ops.convert_to_numpy(parts.mask.apply(each, keep))
-        for each in (images, changed)
+        keras.ops.convert_to_numpy(parts.mask.apply(batch, keep))
+        for batch in (images, changed)
     )
     if not np.array_equal(first, second):
         raise ValueError(
@@ -239,7 +239,7 @@ def _check_mask(parts: Parts, images: np.ndarray, keep: np.ndarray) -> None:
 
 
 def _hidden_pixels(parts: Parts, images: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """The pixels that look the same whatever they were."""
+    """The pixels that look the same whatever their values are."""
     zeros, ones = np.zeros_like(images), np.ones_like(images)
     return parts.hide(zeros, keep) == parts.hide(ones, keep)
 
@@ -247,7 +247,7 @@ def _hidden_pixels(parts: Parts, images: np.ndarray, keep: np.ndarray) -> np.nda
 def _check_classifier(
     classifier: keras.Model, masked: np.ndarray, others: np.ndarray
 ) -> int:
-    """Asks twice, and in other company."""
+    """Predicts twice, and in batches of other images."""
     first, again = (np.asarray(classifier.predict_on_batch(masked)) for _ in range(2))
     if first.ndim != 2 or len(first) != len(masked) or first.shape[1] < 2:
         raise ValueError(
@@ -269,8 +269,8 @@ def _check_classifier(
     for place in (0, len(masked) - 1):
         company = others.copy()
         company[place] = masked[place]
-        found = np.asarray(classifier.predict_on_batch(company))[place]
-        if not np.allclose(first[place], found, rtol=0, atol=1e-4 * scale):
+        answer = np.asarray(classifier.predict_on_batch(company))[place]
+        if not np.allclose(first[place], answer, rtol=0, atol=1e-4 * scale):
             raise ValueError(
                 "`defence` must answer each image on its own: here the answer depends "
                 "on the other images of the batch (batch statistics in prediction?), "

@@ -1,7 +1,7 @@
-"""Certificates from masks drawn at random, each wrong with a probability of `alpha`.
+"""Certificates from random masks, each wrong with a probability of `alpha` at most.
 
-They share one sample: the answers under masks that were drawn independently, from the
-law that they are told, after the class A to certify was chosen by other ones.
+The rules share one sample: the answers under masks drawn independently from the given
+distribution, after other masks chose the class A to certify.
 """
 
 from collections.abc import Sequence
@@ -15,67 +15,70 @@ from keras_maskdef.certification.mask_distribution import (
     hidden_probabilities,
 )
 from keras_maskdef.core.arguments import check_int
+from keras_maskdef.core.former_names import renamed_arguments
 
-# Numbers of a table that is looked at at once: 32 MiB.
+# Numbers of a table that are processed at once: 32 MiB.
 _AT_ONCE = 1 << 22
 
 
+@renamed_arguments(law="distribution")
 def majority(
     counts: np.ndarray,
     top: int,
-    law: MaskDistribution,
+    distribution: MaskDistribution,
     sizes: Sequence[int],
     alpha: float,
 ) -> np.ndarray:
-    """Certifies A if it has most views even when those of the attack are lost.
+    """Certifies A if it keeps the majority without the views that an attack decides.
 
-    An attack on k cells decides every view but those that hide all of them, `1 - h(k)`
-    of all, with `h(k) = m ** k` for Bernoulli masks of rate m. So A stands if its
-    probability is above `1/2 + 1 - h(k)`.
+    An attack on k cells decides every view that does not hide all k, `1 - h(k)` of all,
+    with `h(k) = m ** k` for Bernoulli masks of rate m. So A stands if its probability
+    is above `1/2 + 1 - h(k)`.
 
     Args:
         counts: Integers `(classes,)`: the answers under independent masks.
         top: Integer, the class A.
-        law: What the masks were drawn from.
+        distribution: The mask distribution.
         sizes: Integers: numbers of cells k. 0 asks whether A is the prediction.
-        alpha: Float in (0, 1): the probability to certify anything that is wrong.
+        alpha: Float in (0, 1): the largest probability to certify anything wrong.
 
     Returns:
         Booleans `(sizes,)`.
 
     Example:
 
-    >>> law = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
-    >>> majority(np.array([25, 0]), 0, law, sizes=[1, 2], alpha=1e-3)
+    >>> masks = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
+    >>> majority(np.array([25, 0]), 0, masks, sizes=[1, 2], alpha=1e-3)
     array([ True, False])
 
     Reference:
         Levine and Feizi: Robustness Certificates for Sparse Adversarial Attacks by
-        Randomized Ablation, AAAI 2020, Theorem 1, whose masks show a fixed number.
+        Randomized Ablation, AAAI 2020, Theorem 1, with masks of a fixed count.
     """
-    own = lower_bound(counts[top], counts.sum(), alpha)
-    return np.array([bool(own > 1.5 - law.hidden(size)) for size in sizes])
+    lower = lower_bound(counts[top], counts.sum(), alpha)
+    return np.array([bool(lower > 1.5 - distribution.hidden(size)) for size in sizes])
 
 
+@renamed_arguments(law="distribution")
 def margin(
     counts: np.ndarray,
     top: int,
-    law: MaskDistribution,
+    distribution: MaskDistribution,
     sizes: Sequence[int],
     alpha: float,
 ) -> np.ndarray:
-    """Certifies A if it leads every other class by more than the attack can move.
+    """Certifies A if it leads every other class by more than an attack can move.
 
     As `majority`, with bounds for all classes, each at `alpha / classes`: A stands if
-    its lower bound is above the largest upper one of the others by `2 (1 - h(k))`. It
+    its lower bound exceeds the largest upper bound of the others by `2 (1 - h(k))`. It
     asks less of A where the other answers are spread over several classes.
 
     Args:
         counts: Integers `(classes,)`: the answers under independent masks.
         top: Integer, the class A.
-        law: What the masks were drawn from.
+        distribution: The mask distribution.
         sizes: Integers: numbers of cells k. 0 asks whether A is the prediction.
-        alpha: Float in (0, 1): the probability to certify anything that is wrong.
+        alpha: Float in (0, 1): the largest probability to certify anything wrong.
 
     Returns:
         Booleans `(sizes,)`.
@@ -85,48 +88,49 @@ def margin(
         that are hidden independently.
     """
     check_int("classes", len(counts), 2)
-    own, rival = _bounds(counts[None], top, counts.sum(), alpha)
-    ahead = float(own[0] - rival[0])
-    return np.array([ahead > 2.0 * (1.0 - law.hidden(size)) for size in sizes])
+    lower, upper = _bounds(counts[None], top, counts.sum(), alpha)
+    ahead = float(lower[0] - upper[0])
+    return np.array([ahead > 2.0 * (1.0 - distribution.hidden(size)) for size in sizes])
 
 
+@renamed_arguments(law="distribution")
 def per_set(
     hidden: np.ndarray,
     answers: np.ndarray,
     top: int,
-    law: MaskDistribution,
+    distribution: MaskDistribution,
     families: Sequence[np.ndarray],
     classes: int,
     alpha: float,
 ) -> np.ndarray:
     """Certifies A against each set of cells by the views that hide all of the set.
 
-    With masks enough the tightest of the sampled rules, and that of `exact` with bounds
-    in place of shares: for every set S and every other class b,
+    With enough masks it is the tightest of the sampled rules. It is the rule of `exact`
+    with bounds in place of shares: for every set S and every other class b,
 
         h(S) (P(A | S hidden) - P(b | S hidden)) > 1 - h(S).
 
-    The masks that happen to hide S are a sample of the masks given that they do, so
-    that one sample serves all sets; a set that is hidden too seldom for that cannot be
-    certified in any way, since `h(S)` has to be above 1/2. Every bound holds at `alpha
-    / (sets * classes)`, over all families together.
+    The drawn masks that hide S are a sample of the masks given that they hide S, so one
+    sample serves all sets. A set that is hidden too seldom for that cannot be certified
+    in any way, since `h(S)` must be above 1/2. Every bound holds at `alpha / (sets *
+    classes)`, over all families together.
 
     Args:
         hidden: Booleans `(masks, cells)`: the cells that each mask hides.
         answers: Integers `(masks,)`: the answers under them.
         top: Integer, the class A.
-        law: What the masks were drawn from.
-        families: For each, booleans `(sets, cells)`.
+        distribution: The mask distribution.
+        families: For each family, booleans `(sets, cells)`.
         classes: Integer, number of classes.
-        alpha: Float in (0, 1): the probability to certify anything that is wrong.
+        alpha: Float in (0, 1): the largest probability to certify anything wrong.
 
     Returns:
-        Booleans `(families,)`: whether A is certified against every set of each.
+        Booleans `(families,)`: whether A is certified against every set of a family.
 
     Reference:
         Beyond the papers, see `exact`.
     """
-    check_families(families, law)
+    check_families(families, distribution)
     classes = check_int("classes", classes, 2)
     if not 0 <= np.min(answers, initial=0) <= np.max(answers, initial=0) < classes:
         raise ValueError(
@@ -136,22 +140,22 @@ def per_set(
     once = np.ones(len(answers), int)
     sets = np.concatenate(families)
     counts = counts_given(hidden, answers, once, sets, classes)
-    return per_set_of(counts, top, law, families, alpha)
+    return per_set_of(counts, top, distribution, families, alpha)
 
 
 def per_set_of(
     counts: np.ndarray,
     top: int,
-    law: MaskDistribution,
+    distribution: MaskDistribution,
     families: Sequence[np.ndarray],
     alpha: float,
 ) -> np.ndarray:
-    """`per_set` by `counts_given` of the sets of all families, one after another."""
+    """`per_set` from `counts_given` of the sets of all families, in their order."""
     sets = np.concatenate(families)
-    own, rival = _bounds(counts, top, counts.sum(axis=1), alpha / len(sets))
-    h = hidden_probabilities(law, sets)
-    stands = h * (own - rival) > 1.0 - h
-    ends = np.cumsum([len(each) for each in families])[:-1]
+    lower, upper = _bounds(counts, top, counts.sum(axis=1), alpha / len(sets))
+    h = hidden_probabilities(distribution, sets)
+    stands = h * (lower - upper) > 1.0 - h
+    ends = np.cumsum([len(family) for family in families])[:-1]
     return np.array([part.all() for part in np.split(stands, ends)])
 
 
@@ -167,7 +171,7 @@ def counts_given(
     Args:
         hidden: Booleans `(masks, cells)`: the cells that each mask hides.
         answers: Integers `(masks,)`: the answers under them.
-        times: Integers `(masks,)`: how often each was drawn.
+        times: Integers `(masks,)`: how often each mask was drawn.
         sets: Booleans `(sets, cells)`.
         classes: Integer, number of classes.
     """
@@ -186,7 +190,7 @@ def _count(
     times: np.ndarray,
     sets: np.ndarray,
 ) -> None:
-    """Adds what some of the masks say to the counts."""
+    """Adds the answers under some of the masks to the counts."""
     # In float32 the 16,777,217th vote would not count.
     votes = np.zeros((len(hidden), counts.shape[1]))
     votes[np.arange(len(hidden)), answers] = times
@@ -198,11 +202,12 @@ def _count(
         counts[start : start + step] += (covered.astype("float64") @ votes).astype(int)
 
 
-def masks_needed(law: MaskDistribution, size: int, alpha: float) -> int | None:
-    """How many masks `majority` needs at least, if all answers agree.
+@renamed_arguments(law="distribution")
+def masks_needed(distribution: MaskDistribution, size: int, alpha: float) -> int | None:
+    """The fewest masks that `majority` needs, if all answers agree.
 
     Args:
-        law: What the masks are drawn from.
+        distribution: The mask distribution.
         size: Integer, the number of cells k.
         alpha: Float in (0, 1).
 
@@ -211,11 +216,11 @@ def masks_needed(law: MaskDistribution, size: int, alpha: float) -> int | None:
 
     Example:
 
-    >>> law = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
-    >>> [masks_needed(law, k, alpha=1e-3) for k in (1, 2, 3)]
+    >>> masks = MaskDistribution.bernoulli(cells=16, mask_rate=0.75)
+    >>> [masks_needed(masks, k, alpha=1e-3) for k in (1, 2, 3)]
     [25, 108, None]
     """
-    wanted = 1.5 - law.hidden(size)
+    wanted = 1.5 - distribution.hidden(size)
     if wanted >= 1.0 - 1e-9:  # up to rounding
         return None
     # Of n equal answers the lower bound is alpha ** (1 / n).
@@ -228,8 +233,8 @@ def masks_needed(law: MaskDistribution, size: int, alpha: float) -> int | None:
 def _bounds(
     counts: np.ndarray, top: int, trials: np.ndarray, alpha: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A from below and the best of the others from above, for `(sets, classes)`."""
-    each = alpha / counts.shape[-1]
-    own = lower_bound(counts[:, top], trials, each)
+    """Lower bounds of A and upper bounds of its best rival, for `(sets, classes)`."""
+    level = alpha / counts.shape[-1]
+    lower = lower_bound(counts[:, top], trials, level)
     others = np.delete(counts, top, axis=-1)
-    return own, upper_bound(others.max(axis=-1), trials, each)
+    return lower, upper_bound(others.max(axis=-1), trials, level)

@@ -1,4 +1,4 @@
-"""The attacks that a certificate can be about."""
+"""The attacks that a certificate can cover."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from keras_maskdef.core.arguments import check_choice, check_positive_int
 from keras_maskdef.core.image_shape import grid_shape, spatial
 
 THREATS = ("cells", "patch", "aligned_patch")
-# More sets, or cells, than that are a mistake.
+# More sets or cells than these are a mistake.
 _MOST_SETS = 1 << 16
 _MOST_CELLS = 1 << 13
 _MOST_VIEWS = 1 << 12
@@ -21,7 +21,7 @@ _MOST_VIEWS = 1 << 12
 
 @dataclass(frozen=True)
 class Attack:
-    """One kind and size of attack, and the sets of cells that it can touch.
+    """An attack of one threat and size, and the sets of cells that it can touch.
 
     Args:
         threat: Of `THREATS`.
@@ -58,16 +58,16 @@ def attacks_of(
     sizes: Sequence[int] | Mapping[str, Sequence[int]] | None,
     image_shape: tuple[int, ...],
     mask: Any,
-    law: MaskDistribution | None,
+    distribution: MaskDistribution | None,
 ) -> list[Attack]:
-    """The attacks that were asked for, or those that can be certified at all.
+    """The attacks of the given sizes; by default the smallest and all certifiable.
 
     Args:
         threats: Of `THREATS`.
         sizes: For all threats or by threat, or `None`.
         image_shape: Shape of one image.
         mask: The mask layer.
-        law: The law of its views; `None` for double masking.
+        distribution: The distribution of its views; `None` for double masking.
 
     Raises:
         ValueError: For unknown threats, or sizes of which there are too many sets.
@@ -86,28 +86,28 @@ def attacks_of(
             f"cell_size={mask.cell_size}, which leaves {grid.cells}"
         )
     _check_sizes(threats, sizes)
-    found = []
+    attacks = []
     for threat in threats:
         check_choice("threats", threat, THREATS)
         wanted = sizes.get(threat) if isinstance(sizes, Mapping) else sizes
-        found += (
-            _default(grid, threat, law)
+        attacks += (
+            _default(grid, threat, distribution)
             if wanted is None
             else [_asked_for(grid, threat, size) for size in sorted({*wanted})]
         )
-    return found
+    return attacks
 
 
 def _check_sizes(threats: Sequence[str], sizes: Any) -> None:
     by_threat = sizes if isinstance(sizes, Mapping) else dict.fromkeys(threats, sizes)
-    for threat, each in by_threat.items():
+    for threat, wanted in by_threat.items():
         if threat not in threats:
             raise ValueError(
                 f"`sizes` must be of `threats`, {tuple(threats)}. Received: "
                 f"sizes={sizes!r}"
             )
-        sequence = isinstance(each, Sequence) and not isinstance(each, str)
-        if each is not None and not (sequence and len(each)):
+        sequence = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+        if wanted is not None and not (sequence and len(wanted)):
             raise ValueError(
                 "`sizes` must be a sequence of one integer or more. Received: "
                 f"sizes={sizes!r}"
@@ -129,23 +129,25 @@ def _asked_for(grid: _Grid, threat: str, size: int) -> Attack:
     return Attack(threat, size, grid.sets(threat, size))
 
 
-def _default(grid: _Grid, threat: str, law: MaskDistribution | None) -> list[Attack]:
-    found: list[Attack] = []
+def _default(
+    grid: _Grid, threat: str, distribution: MaskDistribution | None
+) -> list[Attack]:
+    attacks: list[Attack] = []
     for size in grid.sizes(threat):
         if threat == "cells" and comb(grid.cells, size) > _MOST_SETS:
             break
         attack = Attack(threat, size, grid.sets(threat, size))
-        if found and not _possible(attack, law):
+        if attacks and not _possible(attack, distribution):
             break
-        found.append(attack)
-    return found
+        attacks.append(attack)
+    return attacks
 
 
-def _possible(attack: Attack, law: MaskDistribution | None) -> bool:
-    if law is None:
-        # Where two sets hide everything, nothing is left to tell the class from.
+def _possible(attack: Attack, distribution: MaskDistribution | None) -> bool:
+    if distribution is None:
+        # Where two sets hide everything, no cell shows the class.
         return _views(attack) <= _MOST_VIEWS and not _hide_all(attack.sets)
-    return law.hidden(int(attack.sets.sum(axis=1).max())) > 0.5
+    return distribution.hidden(int(attack.sets.sum(axis=1).max())) > 0.5
 
 
 def _hide_all(sets: np.ndarray) -> bool:
@@ -153,7 +155,7 @@ def _hide_all(sets: np.ndarray) -> bool:
 
 
 def _views(attack: Attack) -> int:
-    """How many views double masking asks for, at most."""
+    """How many views double masking predicts, at most."""
     sets, cells = attack.sets.shape
     pairs = sets * (sets + 1) // 2
     touched = 2 * int(attack.sets.sum(axis=1).max())

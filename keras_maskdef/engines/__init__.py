@@ -1,4 +1,4 @@
-"""Where long work is done: in this process, or on a cluster."""
+"""Engines do long work: in this process, or on a cluster."""
 
 from keras_maskdef.engines.choice import as_engine
 from keras_maskdef.engines.engine import Engine

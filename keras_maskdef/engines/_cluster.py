@@ -1,4 +1,4 @@
-"""The machines of a cluster: how many workers they carry, and what each may use."""
+"""Divides the machines of a cluster between workers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ Resources = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Share:
-    """What a worker is given.
+    """The number of workers, and what each may use.
 
     Args:
         workers: Number of workers.
-        cpus: Cores of each.
-        gpus: GPUs of each, 0 or 1.
+        cpus: Cores of a worker.
+        gpus: GPUs of a worker, 0 or 1.
     """
 
     workers: int
@@ -35,11 +35,11 @@ def share(
         nodes: The resources of each machine, `"CPU"` and `"GPU"`.
         workers: How many; by default one for each GPU, and where there is none, one
             for each core.
-        free: What nobody uses now; by default all. No worker gets more cores than let
-            as many as possible of them begin at once.
+        free: The resources that are free now; by default all. Workers get few enough
+            cores that as many as possible of them begin at once.
 
     Raises:
-        ValueError: If there are more workers than GPUs, or than cores.
+        ValueError: For less than one worker, or more workers than GPUs or cores.
 
     Example:
 
@@ -68,7 +68,7 @@ def share(
 
 
 def _cores(nodes: Sequence[Resources], workers: int, gpus: int) -> int:
-    """The most that so many workers can have each."""
+    """The most cores that each of `workers` workers can have."""
     cpus = 1
     while _room(nodes, cpus + 1, gpus) >= workers:
         cpus += 1
@@ -76,7 +76,7 @@ def _cores(nodes: Sequence[Resources], workers: int, gpus: int) -> int:
 
 
 def _room(nodes: Sequence[Resources], cpus: int, gpus: int) -> int:
-    """How many workers of so many cores fit: none stretches over two machines."""
+    """How many workers of `cpus` cores fit: no worker uses two machines."""
     fit = (int(node.get("CPU", 0)) // cpus for node in nodes)
     if not gpus:
         return sum(fit)
@@ -84,10 +84,10 @@ def _room(nodes: Sequence[Resources], cpus: int, gpus: int) -> int:
 
 
 def environment(cpus: int) -> dict[str, str]:
-    """What libraries read when a worker imports them.
+    """The environment variables that libraries read when a worker imports them.
 
     By default each worker would take all cores of its machine, and all memory of its
-    GPU, of which the process that asked may have some.
+    GPU, of which the calling process may use some.
     """
     names = (
         "OMP_NUM_THREADS",
@@ -105,7 +105,7 @@ def environment(cpus: int) -> dict[str, str]:
 
 
 def settings() -> dict[str, Any]:
-    """What a worker takes over of this process: how Keras and TensorFlow calculate."""
+    """Settings of Keras and TensorFlow that workers take over from this process."""
     return {
         "deterministic": _is_deterministic(),
         "floatx": keras.config.floatx(),
@@ -116,7 +116,7 @@ def settings() -> dict[str, Any]:
 
 
 def set_up(found: Mapping[str, Any]) -> None:
-    """Makes the settings of another process this one's."""
+    """Applies the settings of another process to this one."""
     of_keras = dict(found)
     if of_keras.pop("deterministic"):
         import tensorflow as tf
@@ -129,7 +129,7 @@ def set_up(found: Mapping[str, Any]) -> None:
 def _is_deterministic() -> bool:
     if keras.backend.backend() != "tensorflow":
         return False
-    # There is no public way to ask; Keras asks in the same way.
+    # TensorFlow has no public function for this; Keras uses this one too.
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
     return is_op_determinism_enabled()

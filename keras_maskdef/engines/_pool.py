@@ -1,4 +1,4 @@
-"""Hands out pieces of work, and again where a worker was killed."""
+"""Hands out pieces of work, and repeats a piece whose worker was killed."""
 
 import warnings
 from collections import deque
@@ -10,18 +10,18 @@ from typing import Any
 from keras_maskdef.engines._cluster import Share
 from keras_maskdef.engines.shipping import pack
 
-# A piece that kills whoever does it is not given to everybody.
+# A piece that kills its workers is not given to all of them.
 _TRIES = 3
-# Seconds. To import Keras and to load models takes half of it on a busy machine.
+# Seconds. Importing Keras and loading models takes half of it on a busy machine.
 _PATIENCE = 60
 
 
 @dataclass(eq=False)
 class _Job:
-    """What a worker is busy with.
+    """The job of a worker.
 
     Args:
-        piece: A piece of work; none while it makes ready for the first.
+        piece: A piece of work; `None` while the worker makes ready for its first.
         lost: How many workers were killed over it.
     """
 
@@ -30,11 +30,11 @@ class _Job:
 
 
 class Pool:
-    """Workers of a Ray cluster, hired when there is something to do.
+    """Workers of a Ray cluster, started when there is work.
 
     Args:
         ray: The module.
-        team: Gives what workers there are to be, and a function that hires one.
+        team: Returns the share of the workers, and a function that starts one.
     """
 
     def __init__(
@@ -43,15 +43,15 @@ class Pool:
         self._ray, self._team = ray, team
         self._share: Share | None = None
         self._hire: Callable[[], Any] | None = None
-        # What was warned of, as Python keeps it for a module.
+        # Warnings that were given, as Python keeps them for a module.
         self._warned: dict[Any, Any] = {}
-        # All of them: Control-C can come while one is neither idle nor busy.
+        # All workers: Control-C can come while one is neither idle nor busy.
         self._workers: list[Any] = []
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, _Job]] = {}
 
     def do(self, pieces: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        """Pairs of a piece and one of its results, as they come."""
+        """Yields pairs of a piece and one of its results, as they come."""
         coming = (_Job(piece) for piece in pieces)
         waiting = deque(islice(coming, 1))
         if waiting and self._hire is None:
@@ -69,13 +69,13 @@ class Pool:
                 yield job.piece, result
 
     def end(self) -> None:
-        """Ends all workers, whatever they do."""
+        """Ends all workers, also busy ones."""
         for worker in self._workers:
             self._ray.kill(worker)
         self._workers, self._idle, self._busy = [], [], {}
 
     def _make_ready(self, job: _Job) -> None:
-        """With a new worker."""
+        """Starts a new worker for a job."""
         assert self._hire is not None
         worker = self._hire()
         self._workers.append(worker)
@@ -85,14 +85,14 @@ class Pool:
         self._busy[worker.do.remote(pack(job.piece))] = worker, job
 
     def _ended(self) -> tuple[_Job, list[Any] | None]:
-        """The next job that comes to its end, and its results if its worker lives."""
+        """The next job that ends, with its results unless its worker died."""
         errors = self._ray.exceptions
         ref = self._next()
         worker, job = self._busy[ref]
         try:
             results, warned = self._ray.get(ref)
         except errors.RayTaskError as error:
-            # The same anywhere: it is that of the work, not of the cluster.
+            # An error of the work, not of the cluster: any worker would raise it.
             raise error.cause from error
         except (
             errors.RayActorError,
@@ -110,7 +110,7 @@ class Pool:
         return job, results
 
     def _next(self) -> Any:
-        """The next call that ends."""
+        """Waits for the next call that ends."""
         while True:
             ended, _ = self._ray.wait(
                 list(self._busy), num_returns=1, timeout=_PATIENCE
@@ -121,12 +121,12 @@ class Pool:
                 self._say_what_is_awaited()
 
     def _say_what_is_awaited(self) -> None:
-        each, free = self._share, self._ray.available_resources()
-        assert each is not None
-        gpu = " and a GPU" if each.gpus else ""
+        share, free = self._share, self._ray.available_resources()
+        assert share is not None
+        gpu = " and a GPU" if share.gpus else ""
         warnings.warn(
             f"no worker is ready after {_PATIENCE} s: they wait for room, or load "
-            f"slowly. Asked for: {each.workers}, with cores: {each.cpus}{gpu} each. "
+            f"slowly. Asked for: {share.workers}, with cores: {share.cpus}{gpu} each. "
             f"Free on the cluster: cores: {free.get('CPU', 0):g}, GPUs: "
             f"{free.get('GPU', 0):g}",
             stacklevel=2,
@@ -134,7 +134,7 @@ class Pool:
 
     def _replace(self, worker: Any, job: _Job, error: Exception) -> None:
         self._workers.remove(worker)
-        self._ray.kill(worker)  # it may only be out of reach
+        self._ray.kill(worker)  # it may only be unreachable
         job.lost += 1
         if job.lost == _TRIES:
             assert self._share is not None

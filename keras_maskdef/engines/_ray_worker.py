@@ -16,7 +16,7 @@ class RayWorker:
 
     Args:
         packed: The work.
-        settings: Those of Keras where it comes from.
+        settings: Keras' settings in the process that sent it.
     """
 
     def __init__(self, packed: bytes, settings: dict[str, Any]) -> None:
@@ -25,11 +25,11 @@ class RayWorker:
         self._work: Any = None
 
     def ready(self) -> tuple[list[Any], list[Warned]]:
-        """Makes the models; not on its creation, whose errors Ray makes its own."""
+        """Loads the models; not in `__init__`, whose errors Ray replaces by its own."""
         return _heard(self._make)
 
     def do(self, packed: bytes) -> tuple[list[Any], list[Warned]]:
-        """All results of a piece of work, and what it warned of."""
+        """All results of a piece of work, and its warnings."""
         return _heard(lambda: list(self._work(unpack(packed))))
 
     def _make(self) -> list[Any]:
@@ -40,7 +40,7 @@ class RayWorker:
 
 
 def _heard(call: Callable[[], list[Any]]) -> tuple[list[Any], list[Warned]]:
-    """Warnings go back with the results: nobody reads what a worker prints."""
+    """Returns warnings with the results: the output of a worker is not shown."""
     with warnings.catch_warnings(record=True) as caught:
         results = call()
     return results, [(str(w.message), w.category, w.filename, w.lineno) for w in caught]

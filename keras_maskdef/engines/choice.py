@@ -11,7 +11,7 @@ ENGINES: dict[str, Callable[[], Engine]] = {"local": LocalEngine, "ray": RayEngi
 
 
 def as_engine(value: str | Engine) -> Engine:
-    """The engine of a name; an engine itself is returned as it is.
+    """Returns the engine of a name; an engine itself is returned as it is.
 
     Raises:
         TypeError: For anything else.

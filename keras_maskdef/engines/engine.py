@@ -1,4 +1,4 @@
-"""What an engine is."""
+"""The protocol of engines."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -12,9 +12,9 @@ class Engine(Protocol):
     """Does pieces of work that do not depend on each other.
 
     `evaluate` and `certify` are lists of such pieces: an attack on a batch, a proof for
-    some images. What a piece results in depends on the piece alone, so that an engine
-    is free to choose where it is done, and in which order. The process that asked for
-    the pieces keeps their results; an engine needs no file system.
+    some images. The results of a piece depend on the piece alone, so an engine may
+    choose where pieces are done, and in which order. The calling process keeps the
+    results; an engine needs no file system.
 
     Raises:
         TypeError: By `evaluate` and `certify`, for an engine without `started`.
@@ -22,7 +22,7 @@ class Engine(Protocol):
     Example:
 
     >>> from contextlib import contextmanager
-    >>> class Told:
+    >>> class Printing:
     ...     @contextmanager
     ...     def started(self, work):
     ...         def do(pieces):
@@ -31,27 +31,27 @@ class Engine(Protocol):
     ...                 yield from ((piece, result) for result in work(piece))
     ...
     ...         yield do
-    >>> with Told().started(lambda number: [number, -number]) as do:
-    ...     found = list(do([3]))
+    >>> with Printing().started(lambda number: [number, -number]) as do:
+    ...     results = list(do([3]))
     doing 3
-    >>> found
+    >>> results
     [(3, 3), (3, -3)]
     """
 
     def started(self, work: Work) -> AbstractContextManager[Do]:
-        """Makes ready to work; all that was started is ended with the context.
+        """Prepares to work; the end of the context ends all that was started.
 
         Args:
-            work: From a piece of work to its results, one or several or none. It is
-                taken to each worker once; what is made in one piece can be kept in it
-                for the next.
+            work: Function from a piece of work to its results, one or several or none.
+                Each worker gets it once; it can keep objects from one piece for the
+                next.
 
         Returns:
             A context of a function from pieces of work to pairs of a piece and one of
-            its results, as they come. Pieces are taken from their iterator when there
-            is somebody to do them.
+            its results, as they come. A piece is taken from its iterator when a worker
+            is free.
 
         Raises:
-            Exception: Of any type, what `work` raises, as it is; from the function, not
-                from `started`. It ends the work on all pieces.
+            Exception: Of any type, what `work` raises, as it is. The function raises
+                it, not `started`. It ends the work on all pieces.
         """

@@ -24,30 +24,30 @@ from keras_maskdef.engines.shipping import pack
 class RayEngine:
     """Does pieces of work on the workers of a Ray cluster.
 
-    Each worker is a process of its own. It is sent the models once, and then one piece
-    of work after the other, with the images of that piece. Where one is killed, its
-    piece is done again by another, and a new worker takes its place as soon as there is
-    room. All results come back to this process, which alone writes them down: the
-    machines need no file system in common, only the same packages. Where others use the
-    cluster, too, workers begin as there is room; while there is none, a warning says
-    what is awaited. Warnings of workers are given in this process.
+    Each worker is a separate process. It gets the models once, and then one piece of
+    work after the other, with the images of that piece. If a worker is killed, another
+    repeats its piece, and a new worker takes its place as soon as there is room. All
+    results come back to this process, and only it writes them to files: the machines
+    need no file system in common, only the same packages. If others use the cluster
+    too, workers begin as there is room; while there is none, a warning says what is
+    awaited. Warnings of workers are given in this process.
 
     Args:
         workers: Integer, at most one for each GPU of the cluster or, where it has none,
-            for each core; as many by default. They divide the cores between them that
-            are free when work begins.
-        address: Of a running cluster, as `ray.init` takes it, such as `"auto"` for that
-            of this machine. By default what the environment's `RAY_ADDRESS` says, and
-            else a cluster on this machine that is there for this work only. To be left
-            out after a `ray.init` in this process, whose cluster is then used.
+            for each core; the most by default. They share the cores that are free when
+            work begins.
+        address: Of a running cluster, as `ray.init` takes it, such as `"auto"` for the
+            cluster of this machine. By default the environment's `RAY_ADDRESS`, else a
+            cluster on this machine for this work only. Leave it out after a `ray.init`
+            in this process, whose cluster is then used.
 
     Raises:
         ImportError: If Ray is not installed.
-        ValueError: If the cluster is too small for so many workers, or Ray runs in this
-            process with another one than that at the address; known when work begins.
-        ChildProcessError: If three workers ended one after the other, over one piece of
-            work or before the first, while it works.
-        ConnectionError: If there is no cluster at the address, known likewise.
+        ValueError: When work begins, if the cluster is too small for so many workers,
+            or Ray runs in this process with another cluster than at the address.
+        ChildProcessError: During work, if three workers ended one after the other, over
+            one piece of work or before the first.
+        ConnectionError: When work begins, if there is no cluster at the address.
 
     Example:
 
@@ -67,38 +67,38 @@ class RayEngine:
 
     @contextmanager
     def started(self, work: Work) -> Iterator[Do]:
-        """See `Engine`. Nothing is started, nor sent, before there is a piece to do."""
+        """See `Engine`. Starts and sends nothing before there is a piece to do."""
         ray = require("ray", "ray")
-        own = not ray.is_initialized()
+        starts_ray = not ray.is_initialized()
         pool = Pool(ray, lambda: self._team(ray, work))
         try:
             yield pool.do
         finally:
             pool.end()
-            if own:
+            if starts_ray:
                 ray.shutdown()
 
     def _team(self, ray: Any, work: Work) -> tuple[Share, Any]:
-        """What workers there are to be, and what hires one."""
+        """The share of the workers, and a function that starts one."""
         if ray.is_initialized():
             _check_own(ray, self.address)
         packed = pack(work)
         if not ray.is_initialized():
             _connect(ray, self.address)
         everything, free = _resources(ray)
-        each = share(everything, self.workers, free)
+        resources = share(everything, self.workers, free)
         sent, config = ray.put(packed), settings()
         worker = ray.remote(
-            num_cpus=each.cpus,
-            num_gpus=each.gpus,
-            runtime_env={"env_vars": environment(each.cpus)},
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            runtime_env={"env_vars": environment(resources.cpus)},
         )(RayWorker)
-        return each, lambda: worker.remote(sent, config)
+        return resources, lambda: worker.remote(sent, config)
 
 
 def _resources(ray: Any) -> tuple[list[Resources], list[Resources]]:
-    """Of each machine: all, and what is free."""
-    # In public, Ray tells only the sum over all machines.
+    """All resources of each machine, and the free ones."""
+    # Ray's public functions give only the sum over all machines.
     free = ray._private.state.available_resources_per_node()
     alive = [node for node in ray.nodes() if node["Alive"]]
     everything = [node["Resources"] for node in alive]
@@ -106,12 +106,12 @@ def _resources(ray: Any) -> tuple[list[Resources], list[Resources]]:
 
 
 def _check_own(ray: Any, address: str | None) -> None:
-    """That no other cluster is asked for than that of this process."""
-    own = ray.get_runtime_context().gcs_address
-    if address not in (None, "auto", own):
+    """Checks that the address is not another cluster than that of this process."""
+    current = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", current):
         raise ValueError(
             "`address` must be left out where Ray runs already in this process: its "
-            f"cluster, at {own}, is used. Received: address={address!r}"
+            f"cluster, at {current}, is used. Received: address={address!r}"
         )
 
 
@@ -123,7 +123,7 @@ def _connect(ray: Any, address: str | None) -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Where nobody answers, Ray itself tries for minutes."""
+    """Checks that the address answers: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not port.isdigit():
         return

@@ -1,4 +1,4 @@
-"""Takes work to other processes: models as `.keras` files, all else by cloudpickle."""
+"""Sends work to other processes: models as `.keras` files, all else by cloudpickle."""
 
 import io
 import tempfile
@@ -22,24 +22,24 @@ _ADVICE = (
 
 
 def pack(value: Any) -> bytes:
-    """What `unpack` makes the same of in another process.
+    """Packs a value, which `unpack` restores in another process.
 
     Raises:
-        TypeError: If something in it cannot be written down.
+        TypeError: If a part of it cannot be packed.
     """
     base: Any = require("ray.cloudpickle", "ray").CloudPickler
 
     class Pickler(base):
-        def reducer_override(self, each: Any) -> Any:
-            if _is_plain_model(each):
-                return _load, _saved(each)
-            return super().reducer_override(each)
+        def reducer_override(self, part: Any) -> Any:
+            if _is_plain_model(part):
+                return _load, _saved(part)
+            return super().reducer_override(part)
 
     buffer = io.BytesIO()
     try:
         Pickler(buffer).dump(value)
-    except Exception as error:  # of whatever is inside
-        raise TypeError(_ADVICE + _said(error)) from error
+    except Exception as error:  # of any object inside
+        raise TypeError(_ADVICE + _described(error)) from error
     return buffer.getvalue()
 
 
@@ -49,7 +49,7 @@ def unpack(packed: bytes) -> Any:
 
 
 def check_same(here: np.ndarray, there: np.ndarray) -> None:
-    """That a model which was sent answers as it did; up to rounding, elsewhere.
+    """Checks that a model which was sent has the same outputs, up to rounding.
 
     Raises:
         ValueError: If it does not.
@@ -63,14 +63,14 @@ def check_same(here: np.ndarray, there: np.ndarray) -> None:
         )
 
 
-def _said(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 def _is_plain_model(value: Any) -> bool:
-    """Not one that says itself how it is pickled."""
-    own = getattr(type(value), "__reduce__", None)
-    return isinstance(value, keras.Model) and own is keras.Model.__reduce__
+    """Whether a value is a model that does not define its own pickling."""
+    reduce = getattr(type(value), "__reduce__", None)
+    return isinstance(value, keras.Model) and reduce is keras.Model.__reduce__
 
 
 def _saved(model: keras.Model) -> tuple[Any, ...]:
@@ -78,7 +78,7 @@ def _saved(model: keras.Model) -> tuple[Any, ...]:
         path = Path(once) / "model.keras"
         model.save(path)
         content = path.read_bytes()
-    modes = [_mode(each) for each in _models(model)]
+    modes = [_mode(part) for part in _models(model)]
     return content, _only_here(model), modes
 
 
@@ -90,17 +90,17 @@ def _load(
             path = Path(once) / "model.keras"
             path.write_bytes(content)
             with warnings.catch_warnings():
-                # Of optimizers of models inside, which nobody needs here.
+                # Of optimizers of inner models, which are not needed here.
                 warnings.simplefilter("ignore")
-                # The lambdas in it are those of the process that sent it.
+                # Its lambdas come from the process that sent it.
                 model = keras.saving.load_model(
                     path, custom_objects, compile=False, safe_mode=False
                 )
-    except Exception as error:  # of whatever layer
-        raise TypeError(_ADVICE + _said(error)) from error
-    for each, mode in zip(_models(model), modes, strict=True):
+    except Exception as error:  # of any layer
+        raise TypeError(_ADVICE + _described(error)) from error
+    for part, mode in zip(_models(model), modes, strict=True):
         for name, value in mode.items():
-            setattr(each, name, value)
+            setattr(part, name, value)
     return model
 
 
@@ -110,12 +110,12 @@ def _models(model: keras.Model) -> list[keras.Model]:
 
 def _inside(layer: Any) -> Iterator[Any]:
     yield layer
-    for each in getattr(layer, "layers", ()):
-        yield from _inside(each)
+    for inner in getattr(layer, "layers", ()):
+        yield from _inside(inner)
 
 
 def _mode(model: keras.Model) -> dict[str, bool]:
-    """How a compiled model is run: XLA rounds differently."""
+    """How a compiled model runs, because XLA rounds differently."""
     if not model.compiled:
         return {}
     return {"jit_compile": model.jit_compile, "run_eagerly": model.run_eagerly}
@@ -123,11 +123,11 @@ def _mode(model: keras.Model) -> dict[str, bool]:
 
 def _only_here(model: keras.Model) -> dict[str, Any]:
     """Classes and functions that a worker could not import."""
-    known = dict(keras.saving.get_custom_objects())
+    custom = dict(keras.saving.get_custom_objects())
     for layer in _inside(model):
-        known.setdefault(keras.saving.get_registered_name(type(layer)), type(layer))
+        custom.setdefault(keras.saving.get_registered_name(type(layer)), type(layer))
     return {
         name: value
-        for name, value in known.items()
+        for name, value in custom.items()
         if getattr(value, "__module__", None) == "__main__"
     }

@@ -4,8 +4,10 @@ import importlib
 import sys
 import warnings
 
+import numpy as np
 import pytest
 
+from keras_maskdef import certification
 from keras_maskdef.core.former_names import MOVED, todays_name
 
 
@@ -37,3 +39,22 @@ def test_other_names_are_not_found():
         importlib.import_module("keras_maskdef.nothing")
     with pytest.raises(ModuleNotFoundError, match="keras_maskdef.papers.nothing"):
         importlib.import_module("keras_maskdef.recipes.nothing")
+
+
+@pytest.mark.parametrize("rule", ["exact", "majority", "margin", "masks_needed"])
+def test_the_mask_distribution_is_taken_as_law(rule):
+    masks = certification.MaskDistribution.bernoulli(cells=2, mask_rate=0.9)
+    options = {
+        "exact": {
+            "labels": np.ones((1, 4), int),
+            "families": [np.eye(2, dtype=bool)],
+            "classes": 2,
+        },
+        "majority": {"counts": np.array([9, 0]), "top": 0, "sizes": [1], "alpha": 0.1},
+        "margin": {"counts": np.array([9, 0]), "top": 0, "sizes": [1], "alpha": 0.1},
+        "masks_needed": {"size": 1, "alpha": 0.1},
+    }[rule]
+    function = getattr(certification, rule)
+    with pytest.warns(DeprecationWarning, match=f"`law` of `{rule}` is now"):
+        former = function(law=masks, **options)
+    np.testing.assert_equal(former, function(distribution=masks, **options))

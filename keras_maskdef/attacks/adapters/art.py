@@ -37,7 +37,7 @@ ATTACKS = (
 
 
 def make(info: AttackInfo, target: Target, **options: Any) -> Run:
-    """An attack of ART on a target."""
+    """Returns an attack of ART on a target."""
     evasion = load("art.attacks.evasion")
     build = MAKERS[info.name]
     keywords: dict[str, Any] = {"norm": ORDERS[info.norm], "verbose": False}
@@ -106,7 +106,7 @@ def _hopskipjump(
     steps: int = 50,
     **keywords: Any,
 ) -> Any:
-    # Its estimates take up to 10000 images at once: batches of a usual size instead.
+    # HopSkipJump queries up to 10000 images at once: batches of a usual size instead.
     return evasion.HopSkipJump(
         estimator, max_iter=steps, batch_size=max(batch, 128), **keywords
     )
@@ -126,12 +126,12 @@ def _where_right(
     images: np.ndarray,
     labels: np.ndarray,
 ) -> np.ndarray:
-    """Leaves wrong predictions alone: HopSkipJump would turn them, perhaps to right."""
+    """Skips images predicted wrong: HopSkipJump could make their predictions right."""
     right = estimator.predict(images).argmax(-1) == labels
-    made = images.copy()
+    adversarial = images.copy()
     if right.any():
-        made[right] = generate(images[right])
-    return made
+        adversarial[right] = generate(images[right])
+    return adversarial
 
 
 def _check_classes(name: str, classes: int) -> None:
@@ -144,11 +144,11 @@ def _check_classes(name: str, classes: int) -> None:
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seeds what ART draws from, NumPy's and Python's globals, and puts them back."""
+    """Seeds NumPy's and Python's global generators for ART, then restores them."""
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     generator, limited = np.random.RandomState, seed % 2**32  # noqa: NPY002
     np.random.seed(limited)  # noqa: NPY002
-    # ART 1.20's HopSkipJump starts from images of a generator that it gives no seed.
+    # ART 1.20's HopSkipJump draws its start images from a generator without a seed.
     np.random.RandomState = partial(generator, limited)  # type: ignore[misc, assignment]  # noqa: NPY002
     random.seed(seed)
     try:

@@ -1,4 +1,4 @@
-"""A target as the Adversarial Robustness Toolbox sees it."""
+"""A target as an estimator of the Adversarial Robustness Toolbox."""
 
 import warnings
 from typing import Any
@@ -13,30 +13,30 @@ from keras_maskdef.core.extras import require
 
 
 def load(module: str) -> Any:
-    """Imports a module of ART, which warns at its import that PyTorch is not here."""
+    """Imports a module of ART without its warning that PyTorch is missing."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PyTorch not found", UserWarning)
         return require(module, "attacks")
 
 
 def estimate(target: Target, images: np.ndarray, loss: Loss | None = None) -> Any:
-    """A classifier of ART, of no framework, whose calls are the target's.
+    """Returns an ART classifier, of no framework, that calls the target.
 
     ART 1.20 has none for JAX; those for TensorFlow and PyTorch call the model eagerly
-    for losses. Its attacks ask for what is here and not for a framework.
+    for losses. ART's attacks need the methods below, not a framework.
     """
     kinds = load("art.estimators.classification.classifier")
     base: Any = kinds.ClassifierNeuralNetwork
     backend, compiled = this_backend(), target.compiled_loss(loss)
 
     def filled(array: np.ndarray) -> np.ndarray:
-        # ART asks for the images not yet fooled, and so for batches of any size.
+        # ART passes only images that are not yet fooled, so batches have any size.
         shape = (backend.rows(len(array)), *array.shape[1:])
         return array if shape == array.shape else np.resize(array, shape)
 
     def logits(x: np.ndarray) -> np.ndarray:
-        found = target.logits(backend.images(filled(x)))
-        return ops.convert_to_numpy(found)[: len(x)]
+        outputs = target.logits(backend.images(filled(x)))
+        return ops.convert_to_numpy(outputs)[: len(x)]
 
     def with_labels(x: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
         labels = filled(y.argmax(axis=1))
@@ -77,7 +77,7 @@ def estimate(target: Target, images: np.ndarray, loss: Loss | None = None) -> An
 def logits_ratio(labels: Any, logits: Any) -> Any:
     """The difference of logits ratio of AutoAttack (Croce, Hein, ICML 2020, eq. 5).
 
-    ART's own takes a Python loop over images in each step, so we hand it this one.
+    ART's own loss loops over the images in Python at each step; this one does not.
     """
     best = ops.top_k(logits, 3)[0]
     true = ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
@@ -86,10 +86,10 @@ def logits_ratio(labels: Any, logits: Any) -> Any:
 
 
 def margin(estimator: Any) -> Any:
-    """How far each image is from fooling a model; infinite for images with NaN.
+    """Returns a loss: the margin of the true class, infinite for images with NaN.
 
     ART 1.20's Square divides by zero in L2 where a window is not perturbed yet. A
-    network can make a small loss of the NaN, and ART then keeps them.
+    network can turn the NaN into a small loss, and ART then keeps these images.
     """
 
     def loss(images: np.ndarray, one_hot: np.ndarray) -> np.ndarray:

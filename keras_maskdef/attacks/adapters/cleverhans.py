@@ -17,7 +17,7 @@ from keras_maskdef.core.extras import require
 
 STEPS, STEP_SIZE = 30, 1 / 255
 Vary = Callable[[Any, Callable[[Any], Any]], Any]
-# What it calls BIM is its PGD without a random start.
+# BIM in cleverhans is its PGD without a random start.
 FUNCTIONS = {
     "fgsm": "fast_gradient_method",
     "bim": "projected_gradient_descent",
@@ -25,7 +25,7 @@ FUNCTIONS = {
     "mim": "momentum_iterative_method",
 }
 KINDS = {"fgsm": "single-step"}
-# Its attacks on JAX import a module that JAX has not had since 2022.
+# cleverhans' attacks for JAX import a module that JAX has not had since 2022.
 BACKENDS = {"mim": ("tensorflow",)}
 ATTACKS = tuple(
     AttackInfo(
@@ -41,7 +41,7 @@ ATTACKS = tuple(
 
 
 def make(info: AttackInfo, target: Target, **options: Any) -> Run:
-    """An attack of cleverhans on a target."""
+    """Returns an attack of cleverhans on a target."""
     return iterate(info.name, target, **options)
 
 
@@ -52,15 +52,15 @@ def iterate(
     step_size: float = STEP_SIZE,
     vary: Vary = lambda images, gradient: gradient(images),
 ) -> Run:
-    """An attack of cleverhans that climbs a target's loss.
+    """Returns an attack of cleverhans that maximises a target's loss.
 
     Args:
         name: Of `FUNCTIONS`.
         target: The model under attack.
         steps: Number of steps.
-        step_size: Size of a step, in [0, 1].
-        vary: From images, and a function of images to the gradient by them, to the
-            gradient to follow (TensorFlow only).
+        step_size: Size of a step, for images in [0, 1].
+        vary: Returns the gradient to follow, from images and a function that gives the
+            gradient by images (TensorFlow only).
     """
     backend, function = this_backend(), FUNCTIONS[name]
     module = require(f"{backend.cleverhans}.{function}", "attacks")
@@ -82,21 +82,21 @@ def iterate(
     def run(
         images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int
     ) -> np.ndarray:
-        # One label for each view: cleverhans then sums the losses over views, and of
-        # a gradient's scale none of these attacks takes notice.
+        # One label for each view: cleverhans then sums the losses over views. None of
+        # these attacks depends on the scale of the gradient.
         y = backend.labels(np.tile(labels, target.views))
         x, sizes = backend.images(images), _sizes(name, epsilon, steps, step_size)
         with backend.seeded(seed) if name == "pgd" else nullcontext():
-            made = attack(x, y=y, sanity_checks=False, **sizes)
-        return ops.convert_to_numpy(made)
+            adversarial = attack(x, y=y, sanity_checks=False, **sizes)
+        return ops.convert_to_numpy(adversarial)
 
     return run
 
 
 def _following(attack: Any, gradient: Callable[[Any, Any], Any]) -> Any:
-    """The attack on TensorFlow with our gradient in place of its `compute_gradient`.
+    """Returns the attack on TensorFlow with our gradient for its `compute_gradient`.
 
-    That is a `tf.function` which traces each model that it is given, and keeps it. On
+    `compute_gradient` is a `tf.function` that traces each model and keeps the trace. On
     PyTorch there is no such function, and the attack stays as it is.
     """
 
@@ -117,5 +117,5 @@ def _sizes(name: str, epsilon: float, steps: int, step_size: float) -> dict[str,
     sizes = {"eps": epsilon, "eps_iter": step_size, "nb_iter": steps}
     if name == "mim":
         return sizes
-    # It refuses steps longer than epsilon.
+    # cleverhans refuses steps longer than epsilon.
     return {**sizes, "eps_iter": min(step_size, epsilon), "rand_init": name == "pgd"}

@@ -15,7 +15,7 @@ from keras_maskdef.backend.gradients import this_backend
 from keras_maskdef.core.extras import require
 
 NORMS = {"l1": "L1", "l2": "L2", "linf": "Linf"}
-# Our name: foolbox's name behind that of the norm, the kind, the norms.
+# Our name: foolbox's name without the norm before it, the kind, the norms.
 NAMES = {
     "fgsm": ("FastGradientAttack", "single-step", ("l1", "l2", "linf")),
     "bim": ("BasicIterativeAttack", "iterative", ("l1", "l2", "linf")),
@@ -44,7 +44,7 @@ ATTACKS = tuple(
 
 
 def make(info: AttackInfo, target: Target, **options: Any) -> Run:
-    """An attack of foolbox on a target."""
+    """Returns an attack of foolbox on a target."""
     foolbox = require("foolbox", "attacks")
     attack_class = getattr(foolbox.attacks, NORMS[info.norm] + NAMES[info.name][0])
     if info.kind != "minimal":
@@ -58,36 +58,36 @@ def make(info: AttackInfo, target: Target, **options: Any) -> Run:
     def run(
         images: np.ndarray, labels: np.ndarray, epsilon: float, seed: int
     ) -> np.ndarray:
-        pgd = info.name == "pgd"  # draws its start
+        pgd = info.name == "pgd"  # starts at random
         seeded = backend.seeded_foolbox(seed) if pgd else nullcontext()
         size = {} if info.kind == "minimal" else {"epsilon": epsilon}
         x, y = backend.images(images), backend.labels(labels)
         with seeded:
-            # `run`, as our own cut to the ball makes foolbox's and its verdict
-            # needless.
-            made = ops.convert_to_numpy(attack.run(model, x, y, **size))
-        return _found(made, images) if info.name == "cw" else made
+            # `run` leaves out foolbox's clipping and verdict: `Attack` clips.
+            adversarial = ops.convert_to_numpy(attack.run(model, x, y, **size))
+        return _without_black(adversarial, images) if info.name == "cw" else adversarial
 
     return run
 
 
 def _reaching(attack_class: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Fewer steps than foolbox's own are larger ones, to go as far in all.
+    """Enlarges steps where there are fewer than foolbox's default, to go as far in all.
 
-    Ten steps of its PGD in Linf, each a thirtieth of the ball, would stay near the
-    start: on a vote they left 63 % right where the attack that knew less left 48.
+    Ten steps of its Linf PGD, each a thirtieth of the ball, would stay near the start:
+    on a vote they left 63 % robust accuracy, an attack with less knowledge 48 %.
     """
     defaults = signature(attack_class).parameters
     if "rel_stepsize" not in defaults or "abs_stepsize" in options:
         return options
-    own, steps = defaults["steps"].default, options.get("steps")
-    if steps is None or steps >= own:
+    default_steps, steps = defaults["steps"].default, options.get("steps")
+    if steps is None or steps >= default_steps:
         return options
-    return {**options, "rel_stepsize": defaults["rel_stepsize"].default * own / steps}
+    step_size = defaults["rel_stepsize"].default * default_steps / steps
+    return {**options, "rel_stepsize": step_size}
 
 
 def _with_compiled_gradient(attack_class: Any, target: Target) -> Any:
-    """A gradient attack through the two methods that foolbox lets users override."""
+    """Passes our gradient through the two methods that foolbox lets users override."""
     astensor = require("eagerpy", "attacks").astensor
 
     class Compiled(attack_class):
@@ -101,7 +101,7 @@ def _with_compiled_gradient(attack_class: Any, target: Target) -> Any:
     return Compiled
 
 
-def _found(made: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Foolbox 3.3 returns black images where its CW found nothing: no attack."""
-    found = made.any(axis=(1, 2, 3), keepdims=True)
-    return np.where(found, made, images)
+def _without_black(adversarial: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Replaces the black images that foolbox 3.3 returns where its CW fails."""
+    succeeded = adversarial.any(axis=(1, 2, 3), keepdims=True)
+    return np.where(succeeded, adversarial, images)

@@ -1,4 +1,4 @@
-"""The backends that attacks run on, by Keras' name of them."""
+"""The backends that attacks run on, by their names in Keras."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ _CLASSES: dict[str, Callable[[], Backend]] = {
 
 
 def this_backend() -> Backend:
-    """The one that Keras runs on in this process."""
+    """The backend that Keras runs on in this process."""
     name = keras.backend.backend()
     if name not in _CLASSES:
         raise ValueError(

@@ -1,8 +1,8 @@
 """Gradients through half precision.
 
-A float16 below 6e-8 is zero, and the loss of an image that a model is sure of has a
-gradient far below that. So the gradient by the logits, in float32, is scaled for each
-image to where float16 has room, and that by the image back.
+A float16 below 6e-8 is zero. If a model is sure of an image, the gradient of its loss
+is far below that. So the gradient by the logits, in float32, is scaled for each image
+to the range of float16, and the gradient by the image is scaled back.
 """
 
 from collections.abc import Callable
@@ -10,22 +10,22 @@ from typing import Any
 
 from keras import ops
 
-# The largest part of a gradient by logits. From the first there is room to grow by 256,
-# up to 65504; of an image whose gradient grows by more the second is taken.
+# Scales for the largest part of a gradient by logits. The first leaves room to grow by
+# 256, up to 65504; an image whose gradient grows by more takes the second.
 _SIZES = 256.0, 1.0
 
 
 def rescaled(pull_back: Callable[[Any], Any], upstream: Any, images: Any) -> Any:
-    """A gradient by images that does not underflow for being small at the logits.
+    """A gradient by images that does not underflow if it is small at the logits.
 
     Args:
-        pull_back: From a gradient by logits to one by images.
-        upstream: Gradient by logits, float32 `(views * n, classes)`: one view after the
+        pull_back: Function from a gradient by logits to one by images.
+        upstream: Gradient by logits, float32 `(views * n, classes)`, one view after the
             other.
         images: `(n, height, width, channels)`.
 
     Returns:
-        `pull_back(upstream)`, but for rounding.
+        `pull_back(upstream)`, up to rounding.
     """
     count = ops.shape(images)[0]
     by_image = ops.reshape(ops.abs(upstream), (-1, count, upstream.shape[-1]))

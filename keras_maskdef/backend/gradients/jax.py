@@ -12,7 +12,7 @@ from keras_maskdef.core.extras import require
 
 
 class Jax:
-    """The `Backend` of JAX, which compiles anew for each batch size."""
+    """The `Backend` of JAX, which compiles once for each batch size."""
 
     # cleverhans 4.0 imports `jax.experimental.stax`, which JAX has not had since 2022.
     cleverhans: str | None = None
@@ -45,7 +45,7 @@ class Jax:
         def backwards(kept: Any, upstream: Any) -> Any:
             return jax.block_until_ready(gradient(*kept, upstream))
 
-        # A library's `jax.grad` then sees neither callbacks nor the states of seeds.
+        # So a library's `jax.grad` sees neither callbacks nor the states of seeds.
         call = jax.custom_vjp(lambda images: forwards(images)[0])
         call.defvjp(forwards, backwards)
         return call
@@ -64,9 +64,9 @@ class Jax:
         @jax.jit
         def gradient(values: Any, images: Any, labels: Any) -> Any:
             outputs, by_images, after = self._taped(pure, values, images, scaled)
-            each, pull_back = jax.vjp(lambda x: loss(labels, x), outputs)
-            (upstream,) = pull_back(jax.numpy.ones_like(each))
-            return (each, by_images(upstream)), after
+            per_image, pull_back = jax.vjp(lambda x: loss(labels, x), outputs)
+            (upstream,) = pull_back(jax.numpy.ones_like(per_image))
+            return (per_image, by_images(upstream)), after
 
         return CompiledLoss(
             lambda *arguments: pure.called(losses, *arguments),
@@ -74,12 +74,12 @@ class Jax:
         )
 
     def rows(self, count: int) -> int:
-        # A few sizes to compile for, the same ones whatever was compiled before.
+        # Powers of two: few sizes to compile for, whatever was compiled before.
         return 1 << (count - 1).bit_length()
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
-        # Foolbox draws through eagerpy, from a key that all tensors of it share.
+        # Foolbox draws through eagerpy, whose tensors share one key.
         tensor = require("eagerpy", "attacks").JAXTensor
         before, tensor.key = tensor.key, self._jax.random.PRNGKey(seed)
         try:
@@ -92,7 +92,7 @@ class Jax:
     def _taped(
         self, pure: "_Pure", values: Any, images: Any, scaled: bool
     ) -> tuple[Any, Callable[[Any], Any], Any]:
-        """Logits, a function from a gradient by them to one by images, and states."""
+        """Logits, a function from their gradient to one by images, and new states."""
         outputs, pull_back, after = self._jax.vjp(
             lambda x: pure(values, x), images, has_aux=True
         )
@@ -109,7 +109,7 @@ class Jax:
 
 
 class _Noticed(keras.StatelessScope):
-    """A scope that knows which variables were read or written in it."""
+    """A scope that records which variables were read or written in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,10 +126,10 @@ class _Noticed(keras.StatelessScope):
 
 
 class _Pure:
-    """A function of values of variables and of more, to outputs and values written.
+    """A function of variables' values and arguments, to outputs and written values.
 
-    `stateless_call` does that for models. This does it for any function, as an attack
-    may be on one, or on a model's `view_logits`: the variables are those that it uses
+    `stateless_call` does that for models. This does it for any function, as attacks can
+    be on functions, or on a model's `view_logits`. The variables are those that it uses
     in a call with these arguments. A seed that was left out would be compiled in, and
     every call would see the same masks.
     """
@@ -139,7 +139,7 @@ class _Pure:
 
         self._jax, self._function = jax, function
         with _Noticed() as noticed:
-            # A function of its own: JAX does not call one again that it has traced.
+            # A new function: JAX does not call one again that it has traced.
             jax.eval_shape(lambda *inputs: function(*inputs), *arguments)
         self._read = list({**noticed.read, **noticed.written}.values())
         self._written = list(noticed.written.values())
@@ -148,16 +148,17 @@ class _Pure:
         mapping = list(zip(self._read, values, strict=True))
         with keras.StatelessScope(mapping) as scope:
             outputs = self._function(*arguments)
-        return outputs, [scope.get_current_value(each) for each in self._written]
+        written = [scope.get_current_value(v) for v in self._written]
+        return outputs, written
 
     def values(self) -> list[Any]:
-        """The variables' live values."""
-        return [each.value for each in self._read]
+        """The current values of the variables."""
+        return [variable.value for variable in self._read]
 
     def called(self, compiled: Callable, *arguments: Any) -> Any:
-        """What the function, compiled, makes of the live values, which it updates."""
-        # Where a function of the host is called back that calls JAX, it would else wait
-        # for ever for what was started since (JAX 0.10 on a CPU).
+        """Calls the compiled function on the current values, and updates them."""
+        # Without blocking, a callback on the host that calls JAX would wait for ever
+        # for work that was started since (JAX 0.10 on a CPU).
         outputs, after = self._jax.block_until_ready(
             compiled(self.values(), *arguments)
         )

@@ -13,12 +13,12 @@ from keras_maskdef.backend.gradients.half_precision import rescaled
 from keras_maskdef.backend.native import with_gradient
 from keras_maskdef.core.extras import require
 
-# What TensorFlow's seeds are below.
+# TensorFlow's seeds are below this.
 _MOST = 2**31 - 1
 
 
 class TensorFlow:
-    """The `Backend` of TensorFlow, of one trace for all batch sizes."""
+    """The `Backend` of TensorFlow, with one trace for all batch sizes."""
 
     cleverhans: str | None = "cleverhans.tf2.attacks"
 
@@ -34,9 +34,9 @@ class TensorFlow:
         return self._tf.cast(labels, "int64")
 
     def forward(self, logits: Logits, images: Any, scaled: bool) -> Any:
-        """With no gradient by weights, for attacks that use own tapes.
+        """Without a gradient by weights, for attacks that use their own tapes.
 
-        VGG16's filters would else be half of the work of its backward pass.
+        Otherwise VGG16's filters would be half of the work of its backward pass.
         """
         taped: list[Any] = []
 
@@ -51,8 +51,8 @@ class TensorFlow:
             return with_gradient(forward, gradient, images)
 
         function = self._concrete(call, images)
-        # The graph holds its gradient, which holds a tape, which holds the graph; and
-        # into a tape Python's garbage collector does not see.
+        # The graph holds its gradient, which holds a tape, which holds the graph.
+        # Python's garbage collector does not see into a tape.
         weakref.finalize(function, taped.clear).atexit = False
         return function
 
@@ -83,20 +83,20 @@ class TensorFlow:
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
-        # What the seed was, nobody can ask.
+        # The former seed cannot be read, and so not restored.
         self._tf.random.set_seed(seed)
         yield
 
     @contextmanager
     def seeded_foolbox(self, seed: int) -> Iterator[None]:
-        """By eagerpy's tensors, as to set the global seed clears TensorFlow's caches.
+        """Through eagerpy: setting the global seed would clear TensorFlow's caches.
 
-        For each kernel made anew TensorFlow keeps 8 bytes for good, and with them
-        mostly a page of memory: 0.5 to 1 MiB for each `evaluate`.
+        TensorFlow keeps 8 bytes for good for each kernel that it creates again, and
+        with them mostly a page of memory: 0.5 to 1 MiB for each `evaluate`.
         """
         tensor = require("eagerpy", "attacks").TensorFlowTensor
         before, draws = (tensor.uniform, tensor.normal), _Draws(seed)
-        # Not bound methods: those would be called without the tensor.
+        # Not bound methods, which would be called without the tensor.
         tensor.uniform = lambda *args, **options: draws.uniform(*args, **options)
         tensor.normal = lambda *args, **options: draws.normal(*args, **options)
         try:
@@ -112,13 +112,13 @@ class TensorFlow:
     def _taped(
         self, logits: Logits, images: Any, scaled: bool
     ) -> tuple[Any, Callable[[Any], Any]]:
-        """Logits, and a function from a gradient by them to one by images."""
+        """Logits, and a function from their gradient to one by images."""
         tf = self._tf
-        # Persistent, as an outer function that is traced asks for it once more.
+        # Persistent, because an outer traced function uses it once more.
         with tf.GradientTape(True, watch_accessed_variables=False) as tape:
             tape.watch(images)
             outputs = logits(images)
-        # Where a model has no gradient at all, an attack starts and stays.
+        # If a model has no gradient at all, an attack stays at its start.
         nothing = tf.UnconnectedGradients.ZERO
 
         def by_images(upstream: Any) -> Any:
@@ -131,7 +131,7 @@ class TensorFlow:
         return outputs, by_images
 
     def _concrete(self, function: Callable, images: Any, *specs: Any) -> Any:
-        # As a concrete function: TensorFlow would take one trace a model for retracing.
+        # A concrete function: else TensorFlow takes one trace a model for retracing.
         shape = self._tf.TensorSpec((None, *images.shape[1:]), "float32")
         return self._tf.function(function, autograph=False).get_concrete_function(
             shape, *specs
@@ -141,7 +141,7 @@ class TensorFlow:
 class _Draws:
     """The numbers that eagerpy draws after `tf.random.set_seed(seed)`.
 
-    That seeds Python's generator, which seeds the operations; these count from there.
+    `set_seed` seeds Python's generator, which seeds the operations; these count on.
     """
 
     def __init__(self, seed: int) -> None:
@@ -171,6 +171,6 @@ class _Draws:
                 shape=np.atleast_1d(shape).astype("int32"),
                 key=np.array([self._seed], "uint64"),
                 counter=np.array([0, second], "uint64"),
-                alg=1,  # Philox, that of the operations with a seed
+                alg=1,  # Philox, as in the operations with a seed
                 dtype=like.raw.dtype,
             )

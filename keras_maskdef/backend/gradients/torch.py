@@ -91,7 +91,7 @@ class Torch:
         return with_gradient(forward, gradient, images)
 
     def _finite(self, gradient: Any) -> Any:
-        """PyTorch's sign of NaN is 0: an attack would stay where it is."""
+        """Rejects NaN, whose sign is 0 in PyTorch: an attack would stay where it is."""
         if not self._torch.isfinite(gradient).all():
             raise ValueError(
                 "`model` must have finite gradients: an image that no attack could "
@@ -102,23 +102,23 @@ class Torch:
     def _taped(
         self, logits: Logits, images: Any, scaled: bool
     ) -> tuple[Any, Callable[[Any], Any]]:
-        """Logits, and a function from a gradient by them to one by images."""
+        """Logits, and a function from their gradient to one by images."""
         torch = self._torch
         with torch.enable_grad():
             images = images.detach().requires_grad_()
             outputs = logits(images)
 
         def by_images(upstream: Any) -> Any:
-            # Where a model has no gradient at all, an attack starts and stays.
+            # If a model has no gradient at all, an attack stays at its start.
             if not outputs.requires_grad:
                 return torch.zeros_like(images)
-            (found,) = torch.autograd.grad(
+            (gradient,) = torch.autograd.grad(
                 *(outputs, images, upstream),
                 retain_graph=True,
                 allow_unused=True,
                 materialize_grads=True,
             )
-            return found
+            return gradient
 
         if scaled:
             return outputs, lambda upstream: rescaled(by_images, upstream, images)
