@@ -1,4 +1,4 @@
-"""A defended classifier from its parts."""
+"""Assembles a defended classifier from its parts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,36 +29,36 @@ def defend(
 ) -> keras.Model:
     """Puts a masker, filters and a vote before a classifier, in this order.
 
-    The parts are shared, not copied: what trains them later trains the result.
+    The parts are shared, not copied: training a part later also trains the result.
 
-    The result takes the images that the classifier takes, in their range and layout,
-    before any preprocessing layers of the classifier's own. `docs/attaching.md` has an
-    example for every kind of classifier.
+    The result takes the same images as the classifier, in the same range and layout;
+    the defence comes before any preprocessing layers of the classifier.
+    `docs/attaching.md` has an example for every kind of classifier.
 
     Args:
         classifier: Built Keras model from floating point images to `(batch,
             classes)`: functional, sequential or subclassed.
         masker: `SparseFeatureMasker`, trained by `AlternatingTraining`.
         filters: Filter layer, or a sequence of them, such as `MedianFilter(2)`.
-        voting: How masked views of the filtered image vote: the arguments of
-            `VotingEnsemble` without the classifier, as a mapping; or a `RandomGridMask`
-            for its default vote. `None` for no vote. The mask's `fill_value` is on
-            the images' own scale.
+        voting: The vote of masked views of the filtered image: a mapping with the
+            arguments of `VotingEnsemble` except the classifier, or a `RandomGridMask`
+            for the default vote. `None` for no vote. The mask's `fill_value` is on the
+            scale of the images.
         value_range: The lowest and the highest value of the images, such as `(0,
-            255)`. Of this library's filters those that depend on it are put in as
-            copies for that range; a masker must have been made for it, as it learns
-            from such images; other layers see the images as they are. By default each
-            part keeps its own, which is [0, 1] if nothing was said.
+            255)`. This library's filters that depend on the range are replaced by
+            copies for it. A masker must have been created for this range, as it learns
+            from such images. Other layers get the images unchanged. By default every
+            part keeps its range, which is [0, 1] unless set.
 
     Returns:
-        A functional `keras.Model` of the classifier's input and output shapes, which
+        A functional `keras.Model` with the classifier's input and output shapes, which
         saves, loads and exports like any other.
 
     Raises:
-        TypeError: For parts that are no Keras layers of the kind asked for.
+        TypeError: For parts that are not Keras layers of the required kind.
         ValueError: For a classifier that is not built, takes anything else than
             floating point images, returns anything else than `(batch, classes)`, or
-            preprocesses in `predict` alone, as a task of KerasHub; for a vote of a
+            preprocesses in `predict` alone, like a task of KerasHub; for a vote of a
             single score or without a mask; for parts whose `value_range` or
             `data_format` differ, or do not fit the images.
 
@@ -127,14 +127,13 @@ def _front(masker: Any, filters: Any, value_range: Any) -> list[keras.layers.Lay
         )
     front = [*(() if masker is None else (masker,)), *as_filters("filters", filters)]
     if value_range is not None:
-        known = check_value_range(value_range)
-        front = in_value_range(front, known)
+        front = in_value_range(front, check_value_range(value_range))
     check_value_ranges(front)
     return front
 
 
 def _arguments(voting: Any) -> Mapping[str, Any] | None:
-    """What the vote is made of, if there is one."""
+    """The arguments of the vote, or None for no vote."""
     if isinstance(voting, RandomGridMask):
         return {"mask": voting}
     if not (voting is None or isinstance(voting, Mapping)):

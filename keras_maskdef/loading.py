@@ -1,4 +1,4 @@
-"""Saved models of one's own, and the images they take."""
+"""Loads saved models, and images in the form that models take."""
 
 import importlib
 import json
@@ -38,13 +38,13 @@ StrPath = str | os.PathLike[str]
 def load_model(path: StrPath, imports: Iterable[str] = ()) -> keras.Model:
     """Loads a saved model for inference.
 
-    It is not compiled, so that losses, metrics and schedules of its training need not
-    be known. A task of KerasHub comes with its preprocessor built in.
+    The model is not compiled, so the losses, metrics and schedules of its training need
+    not be registered. A task of KerasHub is returned with its preprocessor built in.
 
     Args:
         path: A `.keras` file, or an `.h5` file of Keras 2.
-        imports: Names of modules to import before, such as those of custom layers;
-            also from the current folder.
+        imports: Names of modules to import first, such as those of custom layers; the
+            current folder is searched as well.
 
     Returns:
         The model.
@@ -52,8 +52,8 @@ def load_model(path: StrPath, imports: Iterable[str] = ()) -> keras.Model:
     Raises:
         FileNotFoundError: There is no such file.
         ImportError: A module cannot be imported.
-        ValueError: The file is no saved model, or has layers that are in no module
-            that was imported.
+        ValueError: The file is no saved model, or has layers of modules that were not
+            imported.
 
     Example:
 
@@ -81,13 +81,13 @@ def load_model(path: StrPath, imports: Iterable[str] = ()) -> keras.Model:
         )
     try:
         model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # of whatever layer
+    except Exception as error:  # any layer may raise anything
         raise ValueError(f"{text} cannot be loaded. {_reason(error)}") from error
     return _as_predicted(model)
 
 
 def _reason(error: Exception) -> str:
-    """What is at the bottom, and what helps, without Keras' configurations."""
+    """The root cause and a remedy, without Keras' configurations of objects."""
     reason = str(error).rpartition("Exception encountered: ")[2]
     reason = reason.partition(" Full object config")[0].strip()
     if "Could not locate" in reason:
@@ -108,10 +108,10 @@ def _reason(error: Exception) -> str:
 
 def _import(name: str) -> None:
     before = list(sys.path)
-    sys.path.insert(0, "")  # as `python -m` does; a command's is the folder it is in
+    sys.path.insert(0, "")  # as `python -m` does; a command has its own folder there
     try:
         importlib.import_module(name)
-    except Exception as error:  # of whatever is in it
+    except Exception as error:  # a module may raise anything
         raise ImportError(
             "`imports` must be names of modules that can be imported here. Received: "
             f"{name!r}, which fails with {type(error).__name__}: {error}"
@@ -121,7 +121,7 @@ def _import(name: str) -> None:
 
 
 def _as_predicted(model: Any) -> Any:
-    """A task of KerasHub preprocesses in `predict` alone; this one where it is called.
+    """Makes a task of KerasHub preprocess in calls, not in `predict` alone.
 
     See `check_called_as_predicted`.
     """
@@ -144,41 +144,41 @@ def images_for(
     data_dir: StrPath | None = None,
     download: bool = False,
 ) -> tuple[ImageData, ValueRange]:
-    """Images as models take them, from wherever they are, for `evaluate` and `certify`.
+    """Loads images in the form that models take, for `evaluate` and `certify`.
 
-    They get the size and the channels of the models' input, by bilinear scaling without
-    keeping the aspect ratio, and its value range. That is told by the models' first
-    layers (`value_range_of`) or by the caller.
+    Images get the size and the channels of the models' input, by bilinear scaling
+    without keeping the aspect ratio, and its value range. The range is inferred from
+    the models' first layers (`value_range_of`) or given by the caller.
 
     Args:
-        models: A Keras model, or several of one input.
-        source: As `datasets.load` takes it. Batches and arrays must be in the models'
-            range.
-        split: As `datasets.load` takes it. By default the one to measure on: `"test"`,
+        models: A Keras model, or several with the same input.
+        source: As for `datasets.load`. Batches and arrays must be in the models' range.
+        split: As for `datasets.load`. The default is the one to evaluate on: `"test"`,
             else `"validation"`, `"valid"` or `"val"`, or else the only one.
-        images: Integer, how many of the first ones; all by default, and all if there
-            are fewer.
-        value_range: The lowest and the highest value that the models take, where their
-            layers do not tell. Data sets of `datasets.NAMES` are on [0, 1] then.
-        image_size: `(height, width)`, where the models take any.
-        class_names: Those of the models' outputs, in their order. The classes of the
-            data are matched with them by their names, and may be only some of them. By
-            default the data must have as many classes, and in the same order.
-        data_dir: As `datasets.load` takes it.
-        download: As `datasets.load` takes it.
+        images: Integer, the number of images, from the first one on; all by default,
+            or if there are fewer.
+        value_range: The lowest and the highest value that the models take, if it cannot
+            be inferred from their layers. For `datasets.NAMES` the default is then
+            [0, 1].
+        image_size: `(height, width)`, for models that take any size.
+        class_names: Names of the models' outputs, in order. The classes of the data are
+            matched to them by name, and may be a subset. By default the data must have
+            the same number of classes, in the same order.
+        data_dir: As for `datasets.load`.
+        download: As for `datasets.load`.
 
     Returns:
-        The `ImageData`, in the value range that is returned beside it.
+        The `ImageData`, and its value range.
 
     Raises:
-        ValueError: Where sizes, ranges or classes of models and images do not fit, or
-            the range is not known; as `datasets.load` does.
-        FileNotFoundError, ImportError, TypeError: As `datasets.load` does.
+        ValueError: Sizes, ranges or classes of models and images do not fit, or the
+            range is unknown; also as for `datasets.load`.
+        FileNotFoundError, ImportError, TypeError: As for `datasets.load`.
 
     Warns:
-        ImageDataWarning: Of scaling, of other channels, of a range other than the
-            layers tell, of classes without images, and of what `datasets.load` warns
-            of.
+        ImageDataWarning: Images were scaled or got other channels, the given range is
+            not the one of the layers, or classes have no images; also as for
+            `datasets.load`.
 
     Example:
 
@@ -202,19 +202,19 @@ def images_for(
         check_positive_int("images", images)
     wanted = _wanted(models, image_size)
     if isinstance(source, (str, os.PathLike)):
-        found = find(source, data_dir, download)
-        known = _range_of(models, value_range, isinstance(found, Named))
-        split = split or held_out(found)
+        stored = find(source, data_dir, download)
+        model_range = _range_of(models, value_range, isinstance(stored, Named))
+        split = split or held_out(stored)
         if images is not None and "[" not in split:
-            split = first(found, split, images)
-        data = fitted(found.read(split, wanted), wanted)
-        data = data._replace(images=from_unit(data.images, known))
+            split = first(stored, split, images)
+        data = fitted(stored.read(split, wanted), wanted)
+        data = data._replace(images=from_unit(data.images, model_range))
     else:
-        known = _range_of(models, value_range, False)
+        model_range = _range_of(models, value_range, False)
         data = fitted(load(source, split, data_dir, download), wanted)
-        _check_range(data.images, known)
+        _check_range(data.images, model_range)
     data = ImageData(data.images[:images], data.labels[:images], data.class_names)
-    return _matched(data, _classes(models, data), class_names), known
+    return _matched(data, _classes(models, data), class_names), model_range
 
 
 def _check_range(images: np.ndarray, known: ValueRange) -> None:
@@ -227,7 +227,7 @@ def _check_range(images: np.ndarray, known: ValueRange) -> None:
 
 
 def _wanted(models: Sequence[Any], image_size: Sequence[int] | None) -> Wanted:
-    """What the models take."""
+    """The channels and the size that the models take."""
     shapes = [shape for model in models if (shape := input_shape(model))]
     for shape in shapes:
         if len(shape) != 4 or (shape[-1] not in (None, 1, 3, 4)):
@@ -235,38 +235,39 @@ def _wanted(models: Sequence[Any], image_size: Sequence[int] | None) -> Wanted:
                 "`models` must take images (batch, height, width, channels) of 1, 3 or "
                 f"4 channels, the channels last. Received: input shape {shape}"
             )
-    sides = [{each for each in side if each} for side in zip(*shapes, strict=True)]
+    sides = [{size for size in side if size} for side in zip(*shapes, strict=True)]
     if any(len(side) > 1 for side in sides[1:]):
         raise ValueError(
             "`models` must take images of one shape. "
             f"Received: {' and '.join(map(str, shapes))}"
         )
     shape = (None, *(next(iter(side), None) for side in sides[1:] or [set()] * 3))
-    own = None if None in shape[1:3] else (int(shape[1]), int(shape[2]))
+    fixed = None if None in shape[1:3] else (int(shape[1]), int(shape[2]))
     asked = None if image_size is None else check_size(image_size)
-    if own and asked and own != asked:
+    if fixed and asked and fixed != asked:
         raise ValueError(
             "`image_size` must be left out for models that take images of one size. "
             f"Received: image_size={asked}, input shape {shape}"
         )
-    return Wanted(shape[-1], own or asked, note)
+    return Wanted(shape[-1], fixed or asked, note)
 
 
 def _range_of(models: Sequence[Any], given: Any, is_named: bool) -> ValueRange:
-    found = {value_range_of(model) for model in models}
+    stated = {value_range_of(model) for model in models}
     if given is not None:
         taken = check_value_range(given)
-        for other in found - {taken, None}:
+        for other in stated - {taken, None}:
             note(f"The layers of the model tell the value range {other}, not {taken}.")
         return taken
-    if len(found) > 1:
+    if len(stated) > 1:
         raise ValueError(
             "`models` must take images in one value range; say it as `value_range`, "
-            f"`--value-range LOW HIGH`, if they do. Received: {sorted(map(str, found))}"
+            "`--value-range LOW HIGH`, if they do. "
+            f"Received: {sorted(map(str, stated))}"
         )
-    known = found.pop()
-    if known is not None:
-        return known
+    model_range = stated.pop()
+    if model_range is not None:
+        return model_range
     if is_named:
         return UNIT
     raise ValueError(
@@ -278,8 +279,8 @@ def _range_of(models: Sequence[Any], given: Any, is_named: bool) -> ValueRange:
 
 
 def _classes(models: Sequence[Any], data: ImageData) -> int:
-    """How many classes all models have."""
-    found = []
+    """The number of classes, which all models share."""
+    counts = []
     for model in models:
         with kept_seeds([model]):
             outputs = model(data.images[:1], training=False)
@@ -290,20 +291,20 @@ def _classes(models: Sequence[Any], data: ImageData) -> int:
                 "single sigmoid as `concatenate([1 - p, p])`. Received: "
                 f"{model.name}, which returns {shape or type(outputs).__name__}"
             )
-        found.append(shape[1])
-    if len({*found}) > 1:
+        counts.append(shape[1])
+    if len({*counts}) > 1:
         raise ValueError(
-            f"`models` must have the same classes. Received: numbers of them {found}"
+            f"`models` must have the same classes. Received: numbers of them {counts}"
         )
-    return found[0]
+    return counts[0]
 
 
 def _matched(
     data: ImageData, classes: int, class_names: Sequence[str] | None
 ) -> ImageData:
-    """The same images with the labels of the model."""
-    own = data.class_names
-    shown = ", ".join(own[:NAMED]) + (", ..." if len(own) > NAMED else "")
+    """Returns the images with the labels and the class names of the model."""
+    data_names = data.class_names
+    shown = ", ".join(data_names[:NAMED]) + (", ..." if len(data_names) > NAMED else "")
     if class_names is not None:
         names = tuple(map(str, class_names))
         if len(names) != classes:
@@ -311,29 +312,29 @@ def _matched(
                 f"`class_names` must name all {classes} outputs of the model. "
                 f"Received: {len(names)} names"
             )
-        if are_numbers(own) and len(own) <= classes:
+        if are_numbers(data_names) and len(data_names) <= classes:
             return data._replace(class_names=names)
-        unknown = [name for name in own if name not in names]
+        unknown = [name for name in data_names if name not in names]
         if unknown:
             raise ValueError(
                 "`class_names` must hold every class of the data. "
                 f"Received: {', '.join(unknown[:NAMED])} of the data, which is no "
                 "class of the model"
             )
-        labels = np.array([names.index(name) for name in own])[data.labels]
+        labels = np.array([names.index(name) for name in data_names])[data.labels]
         return ImageData(data.images, labels, names)
-    if are_numbers(own) and len(own) <= classes:
-        if len(own) < classes:
+    if are_numbers(data_names) and len(data_names) <= classes:
+        if len(data_names) < classes:
             note(
-                f"The data have the labels 0 to {len(own) - 1} of the model's "
+                f"The data have the labels 0 to {len(data_names) - 1} of the model's "
                 f"{classes} classes."
             )
         return data._replace(class_names=numbered(classes))
-    if len(own) != classes:
+    if len(data_names) != classes:
         raise ValueError(
             f"The data must have the {classes} classes of the model; where they have "
             "some of them, name the model's in its order: `class_names`, or `--classes "
-            f"FILE`. Received: {len(own)} classes ({shown}), labels from "
+            f"FILE`. Received: {len(data_names)} classes ({shown}), labels from "
             f"{data.labels.min()} to {data.labels.max()}"
         )
     return data
@@ -343,9 +344,9 @@ def class_names_of(path: StrPath) -> list[str]:
     """Reads the names of a model's classes, in the order of its outputs.
 
     Args:
-        path: A text file of a name a line; or a JSON file: a list of names, a
-            dictionary of names to numbers, or Keras' `imagenet_class_index.json`, of
-            which the identifiers such as `n01440764` are taken.
+        path: A text file with one name per line; or a JSON file with a list of names, a
+            dictionary from names to numbers, or Keras' `imagenet_class_index.json`,
+            from which identifiers such as `n01440764` are taken.
 
     Returns:
         The names.
@@ -386,12 +387,12 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _names_in_json(text: str) -> Iterator[str]:
-    found = json.loads(text)
-    if isinstance(found, Mapping):
-        if all(isinstance(value, int) for value in found.values()):
-            found = {number: name for name, number in found.items()}
-        numbered = {int(key): name for key, name in found.items()}
-        found = [numbered.get(number) for number in range(max(numbered) + 1)]
-        if None in found:
-            raise ValueError(f"there is no class of number {found.index(None)}")
-    return (str(each[0] if isinstance(each, list) else each) for each in found)
+    names = json.loads(text)
+    if isinstance(names, Mapping):
+        if all(isinstance(value, int) for value in names.values()):
+            names = {number: name for name, number in names.items()}
+        numbered = {int(key): name for key, name in names.items()}
+        names = [numbered.get(number) for number in range(max(numbered) + 1)]
+        if None in names:
+            raise ValueError(f"there is no class of number {names.index(None)}")
+    return (str(name[0] if isinstance(name, list) else name) for name in names)

@@ -1,18 +1,19 @@
 """The losses that train a sparse feature masker (SFM-Defense, section 4).
 
-With norms per image the paper's printed weights (1, 1 and 2.5e-3 for sparsity) make the
-all-ones mask the best there is, whatever the images. For images `x` in [0, 1] of K
-values and a mask that turns them into `x~`,
+With one norm per image, the paper's printed weights (1, 1 and 2.5e-3 for sparsity) make
+the all-ones mask optimal, whatever the images. For images `x` in [0, 1] of K values and
+a mask that turns them into `x~`,
 
     L(mask) - L(ones) >= (w3 - w1 * sqrt(K)) * |x - x~|_2
 
-by the Cauchy-Schwarz inequality, and that is positive where `rho`, which is
+by the Cauchy-Schwarz inequality. The bound is positive where `rho`, defined as
 `w1 * sqrt(K) / w3`, is below 1; on CIFAR-10 the printed weights have `rho = 0.14`.
-Read as norms over the whole tensor of a batch of B images, as a framework's `norm`
-takes them unless told otherwise, `rho` is `sqrt(B)` times that: 1.57 for 128 images,
-and they work. That is `norms="batch"`. Per image, which does not depend on the size of
-the batch, the weight of the reconstruction follows from `rho`: on CIFAR-10 the mean
-of the mask was 0.61 at 1.07 and 0.26 at 1.15 (a small network, eight alternations).
+
+With one norm over the whole tensor of B images, the default of a framework's `norm`,
+`rho` is `sqrt(B)` times as large: 1.57 for 128 images, and the printed weights work.
+That is `norms="batch"`. Norms per image do not depend on the batch size; the weight of
+the reconstruction then follows from `rho`: on CIFAR-10 the mean of the mask was 0.61 at
+`rho` 1.07 and 0.26 at 1.15 (a small network, eight alternations).
 """
 
 from typing import Any
@@ -26,8 +27,8 @@ def sparsity(masked: Any, norms: str = "image") -> Any:
     """The L1 norm of masked images.
 
     Args:
-        masked: Floating point images `(batch, ...)`, masked.
-        norms: `"image"`: a norm for each image, averaged. `"batch"`: one norm over the
+        masked: Masked floating point images, `(batch, ...)`.
+        norms: `"image"`: the mean of one norm per image. `"batch"`: one norm over the
             whole tensor, which is their sum.
 
     Returns:
@@ -50,9 +51,9 @@ def sparsity(masked: Any, norms: str = "image") -> Any:
 
 
 def semantic(features: Any, masked_features: Any, norms: str = "image") -> Any:
-    """One minus the cosine between what a classifier says of images and masked ones.
+    """One minus the cosine between a classifier's logits for images and masked images.
 
-    Where either vector is zero the cosine counts as zero, and the gradient is zero.
+    Where either vector is zero, the cosine counts as zero and the gradient is zero.
 
     Args:
         features: The classifier's logits for the images, `(batch, classes)`.
@@ -81,14 +82,14 @@ def semantic(features: Any, masked_features: Any, norms: str = "image") -> Any:
 
 
 def reconstruction(images: Any, masked: Any, norms: str = "image") -> Any:
-    """The L2 norm of what the mask took away.
+    """The L2 norm of the difference between images and masked images.
 
-    The gradient is zero where that is nothing, as with a mask of ones.
+    The gradient is zero where they are equal, as with a mask of ones.
 
     Args:
         images: Floating point images `(batch, ...)`.
         masked: The same images, masked.
-        norms: `"image"`: a norm for each image, averaged. `"batch"`: one norm over the
+        norms: `"image"`: the mean of one norm per image. `"batch"`: one norm over the
             whole tensor.
 
     Returns:

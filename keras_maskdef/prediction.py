@@ -16,10 +16,10 @@ from keras_maskdef.core.logits import logits_of, shares_of
 from keras_maskdef.inspection.structure import split_vote
 from keras_maskdef.layers import VotingEnsemble
 
-# Sums of float32 probabilities are this exact, with room.
+# More than the rounding error of sums of float32 probabilities.
 _SLACK = 1e-4
-# A pass of more images than there are is filled up, so that few sizes are compiled; up
-# to this one, or to twice as many as there are.
+# Passes are padded to the batch size, so that few sizes are compiled. Few images are
+# padded to at most this number, or twice theirs.
 _USUAL = 32
 
 
@@ -33,13 +33,12 @@ def predict(
 ) -> Any:
     """Predicts classes with a vote, view by view.
 
-    All masks are drawn first, batch by batch as `defended.predict` draws them.
-    Then each view goes through the classifier, and images whose class no further
-    view can change are left out of the later ones: after three of five equal
-    votes the other two need not be counted. Labels are those of the full vote on
-    the same masks. The classifier always sees batches of `batch_size` images, so
-    that nothing is compiled twice; its own results may differ by rounding from
-    those for other batch sizes.
+    All masks are drawn first, batch by batch as in `defended.predict`. Then the views
+    go through the classifier one by one. An image skips the remaining views once they
+    cannot change its class: after three equal votes of five, the other two need not be
+    counted. The labels equal those of the full vote on the same masks. The classifier
+    always gets batches of `batch_size` images, so that nothing is compiled twice; its
+    outputs may differ by rounding from those for other batch sizes.
 
     With `pooling="geometric"` one view can outweigh all others, so every view is
     used, whatever `early_exit` says.
@@ -49,20 +48,20 @@ def predict(
             in one.
         x: Floating point images, `(n, height, width, channels)`, as the model
             takes them.
-        early_exit: Boolean, whether to leave out views that cannot matter.
-        batch_size: Integer, images in a pass, where there are as many.
+        early_exit: Boolean, whether to skip views that cannot change the class.
+        batch_size: Integer, images per pass; smaller where there are fewer images.
         seed: Integer that makes the masks of this call repeatable. By default
-            they come from the mask layer's own seed generator.
+            they come from the mask layer's seed generator.
         return_views: Boolean, whether to return the number of views as well.
 
     Returns:
         Labels, integers `(n,)`. With `return_views`, also the number of views
-        that each image took, integers `(n,)`.
+        used for each image, integers `(n,)`.
 
     Raises:
         TypeError: If `defended` does not end in a `VotingEnsemble`, or `x` is not
             floating point.
-        ValueError: If `x` has no four axes, or `batch_size` is below 1.
+        ValueError: If `x` does not have four axes, or `batch_size` is below 1.
 
     Example:
 
@@ -95,7 +94,7 @@ def predict(
 
 
 class _Vote:
-    """The state of a vote: who has seen what, and what can still change."""
+    """The state of a vote: views and scores of each image so far, and all logits."""
 
     def __init__(self, ensemble: VotingEnsemble, images_shape: tuple) -> None:
         self.ensemble = ensemble
@@ -105,7 +104,7 @@ class _Vote:
 
     @property
     def pending(self) -> np.ndarray:
-        """Images whose class the views that are left could change."""
+        """Indices of the images whose class the remaining views could change."""
         if self.scores.shape[-1] == 1:
             return np.flatnonzero(self.views == 0)
         second, first = np.partition(self.scores, -2, axis=-1)[:, -2:].T
@@ -113,7 +112,7 @@ class _Vote:
         return np.flatnonzero(first - second <= left + _SLACK)
 
     def add(self, seen: np.ndarray, logits: np.ndarray) -> None:
-        """Counts one view of the images in `seen`."""
+        """Counts one view of the images with the indices `seen`."""
         full = np.zeros(self.scores.shape, logits.dtype)
         full[seen] = logits
         self.logits.append(full)
@@ -121,7 +120,7 @@ class _Vote:
         self.scores[seen] += self._ballots(logits)
 
     def labels(self) -> np.ndarray:
-        """The leader where a vote ended early, the pooled class elsewhere."""
+        """The leading class where a vote ended early, the pooled class elsewhere."""
         labels = np.argmax(self.scores, axis=-1)
         full = self.views == self.ensemble.votes
         if full.any():
@@ -131,7 +130,7 @@ class _Vote:
         return labels
 
     def _ballots(self, logits: np.ndarray) -> np.ndarray:
-        """What one view adds to each class's score, from 0 to 1."""
+        """The score, from 0 to 1, that one view adds to each class."""
         if self.ensemble.pooling == "majority":
             return np.eye(logits.shape[-1])[np.argmax(logits, axis=-1)]
         shares = shares_of(self.ensemble.classifier, self.ensemble.from_logits)
@@ -143,7 +142,7 @@ class _OneView(keras.Model):
 
     def __init__(self, ensemble: VotingEnsemble) -> None:
         super().__init__(name="one_view")
-        # Not the ensemble: what is kept for it may not keep it.
+        # Not the ensemble, a weak key of `_compiled`: a reference would keep it alive.
         self.mask, self.classifier = ensemble.mask, ensemble.classifier
         self.from_logits = ensemble.from_logits
 
@@ -189,7 +188,7 @@ def _draw(
 def _split(
     defended: Any, images: np.ndarray, batch_size: int
 ) -> tuple[VotingEnsemble, np.ndarray]:
-    """The vote at the model's end, and what reaches it."""
+    """The vote at the model's end, and the images that reach it."""
     parts = split_vote(defended)
     if parts is None:
         raise TypeError(

@@ -4,7 +4,7 @@ Every function on images takes them in the shape (batch, height, width, channels
 to 8 channels, of dtype float32 or uint8, contiguous or not. No function writes to its
 inputs.
 NumPy arrays (and whatever NumPy can view on the host) are computed on the CPU. Arrays
-that live on a CUDA device, told by `__cuda_array_interface__` or DLPack, stay there.
+on a CUDA device, recognized by `__cuda_array_interface__` or DLPack, stay there.
 """
 
 from typing import Any
@@ -28,9 +28,9 @@ def grid_mask(
     """Covers cells of a square grid with a constant, for any number of views at once.
 
     A cell is a square of `cell_size` pixels; where the cell does not divide the image,
-    the last row and column of cells are cut. Each image is read once, however many
-    views are made of it. A covered pixel is exactly `fill_value`, even where the image
-    holds NaN or infinity.
+    the last row and column of cells are cut. Each image is read once, whatever the
+    number of views. A covered pixel is exactly `fill_value`, even where the image holds
+    NaN or infinity.
 
     Args:
         images: float32 or uint8 array of shape (B, H, W, C), any values.
@@ -74,7 +74,7 @@ def grid_mask(
     validate.check_images(images)
     cell_size = validate.integer("cell_size", cell_size, 1)
     validate.check_keep(keep, images, cell_size)
-    cell_size = min(cell_size, max(images.shape[1:3]))  # as good, and small
+    cell_size = min(cell_size, max(images.shape[1:3]))  # same cells, a small number
     fill = validate.fill_per_channel(fill_value, images)
     shape = tuple(keep.shape[:-3]) + tuple(images.shape)
     result = place.output(out, shape, images.dtype, (images, keep))
@@ -90,7 +90,7 @@ def bit_depth(images: Any, bits: int, out: Any = None, device: str = "auto") -> 
     NaN stays NaN. uint8: the same formula on `x / 255`, the level then expressed in
     0..255 again and rounded to the nearest integer, `rint(255 * rint(x / 255 * L) / L)`
     in exact arithmetic, where no tie can occur since L and 255 are odd. 8 bits leave
-    uint8 images as they are.
+    uint8 images unchanged.
 
     Args:
         images: float32 array in [0, 1] or uint8 array, of shape (B, H, W, C).
@@ -130,7 +130,7 @@ def bit_depth(images: Any, bits: int, out: Any = None, device: str = "auto") -> 
 
 
 def median(images: Any, size: int, out: Any = None, device: str = "auto") -> Any:
-    """Replaces every value by the median of a square window of its own channel.
+    """Replaces every value by the median of a square window of its channel.
 
     Equal to `scipy.ndimage.median_filter(images, size=(1, size, size, 1),
     mode="reflect")`: beyond the border the image is mirrored with its edge pixel
@@ -187,7 +187,7 @@ def nl_means(
     out: Any = None,
     device: str = "auto",
 ) -> Any:
-    """Replaces every pixel by a mean over its search window, weighted by likeness.
+    """Replaces every pixel by a mean over its search window, weighted by similarity.
 
     Bit for bit OpenCV's non-local means, image by image: `fastNlMeansDenoising(x, None,
     strength, patch_size, search_size)` for one channel and
@@ -197,11 +197,11 @@ def nl_means(
     are zero, borders are mirrored about the edge pixel, all in OpenCV's fixed point.
     OpenCV itself is not needed.
 
-    Color images go through 8-bit Lab, whose lightness and color are filtered apart.
-    OpenCV takes the first channel for blue; images are passed on as they are, so that
-    RGB images are read as BGR. That is how EvadeML-Zoo, and the results published with
-    it, use the function. For OpenCV's own reading of RGB images, pass
-    `images[..., ::-1]` and reverse the result.
+    Color images go through 8-bit Lab, whose lightness and color are filtered
+    separately. OpenCV takes the first channel for blue; images are passed on unchanged,
+    so RGB images are read as BGR. EvadeML-Zoo, and the results published with it, use
+    the function in this way. To read RGB images as RGB, pass `images[..., ::-1]` and
+    reverse the result.
 
     float32 images are filtered as `clip(rint(255 * x), 0, 255)` and the result divided
     by 255: it has 256 levels. NaN is filtered as 0.
@@ -259,17 +259,17 @@ def nl_means(
 def superset_sums(values: Any) -> np.ndarray:
     """Sums over all supersets of a set of bits, for every set at once.
 
-    What an exact certificate needs: the share of the votes of all masks that hide at
-    least these cells, for every set of cells, in `n * 2**(n - 1)` additions where one
-    set alone takes up to `2**n`.
+    An exact certificate needs these sums: for every set of cells, the share of the
+    votes of all masks that hide at least these cells. All sums take `n * 2**(n - 1)`
+    additions, where one set alone takes up to `2**n`.
 
     Args:
-        values: float64 or int64 array of shape (2**n,), of which each place stands for
-            the set of the bits that it has.
+        values: float64 or int64 array of shape (2**n,). An index stands for the set of
+            its bits.
 
     Returns:
-        An array of that shape and dtype: at each place the sum of the values of all
-        places that have its bits.
+        An array of that shape and dtype: at each index the sum of the values at all
+        indices that contain its bits.
 
     Raises:
         TypeError: `values` is of another dtype.
@@ -286,16 +286,16 @@ def superset_sums(values: Any) -> np.ndarray:
         Experiments", 1937, and Bjorklund et al., "Fourier meets Moebius: fast subset
         convolution", STOC 2007, section 2.2.
     """
-    found = np.asarray(values)
-    if found.dtype not in (np.float64, np.int64):
+    array = np.asarray(values)
+    if array.dtype not in (np.float64, np.int64):
         raise TypeError(
-            f"`values` must be float64 or int64. Received: values.dtype={found.dtype}"
+            f"`values` must be float64 or int64. Received: values.dtype={array.dtype}"
         )
-    if found.ndim != 1 or found.size == 0 or found.size & (found.size - 1):
+    if array.ndim != 1 or array.size == 0 or array.size & (array.size - 1):
         raise ValueError(
             "`values` must be one axis of 1, 2, 4, 8, ... values. "
-            f"Received: values.shape={found.shape}"
+            f"Received: values.shape={array.shape}"
         )
     from . import cpu
 
-    return cpu.superset_sums(found)
+    return cpu.superset_sums(array)

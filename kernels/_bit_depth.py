@@ -34,7 +34,7 @@ def _round(
         level = np.rint(images[i] * scale)
         nearly = level * inverse
         missing = _multiply_add(-nearly, scale, level)
-        # Nothing to add to a zero, of either sign, nor to NaN and infinity.
+        # Zeros of either sign, NaN and infinity need no correction.
         corrected = _multiply_add(missing, inverse, nearly)
         out[i] = corrected if abs(missing) > np.float32(0) else nearly
 
@@ -45,12 +45,13 @@ def round_floats(
 ) -> None:
     """Writes `rint(x * levels) / levels`, for `levels` of 1 to 255, to the last bit.
 
-    The quotient is the product with the reciprocal, corrected by what it lacks, which
-    a fused multiply-add gives exactly (Markstein 1990). On images that fit in the cache
+    The quotient is the product with the reciprocal, corrected by its error, which a
+    fused multiply-add gives exactly (Markstein 1990). On images that fit in the cache,
     a division, the slowest instruction of the loop, takes 1.45 times as long.
     """
     scale = np.float32(levels)
-    # Stores of a whole cache line that straddle two cost 5 %: up to the first, apart.
+    # Line-wide stores that straddle two cache lines cost 5 %, so the elements before
+    # the first line are rounded separately.
     address = out.ctypes.data + out.itemsize * first
     aligned = min(last, first + -address % LINE // out.itemsize)
     _round(first, aligned, images, out, scale)
@@ -60,7 +61,7 @@ def round_floats(
 def _lower_scaled(typing: Any, value: Any, factor: Any, bias: Any, shift: Any) -> Any:
     """Returns `(value * factor + bias) >> shift` of a byte, in 16 bits.
 
-    Numba's own integers have 64 bits, which leaves 8 of them to a vector, not 32.
+    Numba would compute in 64 bits, with 8 integers in a vector instead of 32.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -105,8 +106,8 @@ def round_bytes(
 def _fixed_point(numerator: int, denominator: int, shift: int) -> _Fixed:
     """Returns a factor, bias and shift that round `x * numerator / denominator`.
 
-    Half of what the rounded factor lacks for the largest `x`, the denominator, is in
-    the bias. That this is exact for every byte and number of bits is for the tests.
+    The bias includes half of the rounded factor's error at the largest `x`, the
+    denominator. The tests check that this is exact for every byte and number of bits.
     """
     product = numerator << shift
     factor = (2 * product + denominator) // (2 * denominator)

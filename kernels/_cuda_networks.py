@@ -3,10 +3,10 @@
 A comparator `(a, b)` leaves the smaller of two values in place `a` and the larger in
 place `b`. Place `row * size + rank` of a window holds one value of a sorted row.
 
-These serve the CUDA kernels, whose measure is how many values are alive at once: 33 of
-a 7x7 window, where merging the sorted rows, as the CPU kernels do, needs 51 and does
-not fit the registers of a thread beside its addresses. Steps of min and max after the
-rows are sorted:
+These serve the CUDA kernels, where the number of live values matters: 33 for a 7x7
+window. Merging the sorted rows, as the CPU kernels do, needs 51, which do not fit the
+registers of a thread beside its addresses. Steps of min and max after the rows are
+sorted:
 
     window    2    3    4    5    6    7
     here      3   12   47  110  179  326
@@ -40,8 +40,8 @@ def median_of_sorted_rows(size: int) -> tuple[list[Comparator], int]:
 
     The input is a `size` x `size` window whose rows are sorted; of the two medians of
     an even window it is the upper one. The values of each rank are sorted first, which
-    keeps the rows sorted. What is then known of the order leaves few candidates, and
-    each further comparator is the one that makes most of it known.
+    keeps the rows sorted. The order that is then known leaves few candidates. Each
+    further comparator is the one that adds most to the known order.
     """
     network = []
     for rank in range(size):
@@ -60,7 +60,7 @@ def median_of_sorted_rows(size: int) -> tuple[list[Comparator], int]:
 def needed(
     network: Iterable[Comparator], results: Iterable[int]
 ) -> list[tuple[int, int, bool, bool]]:
-    """Drops what does not reach `results`: `(a, b, is_low_needed, is_high_needed)`."""
+    """Keeps the steps that reach `results`: `(a, b, is_low_needed, is_high_needed)`."""
     live = set(results)
     kept = []
     for a, b in reversed(list(network)):
@@ -71,7 +71,7 @@ def needed(
 
 
 class _PartialOrder:
-    """What is known of the order of a window whose rows and columns are sorted.
+    """The known order of the values of a window with sorted rows and columns.
 
     `above[p]` and `below[p]` are bit sets of the places known to hold no less and no
     more than place `p`. A place with too many of either cannot hold the median and is
@@ -97,7 +97,7 @@ class _PartialOrder:
         self._drop_impossible()
 
     def compare(self, a: int, b: int) -> None:
-        """Takes in that `a` now holds the smaller value of the two, `b` the larger."""
+        """Records that `a` now holds the smaller value of the two, `b` the larger."""
         above, below = self.above, self.below
         above[a], above[b] = above[a] | above[b] | 1 << b, above[a] & above[b]
         below[a], below[b] = below[a] & below[b], below[a] | below[b] | 1 << a
@@ -114,12 +114,12 @@ class _PartialOrder:
         alive = self._bits()
 
         def value(pair: Comparator) -> tuple[int, int]:
-            gains, known = [], 0
+            gains, total = [], 0
             for sets in (self.above, self.below):
                 a, b = (sets[place] & alive for place in pair)
                 gains.append((a | b).bit_count() - max(a.bit_count(), b.bit_count()))
-                known += (a | b).bit_count()
-            return min(gains), known
+                total += (a | b).bit_count()
+            return min(gains), total
 
         pairs = combinations(self.candidates, 2)
         return max((p for p in pairs if not self._is_ordered(*p)), key=value)

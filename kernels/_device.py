@@ -1,12 +1,12 @@
 """Where a kernel runs: NumPy arrays on the CPU, device arrays where they live.
 
-A module of kernels (`cpu`, `cuda`) has one function a kernel, called with validated
-arguments, that fills `out`: `grid_mask(images, keep, cell_size, fill, out)` with or
-without the view axis on `keep` and `out` and with `fill` a NumPy array of one value a
+A module of kernels (`cpu`, `cuda`) has one function per kernel, which takes validated
+arguments and fills `out`: `grid_mask(images, keep, cell_size, fill, out)` with or
+without the view axis on `keep` and `out` and with `fill` a NumPy array of one value per
 channel, `bit_depth(images, bits, out)`, `median(images, size, out)`. `cuda` also has
 `why_unavailable()` (None, or the reason in words), `asarray(value)` (a device array
 without a copy where `value` is on the device, an upload where it is not),
-`check_compiler()` (raises what the compiler does where it cannot work) and
+`check_compiler()` (raises the compiler's error where it cannot work) and
 `empty(shape, dtype)`; its arrays have `shape`, `dtype`, `strides` and `copy_to_host()`.
 """
 
@@ -49,7 +49,7 @@ def choose(device: str, images: Any) -> "Place":
 
 
 def cpu_module(name: str = "cpu") -> ModuleType:
-    """Returns a module of CPU kernels, or what it is where numba compiles nothing."""
+    """Returns a module of CPU kernels, or the reference if numba compiles nothing."""
     import numba
 
     config: Any = numba.config
@@ -66,7 +66,7 @@ def _cpu(name: str = "cpu") -> "Place":
 
 
 def host(kernel: str, device: str, images: Any) -> "Place":
-    """Returns the place of a kernel in a module of its own that has no CUDA twin."""
+    """Returns the place of a kernel without a CUDA twin, in the module of its name."""
     if device == "cuda" or _on_cuda(images):
         where = "on a CUDA device" if _on_cuda(images) else "on the host"
         raise RuntimeError(
@@ -84,8 +84,8 @@ def host(kernel: str, device: str, images: Any) -> "Place":
 class Place:
     """A module of kernels, and where the caller's arrays are.
 
-    `resident`: they are on a CUDA device. `upload`: they are on the host and the
-    kernels are not, so that a run copies them there and its result back.
+    `resident`: the arrays are on a CUDA device. `upload`: the arrays are on the host
+    and the kernels are not, so a run copies them to the device and its result back.
     """
 
     module: ModuleType
@@ -143,7 +143,7 @@ def _cuda_module() -> ModuleType:
     try:
         module = import_module(f"{__package__}.cuda")
         module.check_compiler()
-    except Exception as error:  # whatever packages that do not fit raise
+    except Exception as error:  # packages that do not fit may raise anything
         raise RuntimeError(
             "The CUDA kernels need numba-cuda and packages that fit it: install "
             "keras-maskdef[cuda13] or keras-maskdef[cuda12], which ask for those. "
@@ -180,7 +180,7 @@ def _on_cuda(array: Any) -> bool:
 
 def _overlap(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
-        # Bounded work: where the exact answer is too dear, this answers True.
+        # Bounded work: True where the exact answer would take too long.
         work: Any = 10_000  # stubs before NumPy 2.5 know only the two named bounds
         return np.may_share_memory(a, b, max_work=work)
     (a_first, a_last), (b_first, b_last) = _byte_bounds(a), _byte_bounds(b)

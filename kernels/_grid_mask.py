@@ -22,16 +22,16 @@ def _lower_choose_line(
 ) -> Any:
     """Writes the next `LINE` bytes of `images` where `mask` is set, else of `fill`.
 
-    Left to itself, the compiler works on four lines at once and falls back to a short
-    vector at a time for rows below that: images of 32x32x3 bytes.
+    The compiler alone works on four lines at once and falls back to one short vector at
+    a time for shorter rows, such as those of images of 32x32x3 bytes.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         line = ir.VectorType(ir.IntType(8), LINE)
 
         def pointer(array: int, index: int) -> Any:
-            made = context.make_array(signature.args[array])
-            data = made(context, builder, arguments[array]).data
+            struct = context.make_array(signature.args[array])
+            data = struct(context, builder, arguments[array]).data
             place = builder.gep(data, [arguments[index]])
             return builder.bitcast(place, line.as_pointer())
 
@@ -85,11 +85,11 @@ def mask_bands(
     row: int,
     cell: int,
 ) -> None:
-    """Masks bands, each one row of cells of one image, all in bytes.
+    """Masks bands, as bytes; a band is one row of cells of one image.
 
     A byte mask turns the choice into `and` and `or`, the same for every dtype. Loops
-    run in whole vectors where what they spill is written again later, which it is up
-    to the last of these bands in a view; the next may be another thread's.
+    run in whole vectors where the spilled bytes are overwritten later. This holds up to
+    the last of these bands in a view; the next band may be another thread's.
     """
     wide()
     whole_row, whole_cell = whole_vectors(row, 1), whole_vectors(cell, 1)

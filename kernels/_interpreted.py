@@ -1,7 +1,7 @@
-"""The reference in place of the CPU kernels, where numba is told to compile nothing.
+"""The reference in place of the CPU kernels, where numba's compiler is disabled.
 
-With `NUMBA_DISABLE_JIT=1`, for a debugger or for coverage, what is written for the
-compiler alone cannot run.
+With `NUMBA_DISABLE_JIT=1`, for a debugger or for coverage, code for the compiler alone
+cannot run.
 """
 
 from collections.abc import Callable

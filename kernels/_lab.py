@@ -26,7 +26,7 @@ _RGB_OF_XYZ = np.array(
         [0.055648, -0.204043, 1.057311],
     ]
 )
-# Below this the cube root of CIE Lab goes over into a line.
+# Below this, CIE Lab replaces the cube root by a line.
 _LINEAR_BELOW = (6 / 29) ** 3
 
 # Channel 0 is blue, the last row or column of the RGB matrices.
@@ -42,7 +42,7 @@ def _cube_roots() -> NDArray[np.int32]:
     x = np.arange(2048) / 2040
     roots = np.where(x < _LINEAR_BELOW, x * 841 / 108 + 16 / 116, np.cbrt(x))
     table = np.rint(32768 * roots).astype(np.int32)
-    # 9454.50014 and 22125.499995: single precision puts these two on the other side.
+    # 9454.50014 and 22125.499995: single precision rounds these two the other way.
     table[[49, 628]] = 9454, 22126
     return table
 

@@ -1,9 +1,10 @@
 """The median of windows of 4x4 to 7x7 on a CPU, row by row.
 
-Going down an image, each row is read once, its windows of `size` values are sorted into
-a ring of the last `size` sorted rows, pairs of which are merged into a second ring, and
-the medians of one row of the result are taken from both. `_median_networks` writes the
-three inner loops. Smaller windows need no ring: see `_median_rows`.
+Each row of an image is read once, from the top down. Its windows of `size` values are
+sorted into a ring of the last `size` sorted rows. Pairs of these are merged into a
+second ring. The medians of one row of the result come from both rings.
+`_median_networks` writes the three inner loops. Smaller windows need no ring: see
+`_median_rows`.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from ._vectors import LINE, copy, has_nan, inner, mirrored, scratch, whole_vecto
 # of the first cache, and make loads wait for stores to other planes.
 _PLANE = 1040
 _TILE_ROWS = 64
-_MAX_EDGE = 6 * 8  # elements a row is longer by, size - 1 columns of up to 8 channels
+_MAX_EDGE = 6 * 8  # elements added to a row: size - 1 columns of up to 8 channels
 
 
 class Tiling(NamedTuple):
@@ -52,7 +53,7 @@ def kernel(size: int) -> Callable[..., None]:
 
     @inner
     def locate(at: np.ndarray, row: int) -> None:
-        """Sets where the lists begin of the window that ends with `row`."""
+        """Sets `at` to the starts of the lists of the window that ends with `row`."""
         for i in range(lists):
             at[i] = (row + 1 + 2 * i) % size * slot * (1 if 2 * i == size - 1 else 2)
 
@@ -94,8 +95,8 @@ def kernel(size: int) -> Callable[..., None]:
             inside = (min(right + after, width) - inside_left) * channels
             inside_whole = whole_vectors(inside, itemsize)
             offset = (inside_left - left + before) * channels
-            # Whole vectors may spill into the next row of the result, which comes
-            # later, but not past the tile.
+            # Whole vectors may spill into the next row of the result, which is
+            # written later, but not past the tile.
             end = (image * height + bottom) * width * channels if across == 1 else 0
             for row in range(top - before, bottom + after):
                 base = (image * height + mirrored(row, height)) * width * channels
@@ -146,12 +147,12 @@ def _find_edges(
     width: int,
     channels: int,
 ) -> int:
-    """Lists what mirrors the columns from `left` to `right` that are no columns."""
-    found = 0
+    """Lists the targets and sources of columns from `left` to `right` off the image."""
+    edges = 0
     for column in range(left, right):
         if column < 0 or column >= width:
             for channel in range(channels):
-                edge_to[found] = (column - left) * channels + channel
-                edge_from[found] = mirrored(column, width) * channels + channel
-                found += 1
-    return found
+                edge_to[edges] = (column - left) * channels + channel
+                edge_from[edges] = mirrored(column, width) * channels + channel
+                edges += 1
+    return edges

@@ -1,10 +1,10 @@
 """Networks of min and max that select the median of a window, written as source.
 
-A window of k x k values is taken in three stages. Each row of k is sorted once and
-serves every window it lies in; from 4x4 on, two sorted rows are merged once as well.
-What is left, a few sorted lists, is merged and the median selected, and every step that
-cannot reach the median is dropped. Steps of min and max for one value (both of a
-comparison count), against sorting the window outright with the same merges:
+A window of k x k values takes three stages. Each row of k is sorted once and serves
+every window that contains it; from 4x4 on, two sorted rows are merged once as well. The
+remaining sorted lists are merged and the median selected, without the steps that cannot
+reach the median. Steps of min and max for one value (both of a comparison count),
+against sorting the whole window with the same merges:
 
     window    2    3    4    5    6    7
     here      5   18   43  108  149  294
@@ -111,12 +111,12 @@ def _prune(lists: Sequence[Wires], rank: int) -> tuple[list[Wires], int]:
 def stages(size: int, plane: int) -> str:
     """Returns the source of the three stages for windows of `size`, 4 or more.
 
-    Each works on one row of `count` values. `sort_rows(line, rows, target, count,
-    step)` sorts the `size` values from each one on, `step` apart, into `size`
+    A stage works on one row of `count` values. `sort_rows(line, rows, target, count,
+    step)` sorts, from every value on, `size` values that lie `step` apart into `size`
     planes, which lie `plane` apart. `merge_pairs(rows, upper, lower, pairs, target,
     count)` merges two sorted rows into `2 * size` planes. `medians(rows, pairs, at,
-    out, target, count)` takes the lists of a window, the first planes of which `at`
-    holds, and ends it. Arrays are flat, indices unsigned.
+    out, target, count)` selects the medians from the lists of a window, whose first
+    planes `at` holds. Arrays are flat, indices unsigned.
     """
     parts = _sort_rows(size, plane), _merge_pairs(size, plane), _medians(size, plane)
     return "\n".join(parts)
@@ -156,7 +156,7 @@ def _medians(size: int, plane: int) -> str:
         loads += lines
         before.append(f"at{index} = at[{index}]")
     result = network.select(lists, size * size // 2)
-    # Loads of values that were pruned away are left to the compiler to drop.
+    # The compiler drops the loads of values that were pruned.
     return _function(
         "medians(rows, pairs, at, out, target, count)",
         loads + network.lines([result]) + [f"out[i + target] = {result}"],

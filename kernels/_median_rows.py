@@ -1,10 +1,10 @@
 """The median of 2x2 and 3x3 windows on a CPU, row by row, in vector registers.
 
-A vector of columns is sorted once, and its neighbours' columns are had by shifting it
-against the vectors before and after it. Nothing but the result is stored: sorted
-columns that go through memory, as those of larger windows do, are read back across the
-vectors they were stored as, and such a read waits for the stores. That is half the time
-of a row of 96. The compiler does not find this form, so it is written out for it.
+A vector of columns is sorted once, and the neighbouring columns come from shifting it
+against the vectors before and after it. Only the result is stored. Sorted columns that
+go through memory, as for larger windows, are read back across the boundaries of the
+stored vectors, and such a read waits for the stores. That is half the time of a row of
+96. The compiler does not find this form, so it is written out.
 """
 
 from collections.abc import Callable, Sequence
@@ -122,7 +122,7 @@ class _Row:
         builder.store(result, self._at(self.out, index), align=self.align)
 
     def _outside(self, index: Any) -> Any:
-        """Tells the lanes whose right neighbour is beyond the end of the row."""
+        """Returns a mask of the lanes whose right neighbour is beyond the row."""
         builder, lanes = self.builder, ir.VectorType(_WORD, self.lanes)
         begin = builder.mul(index, _WORD(self.lanes))
         edge = builder.sub(builder.sub(self.count, _WORD(self.channels)), begin)
@@ -149,9 +149,9 @@ class _Row:
         return builder.bitcast(pointer, self.vector.as_pointer())
 
     def _shift(self, a: Any, b: Any, places: int, mirror: int = 0) -> Any:
-        """Returns the lanes from `places` on of `a` followed by `b`.
+        """Returns the lanes of `a` followed by `b`, from lane `places` on.
 
-        With `mirror`, the last that many lanes are the first ones.
+        The last `mirror` of them are replaced by the first lanes of `a`.
         """
         chosen = [places + lane for lane in range(self.lanes)]
         if mirror:
@@ -170,9 +170,9 @@ class _Row:
 def row_medians(size: int, channels: int) -> Any:
     """Returns `medians(images, at, out, target, count)`, which fills one row.
 
-    `at` holds where the `size` rows of its windows begin. Reads and writes are of whole
-    vectors and go past the `count` values of the row. It returns whether what it read
-    of the middle row holds NaN.
+    `at` holds the starts of the `size` rows of its windows. It reads and writes whole
+    vectors, past the `count` values of the row. It returns whether the values that it
+    read from the middle row hold NaN.
     """
 
     def typed(
@@ -213,7 +213,7 @@ def kernel(size: int, channels: int) -> Callable[..., None]:
         spill = row + lane
         at = np.empty(size, np.uint64)
         lines = scratch((size + 1) * spill, images)
-        found = False
+        any_nan = False
         for job in range(first, last):
             top = job // height * height
             deepest = 0
@@ -222,15 +222,15 @@ def kernel(size: int, channels: int) -> Callable[..., None]:
                 deepest = max(deepest, y)
                 at[i] = y * row
             if deepest * row + spill <= images.size and job * row + spill <= last * row:
-                found |= medians(images, at, out, np.uint64(job * row), count)
+                any_nan |= medians(images, at, out, np.uint64(job * row), count)
             else:
                 lines[:] = 0
                 for i in range(size):
                     copy(images, at[i], lines, i * spill, row)
                     at[i] = i * spill
-                found |= medians(lines, at, lines, np.uint64(size * spill), count)
+                any_nan |= medians(lines, at, lines, np.uint64(size * spill), count)
                 copy(lines, size * spill, out, job * row, row)
-        if found:
+        if any_nan:
             holds_nan[0] = True
 
     return filter_rows

@@ -1,8 +1,8 @@
 """Non-local means on the CPU, bit for bit OpenCV's.
 
-OpenCV walks over the pixels and, for each, over its window. Here the offsets of the
-window are the outer loop and whole images the inner one, and the weight of a pair of
-pixels serves both of them, so that half of the offsets do. All sums are of integers:
+OpenCV loops over the pixels and, for each pixel, over its window. Here the offsets of
+the window are the outer loop and whole images the inner one. The weight of a pair of
+pixels serves both of them, so half of the offsets suffice. All sums are of integers, so
 their order does not matter.
 """
 
@@ -27,7 +27,7 @@ def nl_means(
     search_size: int,
     out: NDArray,
 ) -> None:
-    """Fills `out`; see `keras_maskdef.kernels.nl_means`. Arguments are taken as valid.
+    """Fills `out`; see `keras_maskdef.kernels.nl_means`. Arguments must be valid.
 
     Args:
         images: float32 or uint8 array of shape (B, H, W, C) with C of 1 or 3.
@@ -59,7 +59,7 @@ def weight_table(
 
     The shift stands for a division by the patch's area, rounded up to a power of two.
     Weights under a thousandth of the first are zero; the table ends with the first
-    zero, to which all larger distances belong.
+    zero, which serves all larger distances.
     """
     area = patch_size**2
     shift = (area - 1).bit_length()
@@ -85,12 +85,12 @@ def _filter_channels(
     patch_size: int,
     search_size: int,
 ) -> None:
-    """Filters jointly as many channels as `channels[1]` says, from `channels[0]` on."""
+    """Filters `channels[1]` channels jointly, from channel `channels[0]` on."""
     batch, height, width, depth = source.shape
     first, count = channels
     table, shift = weight_table(strength, patch_size, search_size, count)
-    # A difference cut to `narrow` gives zero weight to every patch that holds it, and
-    # sums of patches then fit 16 bits: twice the lanes.
+    # A difference cut to `narrow` gives zero weight to every patch that contains it,
+    # and sums over patches then fit 16 bits: twice the lanes.
     narrow = 65535 // patch_size**2
     fits = (len(table) - 1) << shift <= narrow
     limit = np.array([narrow], np.uint16) if fits else np.array([2**31], np.uint32)

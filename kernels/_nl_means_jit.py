@@ -1,7 +1,7 @@
 """The compiled part of `_nl_means`: sums of weights and of weighted values.
 
 Loops run over flat arrays with unsigned indices, so that all but the table lookup
-vectorise. That one runs, scalar, at the speed a vectorised gather would have.
+vectorise. The scalar lookup is as fast as a vectorised gather would be.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ def denoise(
     rows: NDArray,
     columns: NDArray,
 ) -> None:
-    """Filters `count` channels from `channel` on, jointly, of strips `first` to `last`.
+    """Filters strips `first` to `last` in `count` joint channels from `channel` on.
 
     Args:
         source, target: flat uint8 arrays of images of `shape` (height, width, depth).
@@ -125,8 +125,8 @@ def _sum_window(
     """Sums the weights of the whole window into `total`, weighted pixels into `values`.
 
     `plane` holds one or two channels of `height` by `width` pixels with a border of
-    `sum(halves)` on every side, and so do the sums. What they hold in their borders is
-    of no meaning: loops run on through the borders, from the first pixel to the last.
+    `sum(halves)` on every side, and so do the sums. The borders of the sums have no
+    meaning: loops run through the borders, from the first pixel to the last.
     """
     sums, boxed, weights = buffers
     patch, search = halves
@@ -154,7 +154,7 @@ def _sum_window(
             _box(sums, stride, reach, start - reach, last + reach, boxed)
             _box(boxed, uint64(1), reach, start, last, sums)
             left = first - uint64(max(dx, 0)) - uint64(dy) * stride
-            # Some that are looked up are of no meaning, but must lie in the table.
+            # Some indices that are looked up have no meaning, but must be in the table.
             right = last + uint64(max(-dx, 0))
             _to_indices(sums, shift, uint32(len(table) - 1), left, right)
             _look_up(table, sums, left, stride, height + dy, width + abs(dx), weights)
@@ -236,7 +236,7 @@ def _look_up(
     columns: int,
     weights: NDArray,
 ) -> None:
-    """Looks up no border pixels: unlike the other loops this one gains by it."""
+    """Skips the border pixels: unlike the other loops, this one gains by it."""
     for row in range(uint64(rows)):
         line = first + row * stride
         for i in range(line, line + uint64(columns)):
@@ -253,7 +253,7 @@ def _add(
     total: NDArray,
     values: NDArray,
 ) -> None:
-    """Adds the pixels `offset` after and before each; `weights` lie at the earlier."""
+    """Adds the pixels `offset` after and before; a weight is at the earlier of two."""
     for i in range(first, last):
         after, before = weights[i], weights[i - offset]
         total[i] += after + before
@@ -289,7 +289,7 @@ def _divide(
     at: uint64,
     step: uint64,
 ) -> None:
-    """Writes rounded quotients; a float64 one of 32-bit integers is never too large."""
+    """Writes rounded quotients; float64 division never rounds up to an integer here."""
     for k in range(uint64(count)):
         weight = total[i + k]
         rounded = values[j + k] + (weight >> uint32(1))

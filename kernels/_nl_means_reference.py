@@ -1,7 +1,7 @@
-"""What `nl_means` computes, in plain NumPy: slow, obvious, the oracle of the tests.
+"""The kernel `nl_means` in plain NumPy: slow, obvious, the oracle of the tests.
 
-It shares with the kernel the constants of the color conversion and the table of
-weights, which the tests check against OpenCV.
+It shares the constants of the color conversion and the table of weights with the
+kernel; the tests check both against OpenCV.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from ._nl_means import weight_table
 def nl_means(
     images: NDArray, strength: float, patch_size: int, search_size: int
 ) -> NDArray:
-    """Returns `images` filtered; arguments are taken as valid."""
+    """Returns `images` filtered; arguments must be valid."""
     if images.dtype == np.float32:
         scaled = np.nan_to_num(np.rint(images * np.float32(255)), nan=0.0)
         levels = np.clip(scaled, 0, 255).astype(np.uint8)
@@ -32,7 +32,7 @@ def nl_means(
 def filter_jointly(
     images: NDArray[np.uint8], strength: float, patch_size: int, search_size: int
 ) -> NDArray[np.uint8]:
-    """Returns weighted means over the window; all channels have a part in a weight."""
+    """Returns weighted means over the window; a weight depends on all channels."""
     height, width, channels = images.shape[1:]
     table, shift = weight_table(strength, patch_size, search_size, channels)
     patch, search = patch_size // 2, search_size // 2

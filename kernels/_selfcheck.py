@@ -1,4 +1,4 @@
-"""Trust in a kernel that was built without the device it runs on."""
+"""Self-checks of kernels that were built without the device they run on."""
 
 import functools
 import threading
@@ -15,10 +15,10 @@ class CudaFallbackWarning(RuntimeWarning):
 
 
 def trusted(check: Callable[..., str]) -> Callable[..., bool]:
-    """Turns `check`, which names the fault it finds or "", into a question asked once.
+    """Turns `check`, which returns a fault or "", into a cached yes-or-no function.
 
-    Where the answer is no, the first to ask is warned with `CudaFallbackWarning`. A
-    check that raises has found a fault.
+    On a fault the first call warns with `CudaFallbackWarning`. A check that raises
+    counts as a fault.
     """
 
     @functools.cache

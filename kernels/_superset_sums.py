@@ -6,7 +6,7 @@ from numba import njit
 
 @njit(nogil=True)
 def add_supersets(sums: np.ndarray) -> None:
-    """Makes of `(2 ** n,)` values their sums over all patterns that contain theirs."""
+    """Replaces `(2 ** n,)` values by their sums over all supersets of their bits."""
     size = np.uint64(len(sums))
     half = np.uint64(1)
     one = np.uint64(1)

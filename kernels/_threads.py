@@ -1,4 +1,4 @@
-"""A pool of threads over which a kernel is split.
+"""Splits a kernel over a pool of threads.
 
 Kernels are serial and release the GIL. `njit(parallel=True)` is not used: where numba
 falls back to its workqueue layer, two threads that enter it together abort the process,
@@ -23,7 +23,7 @@ def split(
     """Calls `kernel(first, last, *arguments)` on blocks that cover `range(jobs)`.
 
     No block is below `smallest` jobs, for which a second thread would cost more than it
-    saves. There are as many threads as `NUMBA_NUM_THREADS` says, by default one a core.
+    saves. `NUMBA_NUM_THREADS` sets the number of threads, by default one per core.
     """
     blocks = max(1, min(_threads(), jobs // max(1, smallest)))
     if blocks == 1:
@@ -59,7 +59,7 @@ def _submit(kernel: Callable[..., None], *arguments: Any) -> "Future[None] | Non
 
 
 def _forget() -> None:
-    """A forked child has none of its parent's threads, and perhaps a held lock."""
+    """Resets a forked child, which has no threads and perhaps a held lock."""
     global _lock, _pool
     _lock, _pool = Lock(), None
 

@@ -19,7 +19,7 @@ def _lower_wide(typing_context: Any) -> Any:
     """
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # Past llvmlite's list of known names, which lacks this one.
+        # Bypasses llvmlite's list of known names, which lacks this one.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
@@ -30,10 +30,11 @@ wide: Any = intrinsic(_lower_wide)
 
 
 def flat(array: np.ndarray) -> np.ndarray:
-    """Returns an input as one axis, one that is read-only as if it were not.
+    """Returns an input as one axis, a read-only input as if it were writeable.
 
-    Kernels do not write to inputs. For numba it is another type, and what has been
-    compiled for NumPy arrays would be compiled again for TensorFlow's: 1 to 6 s.
+    Kernels do not write to inputs. For numba, a read-only array is another type:
+    kernels compiled for NumPy arrays would be compiled again for TensorFlow's, which
+    takes 1 to 6 s.
     """
     line = array.ravel()
     if line.flags.writeable:
@@ -46,8 +47,8 @@ def flat(array: np.ndarray) -> np.ndarray:
 def inner(function: Any) -> Any:
     """Compiles a function that only other kernels call.
 
-    No wrapper for Python is compiled, and no call is left: it would pass every array
-    in seven words, several times a row.
+    No wrapper for Python is compiled, and the function is inlined: a call would pass
+    every array in seven words, several times a row.
     """
     options: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True}
     return njit(nogil=True, **options)(function)
@@ -62,7 +63,7 @@ def whole_vectors(count: int, itemsize: int) -> int:
 
 @inner
 def scratch(length: int, like: np.ndarray) -> np.ndarray:
-    """Returns an array of the dtype of `like` that begins with a cache line."""
+    """Returns an array of the dtype of `like` that begins at a cache line."""
     array = np.empty(length + LINE, like.dtype)
     start = -array.ctypes.data % LINE // like.itemsize
     return array[start : start + length]
@@ -83,15 +84,15 @@ def copy(
 def has_nan(array: np.ndarray, start: int, count: int) -> bool:
     """Tells whether any of `count` elements of a flat array is NaN."""
     wide()
-    begin, found = np.uint64(start), False
+    begin, any_nan = np.uint64(start), False
     for i in range(np.uint64(count)):
-        found |= array[begin + i] != array[begin + i]
-    return found
+        any_nan |= array[begin + i] != array[begin + i]
+    return any_nan
 
 
 @inner
 def mirrored(index: int, length: int) -> int:
-    """Returns what lies at `index` of an axis continued by its mirror images."""
+    """Returns the source of `index` on an axis continued by its mirror images."""
     if index < 0:
         return -index - 1
     return index if index < length else 2 * length - 1 - index

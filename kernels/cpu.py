@@ -1,8 +1,8 @@
-"""The kernels on a CPU: serial, vectorised numba, split over our own threads.
+"""The kernels on a CPU: serial, vectorised numba, split over a pool of threads.
 
-What lets the compiler vectorise: flat arrays, unsigned 64-bit indices (signed ones may
-wrap around) and `a if a < b else b`, which is one instruction where `min` is a branch
-for NaN. The functions take valid arguments; `keras_maskdef.kernels` checks them.
+The compiler needs three things to vectorise: flat arrays, unsigned 64-bit indices
+(signed ones may wrap around) and `a if a < b else b`, which is one instruction, where
+`min` is a branch for NaN. Arguments must be valid; `keras_maskdef.kernels` checks them.
 """
 
 import numpy as np
@@ -64,7 +64,7 @@ def median(images: np.ndarray, size: int, out: np.ndarray) -> None:
     holds_nan = np.zeros(1, bool)
     _filter(images, size, out, holds_nan)
     if holds_nan[0]:
-        # Minimum and maximum know no order of NaN: again, as integers that have one.
+        # Minimum and maximum do not order NaN; integers of the same order do.
         keys = _ordered(images)
         medians = np.empty_like(keys)
         _filter(keys, size, medians, holds_nan)

@@ -1,12 +1,12 @@
 """CUDA twins of the CPU kernels, on numba-cuda.
 
 Memory is read in words of 16 bytes where the rows allow it, and item by item where they
-do not. `grid_mask` and `bit_depth` read each input item once, however many views are
-made of it, and write in the same words. `median` reads a tile and the border round it,
-each item of them once, so that an image that fits into one tile is read once.
+do not. `grid_mask` and `bit_depth` read each input item once, whatever the number of
+views, and write in the same words. `median` reads each item of a tile and of its border
+once, so an image that fits into one tile is read once.
 
-Nothing here checks arguments: `keras_maskdef.kernels` does. Every function returns when
-its result is in place, as frameworks keep streams that numba does not know.
+Arguments are checked in `keras_maskdef.kernels`, not here. Every function returns when
+its result is in place, as frameworks use streams that numba does not know.
 """
 
 import functools
@@ -37,7 +37,7 @@ ALIGNMENT = None if SIMULATED else 16
 SHARED_BYTES = 48 * 1024  # what every device gives a block that does not ask for more
 ROWS_A_THREAD = 16
 
-# Inlined by numba, so that it compiles for any device without one being there.
+# Inlined by numba, so that it compiles for any device without one present.
 device = functools.partial(cuda.jit, device=True, inline="always")
 
 # Kernels that only move or order values see float32 as its bits.
@@ -101,7 +101,7 @@ def _store16_simulated(array: Any, index: int, words: Any) -> None:
 
 
 # 16 bytes of an array from an item on, as four words of 4 bytes. The simulator runs
-# Python, not what the compiler makes of it.
+# Python and no intrinsics.
 load16 = _load16_simulated if SIMULATED else _load16
 store16 = _store16_simulated if SIMULATED else _store16
 rint = np.rint if SIMULATED else libdevice.rintf
@@ -129,7 +129,7 @@ def configured(kernel: Any, blocks: int, shared: int = 0) -> Any:
 
 @device
 def _quotient(a, b):
-    # Of two numbers from 0 to 2**31 - 1, without the cost of signs or of 64 bits.
+    # For numbers from 0 to 2**31 - 1, without the cost of signs or of 64 bits.
     return np.int32(np.uint32(a) // np.uint32(b))
 
 
@@ -328,7 +328,7 @@ def _launch_bit_depth(images: Any, bits: int, out: Any) -> None:
 
 @device
 def _key_of_float(bits):
-    # An integer that orders as the float does whose bits these are, NaN last.
+    # Turns the bits of a float into an integer of the same order, NaN last.
     if (bits & np.int32(0x7FFFFFFF)) > np.int32(0x7F800000):
         return np.int32(0x7FFFFFFF)
     return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
@@ -354,7 +354,7 @@ def _device_function(name: str, arguments: str, lines: Sequence[str]) -> Any:
 class _Exchanges:
     """The source of a comparator network; `names` maps a place to what it holds now.
 
-    Every value has a name of its own, as reassigned names take numba long to sort out.
+    Every value has a distinct name, as numba takes long to resolve reassigned names.
     """
 
     def __init__(self, load: Callable[[int], str]) -> None:
@@ -403,9 +403,9 @@ def row_sorter(size: int) -> Any:
 def median_selector(size: int) -> Any:
     """Returns `select(keys, source)`: the median of `size` sorted rows of keys.
 
-    The keys lie from `source` on, `THREADS` apart, row by row. Each is loaded where it
-    is first compared, so that few are in registers at once: at most 33 of the 49 of a
-    7x7 window.
+    The keys lie from `source` on, `THREADS` apart, row by row. A key is loaded where it
+    is first compared, so few are in registers at once: at most 33 of the 49 of a 7x7
+    window.
     """
     network, result = _cuda_networks.median_of_sorted_rows(size)
     exchanges = _Exchanges(lambda place: f"int32(keys[at + uint64({place * THREADS})])")
@@ -421,8 +421,8 @@ def median_kernel(dtype: str, size: int) -> Any:
     """Returns the kernel for images of `dtype` and windows of `size` x `size`.
 
     A block holds a tile of an image in shared memory, mirrored where the image ends. A
-    thread walks down one column of the tile: it sorts each row of its window once, into
-    a ring of the last `size` rows that is its own, and selects from the ring.
+    thread walks down one column of the tile. It sorts each row of its window once, into
+    the thread's ring of the last `size` rows, and selects from the ring.
     """
     is_float = dtype == "float32"
     key_type = types.int32 if is_float else types.uint8
@@ -435,7 +435,7 @@ def median_kernel(dtype: str, size: int) -> Any:
 
     @device
     def mirror(keys, place, item, edge, pitch, row, channels):
-        # Copies the key of an item near an end of its row to its place beyond the end.
+        # Copies the key of an item near an end of its row to its mirror image.
         shift = np.int32(2 * _remainder(item, channels) - channels - 2 * item)
         if item < before * channels and item + shift >= edge:
             keys[np.uint64(place + shift)] = keys[np.uint64(place)]
@@ -521,7 +521,7 @@ def median_kernel(dtype: str, size: int) -> Any:
 def median_tile(
     height: int, row: int, channels: int, size: int, dtype: str
 ) -> tuple[int, int, int]:
-    """Returns the columns, the pitch and the rows a thread walks of a block's tile."""
+    """Returns a tile's columns, its pitch and the rows that a thread walks."""
     itemsize = BITS[dtype].itemsize
     word = 16 // itemsize
     columns = word * _ceil_div(_ceil_div(row, _ceil_div(row, THREADS)), word)
@@ -556,10 +556,10 @@ def _launch_median(images: Any, size: int, out: Any) -> None:
 
 @functools.cache
 def check_compiler() -> None:
-    """Compiles a kernel that does nothing, for any device and with none there.
+    """Compiles a kernel that does nothing; it needs no device.
 
-    Numba-cuda imports most of itself when it compiles first. Where that fails, every
-    kernel would fail its self-check, one by one, and leave its work to the CPU.
+    numba-cuda imports most of its modules when it first compiles. Where that fails,
+    every kernel would fail its self-check and leave its work to the CPU.
     """
     if not SIMULATED:
         cuda.compile_ptx(_nothing, (), cc=(9, 0))
@@ -618,7 +618,7 @@ def _flat(array: Any, dtype: np.dtype) -> Any:
 
 def _is_aligned(*arrays: Any) -> bool:
     interfaces = (getattr(array, "__cuda_array_interface__", None) for array in arrays)
-    return not any(known["data"][0] % 16 for known in interfaces if known)
+    return not any(interface["data"][0] % 16 for interface in interfaces if interface)
 
 
 def _ceil_div(a: int, b: int) -> int:
@@ -673,7 +673,7 @@ def bit_depth(images: Any, bits: int, out: Any) -> None:
 
 
 def median(images: Any, size: int, out: Any) -> None:
-    """Fills `out` with the median of the window round each value of `images`."""
+    """Fills `out` with the median of the window around each value of `images`."""
     _run("median", (images,), (size,), out, (size,))
 
 

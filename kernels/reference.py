@@ -1,7 +1,7 @@
-"""What the kernels compute, in plain NumPy: slow, obvious, the oracle of the tests.
+"""The kernels in plain NumPy: slow, obvious, the oracle of the tests.
 
-Arguments are taken as valid; the public functions of `keras_maskdef.kernels` check
-them and say what each means.
+Arguments must be valid; the public functions of `keras_maskdef.kernels` check and
+document them.
 """
 
 from typing import Any
@@ -30,11 +30,11 @@ def bit_depth(images: np.ndarray, bits: int) -> np.ndarray:
 
 
 def median(images: np.ndarray, size: int) -> np.ndarray:
-    """Returns the (upper) median of the `size` x `size` window round every pixel."""
+    """Returns the (upper) median of the `size` x `size` window around every pixel."""
     before, after = size // 2, (size - 1) // 2
     padding = ((0, 0), (before, after), (before, after), (0, 0))
     padded = np.pad(images, padding, mode="symmetric")
-    axes: Any = (1, 2)  # NumPy 2.1's stubs know but one
+    axes: Any = (1, 2)  # NumPy 2.1's stubs allow only one
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axes)
     values = windows.reshape(*images.shape, size * size)
     return np.sort(values, axis=-1)[..., size * size // 2]

@@ -1,4 +1,4 @@
-"""What the architectures share: checked arguments and the channel axis."""
+"""Shared parts of the architectures: checked arguments and the channel axis."""
 
 import math
 from collections.abc import Sequence
@@ -67,8 +67,8 @@ def conv_norm(
 ) -> keras.KerasTensor:
     """Applies a convolution without bias, then a batch normalization.
 
-    The running statistics follow with momentum 0.9, not Keras's 0.99: these
-    networks are also trained for a few hundred steps.
+    The running statistics use momentum 0.9, not Keras's 0.99, as these networks are
+    also trained for only a few hundred steps.
     """
     x = keras.layers.Conv2D(
         filters,

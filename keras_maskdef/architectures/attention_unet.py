@@ -20,10 +20,11 @@ def attention_unet(
 ) -> keras.Model:
     """Builds an Attention U-Net from an image to a map of one channel in [0, 1].
 
-    An encoder of two 3x3 convolutions a scale, halved between scales; a decoder that
-    doubles the scale, joins what the encoder had there and convolves twice. What is
-    joined first passes an additive attention gate: the coarser features decide, pixel
-    by pixel, how much of it counts. A 1x1 convolution and a sigmoid make the map.
+    The encoder has two 3x3 convolutions per scale and halves the resolution between
+    scales. The decoder doubles the resolution, concatenates the encoder's features of
+    that scale and convolves twice. The encoder's features first pass an additive
+    attention gate, in which the coarser features weight them pixel by pixel. A 1x1
+    convolution and a sigmoid give the map.
 
     With the default widths, those of the authors' code: 2.23 million weights and 65
     million multiply-adds for a 32x32x3 image, 260 million for 64x64x3. With `(16, 32,
@@ -36,10 +37,10 @@ def attention_unet(
             width)` where Keras is set to `channels_first`. A size that `2**depth`
             does not divide is padded with zeros on all sides, and the map is cut to
             the image's size again.
-        widths: Filters of each scale, finest first; one more than `depth`. An
-            integer is the finest scale's, doubled from scale to scale.
-        depth: How often the scale is halved, at least 1. By default one less than
-            there are `widths`; with an integer for `widths` it must be given.
+        widths: Filters of each scale, finest first, `depth + 1` of them. An integer
+            is the number for the finest scale, doubled from scale to scale.
+        depth: How often the resolution is halved, at least 1. By default one less
+            than the number of `widths`; required if `widths` is an integer.
 
     Returns:
         An uncompiled functional `keras.Model` named `"attention_unet"`, from float
@@ -77,7 +78,7 @@ def attention_unet(
         gated = _attention_gate(fine, x, width)
         x = layers.ReLU()(conv_norm(layers.UpSampling2D()(x), width, 3))
         x = _twice(layers.Concatenate(axis=channel_axis())([gated, x]), width)
-    # Not in half precision: near 1 it would leave a mask only 1/256 to move by.
+    # In float32: near 1, a mask in bfloat16 could only move in steps of 1/256.
     x = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32")(x)
     outputs = x if margins is None else layers.Cropping2D(margins)(x)
     return keras.Model(inputs, outputs, name="attention_unet")
@@ -110,7 +111,7 @@ def _filters(widths: int | Sequence[int], depth: int | None) -> list[int]:
 
 
 def _margins(shape: tuple, multiple: int) -> tuple | None:
-    """What to add above, below, left and right; nothing where both sides fit."""
+    """Returns `((above, below), (left, right))`, or None where both sides fit."""
     sides = shape[2:] if channel_axis() == 1 else shape[1:3]
     missing = [-side % multiple for side in sides]
     if not any(missing):
@@ -127,9 +128,9 @@ def _twice(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
 def _attention_gate(
     fine: keras.KerasTensor, coarse: keras.KerasTensor, width: int
 ) -> keras.KerasTensor:
-    """`fine` times what `coarse`, of half its scale, finds worth attending to."""
+    """Multiplies `fine` by attention coefficients; `coarse` has half its resolution."""
     units = max(1, width // 2)
-    # Compared at the coarser scale; only the coefficients are brought to the finer.
+    # Computed at the coarser scale; only the coefficients are upsampled.
     theta = layers.Conv2D(units, 2, strides=2, use_bias=False)(fine)
     phi = layers.Conv2D(units, 1)(coarse)
     joint = layers.ReLU()(layers.Add()([theta, phi]))

@@ -20,9 +20,9 @@ def convnet(
 ) -> keras.Model:
     """Builds a small network for experiments without a GPU.
 
-    Three scales of two 3x3 convolutions, each halved by max pooling, then the mean of
-    every feature and one dense layer. After four epochs of CIFAR-10 it is right on
-    about 73 % of the test images.
+    Three scales of two 3x3 convolutions, each halved by max pooling, then global
+    average pooling and one dense layer. After four epochs of CIFAR-10 its test
+    accuracy is about 73 %.
 
     With the default arguments: 73 thousand weights and 9.9 million multiply-adds
     an image.

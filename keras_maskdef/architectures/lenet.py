@@ -13,10 +13,10 @@ def lenet(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> keras.
 
     Two 5x5 convolutions without padding, of 20 and 50 filters, each followed by
     a 2x2 max pooling, and a hidden dense layer of 500 units: the widened LeNet-5
-    that Caffe made common. LeNet-5's own 6 and 16 filters are too few for digits
-    of which three quarters are masked: after two masked epochs of MNIST, four
-    partition views voted 94.7 % right with 6 and 16 filters, 96.0 % with these,
-    and 95.7 % with 32 and 64 padded ones at three times the cost.
+    that Caffe made common. The 6 and 16 filters of LeNet-5 are too few for digits
+    with three quarters masked: after two masked epochs of MNIST, a vote of four
+    partition views was 94.7 % accurate with 6 and 16 filters, 96.0 % with 20 and
+    50, and 95.7 % with 32 and 64 padded ones at three times the cost.
 
     With the default arguments: 431,080 weights and 2.29 million multiply-adds
     an image.

@@ -34,8 +34,8 @@ def resnet18(
         input_shape: `(height, width, channels)`, at least 8x8;
             `(channels, height, width)` where Keras is set to `channels_first`.
         classes: Number of classes, at least 2.
-        width: Filters of the first stage; each later stage has twice those of
-            the one before. 64 is the paper's network.
+        width: Filters of the first stage, doubled from stage to stage. 64 is the
+            paper's network.
 
     Returns:
         An uncompiled functional `keras.Model` named `"resnet18"`, from float
@@ -56,7 +56,7 @@ def resnet18(
 
     Reference:
         He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition",
-        CVPR 2016, table 1; the 3x3 stem is that of its section 4.2.
+        CVPR 2016, table 1; the 3x3 stem is from its section 4.2.
     """
     return _resnet("resnet18", input_shape, classes, width, _basic, (2, 2, 2, 2))
 
@@ -68,19 +68,19 @@ def resnet50(
 ) -> keras.Model:
     """Builds a ResNet50 for small images.
 
-    Four stages of 3, 4, 6 and 3 bottleneck blocks, the stride of a stage in the
-    3x3 convolution of its first block. The stem is that of `resnet18`.
+    Four stages of 3, 4, 6 and 3 bottleneck blocks. The stride of a stage is in the
+    3x3 convolution of its first block. The stem is the same as in `resnet18`.
 
-    With the default arguments: 23.9 million weights and 5.2 thousand million
-    multiply-adds an image.
+    With the default arguments: 23.9 million weights and 5.2 billion multiply-adds
+    an image.
 
     Args:
         input_shape: `(height, width, channels)`, at least 8x8;
             `(channels, height, width)` where Keras is set to `channels_first`.
         classes: Number of classes, at least 2.
-        width: Filters of the first stage's 3x3 convolutions; its output has
-            four times as many, and each later stage twice those of the one
-            before. 64 is the paper's network.
+        width: Filters of the first stage's 3x3 convolutions; its output has four
+            times as many. Both double from stage to stage. 64 is the paper's
+            network.
 
     Returns:
         An uncompiled functional `keras.Model` named `"resnet50"`, from float

@@ -12,7 +12,7 @@ from keras_maskdef.architectures._parts import (
     is_positive,
 )
 
-# Convolutions and filters of each stage (configuration D of the paper).
+# Number of convolutions and of filters of each stage (configuration D of the paper).
 _STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 
@@ -24,10 +24,10 @@ def vgg16(
     """Builds a VGG16 for small images, with batch normalization.
 
     The 13 convolutions of configuration D, each 3x3 and followed by batch
-    normalization and ReLU, in five stages that end in a 2x2 max pooling. What
-    is left is averaged over its pixels (on 32x32 images it is one pixel), and
-    goes through one hidden dense layer instead of the two of 4,096 units that
-    the paper has for 224x224 images.
+    normalization and ReLU, in five stages that end in a 2x2 max pooling. The last
+    feature map is averaged over its pixels (one pixel for 32x32 images) and goes
+    through one hidden dense layer, in place of the paper's two of 4,096 units for
+    224x224 images.
 
     With the default arguments: 15.0 million weights and 313 million
     multiply-adds an image; with `width=0.25`: 0.94 million and 20 million.

@@ -1,4 +1,4 @@
-"""A masker's training on disk, one file a pass."""
+"""Backups of a masker's training, one file per pass."""
 
 import os
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from keras_maskdef.core.atomic_files import write
 class Backup:
     """Keeps the last two passes.
 
-    Two, because the classifier's own backup may be one epoch older: a run can be killed
-    between the two writes.
+    The classifier's backup may be one epoch older, as a run can be killed between the
+    two writes.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -46,7 +46,7 @@ class Backup:
 
 
 def values_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
-    """Values that NumPy can store; it has no bfloat16."""
+    """Returns arrays that NumPy can store: it has no bfloat16."""
     return [
         np.array(ops.convert_to_numpy(ops.cast(v, "float32") if _is_half(v) else v))
         for v in variables

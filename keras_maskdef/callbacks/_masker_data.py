@@ -1,4 +1,4 @@
-"""The images of a masker's pass, in any form that `fit` takes and can take again."""
+"""The images of a masker's pass, in any form that `fit` can iterate repeatedly."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from keras_maskdef.core.batches import (
 
 
 def masker_data(data: Any, batch_size: int, seed: int, steps: int | None) -> Any:
-    """Returns what `fit` is to iterate; arrays become `ShuffledBatches`.
+    """Returns the data that `fit` iterates; arrays become `ShuffledBatches`.
 
     Raises:
-        TypeError: For a generator, which gives its images once only, or dictionaries.
+        TypeError: For a generator, which can be iterated only once, or dictionaries.
         ValueError: For data known to hold no batch, or to have no end without `steps`.
     """
     refuse_iterators("data", data)
@@ -55,16 +55,16 @@ def _images(data: Any) -> np.ndarray:
 
 
 def check_labelled(data: Any) -> Any:
-    """Returns data to evaluate on, or raises where it is known to have no labels.
+    """Returns data to evaluate on, or raises where it is unsuitable.
 
-    Or no end, or to be there only once.
+    That is data has_structure to have no labels, data without an end, or an iterator.
     """
     refuse_iterators("validation_data", data)
     spec = getattr(data, "element_spec", data)
     arrays = isinstance(spec, Sequence) and not isinstance(spec, keras.utils.PyDataset)
-    known = arrays or hasattr(data, "element_spec") or hasattr(data, "shape")
+    has_structure = arrays or hasattr(data, "element_spec") or hasattr(data, "shape")
     _images_of("validation_data", spec)
-    if data is not None and known and (not arrays or len(spec) < 2):
+    if data is not None and has_structure and (not arrays or len(spec) < 2):
         raise ValueError(
             "`validation_data` must hold images and their labels, `(x, y)` or a "
             f"dataset of such batches. Received: {type(data).__name__}"
@@ -78,7 +78,7 @@ def check_labelled(data: Any) -> Any:
 
 
 def image_shape(data: Any) -> tuple | None:
-    """The shape of an image in the data, or None where only iterating would tell."""
+    """The shape of an image in the data, or None where only iteration would show it."""
     spec = getattr(data, "element_spec", None)
     if spec is None and isinstance(data, keras.utils.PyDataset):
         spec = data[0]
@@ -88,7 +88,7 @@ def image_shape(data: Any) -> tuple | None:
 
 
 def batch_size_of(data: Any) -> int | None:
-    """How many images a batch has, where the data tells."""
+    """The number of images in a batch, or None where the data does not state it."""
     if isinstance(data, ShuffledBatches):
         return data.batch_size
     if isinstance(getattr(data, "batch_size", None), int):  # a DataLoader
@@ -99,7 +99,7 @@ def batch_size_of(data: Any) -> int | None:
 
 
 def _images_of(name: str, batch: Any) -> Any:
-    """The images of a batch, or of what is known of batches."""
+    """The images of a batch, or of the spec of batches."""
     images = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
     if isinstance(images, Mapping):
         raise TypeError(

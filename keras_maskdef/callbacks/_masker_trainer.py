@@ -20,14 +20,14 @@ DEFENDED = "defended_accuracy"
 class MaskerTrainer(keras.Model):
     """A model whose only trainable weights are the masker's.
 
-    The classifier is not tracked. It runs in inference mode in a stateless scope, with
-    this model's own copies of its variables, which `take_snapshot` brings up to date.
-    So `fit` here leaves the live classifier alone, also where JAX donates buffers or an
-    error ends the fit, and never compiles in what its weights once were.
+    Keras does not track the classifier. It runs in inference mode in a stateless scope,
+    on copies of its variables, which `take_snapshot` updates. So `fit` of this model
+    never changes the live classifier, even where JAX donates buffers or an error ends
+    the fit, and never compiles its former weights in as constants.
 
-    Takes images, which it filters, and in evaluation their labels as well.
+    The model takes images, which it filters, and in evaluation their labels as well.
 
-    Under a `tf.distribute` strategy each replica sees its share of a batch.
+    Under a `tf.distribute` strategy each replica gets its share of a batch.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class MaskerTrainer(keras.Model):
         self.take_snapshot, self.classify = _snapshot(classifier, self.copies)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        """Filtered images and their masks (Algorithm 1 filters first)."""
+        """Returns filtered images and their masks (Algorithm 1 filters first)."""
         filtered = ops.cast(self.filter(images), "float32")
         return filtered, ops.cast(self.masker.mask(filtered, training), "float32")
 
@@ -94,7 +94,7 @@ class MaskerTrainer(keras.Model):
         for mean, value in zip(self.means[len(terms) :], values, strict=False):
             mean.update_state(value)
         total = sum(w * t for w, t in zip(self.loss_weights, terms, strict=True))
-        # The network's own: regularizers and what it added.
+        # The losses of the masker's network: regularizers and `add_loss`.
         total += sum(ops.cast(ops.sum(loss), "float32") for loss in self.losses)
         return part_of_loss(total)
 
@@ -105,16 +105,16 @@ class MaskerTrainer(keras.Model):
         return _for_all_workers(super().test_step(*arguments))
 
     def _maybe_symbolic_build(self, *_: Any, **__: Any) -> None:
-        """Nothing to build; Keras 3.15 fails to, where a batch is on many workers."""
+        """Skips a build that Keras 3.15 fails at where a batch is on many workers."""
 
 
 def _or_zero(term: Any, size: Any) -> Any:
-    """A mean over a replica's empty share of a last batch is no number."""
+    """Replaces the NaN of a replica whose share of the last batch is empty."""
     return ops.where(size > 0, term, 0.0) if keras.ops.is_tensor(size) else term
 
 
 def _for_all_workers(logs: Any) -> Any:
-    """Keras 3.15 reduces what workers log along an axis that scalars do not have."""
+    """Gives scalars the axis along which Keras 3.15 reduces the logs of workers."""
     if not works_with_others():
         return logs
     return {name: ops.reshape(value, (1,)) for name, value in logs.items()}
@@ -141,24 +141,24 @@ def _equal(first: Any, second: Any) -> Any:
 def _snapshot(
     classifier: keras.Model, copies: Sequence[keras.Variable]
 ) -> tuple[Callable[[], None], Callable[[Any], Any]]:
-    # Also of a classifier that returns probabilities, which show too little of them.
+    # Logits even if the classifier returns probabilities, which are less precise.
     logits = look_through(classifier) or partial(classifier, training=False)
     mine = {id(v): copy for v, copy in zip(classifier.variables, copies, strict=True)}
 
     def take() -> None:
         for variable in classifier.variables:
-            # Without the copy, JAX would donate the live classifier's own buffer.
+            # Without the copy, JAX would donate the live classifier's buffer.
             mine[id(variable)].assign(ops.copy(variable))
 
     def classify(images: Any) -> Any:
-        # Not `stateless_call`: it skips `__call__`, which casts, and knows models whose
+        # `stateless_call` would skip `__call__`, which casts and handles models whose
         # `call` takes no `training`.
         pairs = [(v, mine[id(v)]) for v in classifier.variables]
         mapping = [(variable, copy.value) for variable, copy in pairs]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             outputs = logits(images)
         for variable, copy in pairs:
-            if is_random_state(variable):  # goes on; nothing else may
+            if is_random_state(variable):  # the only state that may advance
                 copy.assign(scope.get_current_value(variable))
         return ops.cast(outputs, "float32")
 

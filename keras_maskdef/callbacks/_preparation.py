@@ -1,4 +1,4 @@
-"""What is checked and computed before a masker's training begins."""
+"""Checks and preparations before a masker's training begins."""
 
 import math
 import warnings
@@ -18,7 +18,7 @@ from keras_maskdef.layers import SparseFeatureMasker
 
 
 def check_classifier(model: keras.Model, data: Any) -> tuple:
-    """Returns the shape of an image, or raises where the classifier does not fit."""
+    """Returns the shape of an image, or raises if the classifier cannot take it."""
     if not model.built:
         raise ValueError(
             "The classifier must be built before the training: call it once, or give "
@@ -47,7 +47,7 @@ def check_classifier(model: keras.Model, data: Any) -> tuple:
 
 
 def check_sharing(data: Any, batch_size: int | None, count: int) -> None:
-    """Raises where batches cannot be shared out evenly among replicas or devices."""
+    """Raises where batches cannot be divided evenly among replicas or devices."""
     if count == 1:
         return
     if batch_size is not None and batch_size % count:
@@ -97,14 +97,14 @@ def optimizer_on_replicas(optimizer: Any, strategy: Any) -> Any:
 
 
 def made_anew(optimizer: Any) -> Any:
-    """An optimizer of the same settings that has no variables yet."""
+    """Returns an optimizer with the same settings and no variables."""
     return keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
 
 
 def scaled_in_half(optimizer: Any, *models: Any) -> Any:
-    """Returns an optimizer that scales the loss where float16 is in one of the models.
+    """Returns an optimizer that scales the loss if one of the models uses float16.
 
-    Keras does so for a model that is float16 itself, which their trainer is not.
+    Keras does this only for a model whose policy is float16; the trainer's is float32.
     """
     if not any(map(computes_in_half, models)):
         return optimizer
@@ -114,9 +114,9 @@ def scaled_in_half(optimizer: Any, *models: Any) -> Any:
 
 
 def check_mask(masker: SparseFeatureMasker, shape: tuple) -> None:
-    """Raises where the mask of some noise leaves [0, 1]."""
-    known = tuple(32 if side is None else side for side in shape)
-    noise = np.random.default_rng(0).random((4, *known), dtype="float32")
+    """Raises where the mask of noise images leaves [0, 1]."""
+    sides = tuple(32 if side is None else side for side in shape)
+    noise = np.random.default_rng(0).random((4, *sides), dtype="float32")
     probe = from_unit(noise, masker.value_range)
     mask = ops.convert_to_numpy(ops.cast(masker.mask(probe), "float32"))
     if not (mask.min() >= 0.0 and mask.max() <= 1.0):
@@ -127,7 +127,7 @@ def check_mask(masker: SparseFeatureMasker, shape: tuple) -> None:
 
 
 def build_filters(layers: Sequence[Any], shape: tuple) -> keras.Model | None:
-    """Returns T as a model, or None for no filters."""
+    """Returns the filters, T of Algorithm 1, as a model, or None if there are none."""
     if not layers:
         return None
     filters = keras.Sequential([keras.Input(shape), *layers])
@@ -151,9 +151,9 @@ def reconstruction_weight(
     shape: tuple,
     batch: int | None,
 ) -> float:
-    """Returns w3, from `rho` where it is not given, and warns where `rho` is below 1.
+    """Returns w3, by default computed from `rho`, and warns where `rho` is below 1.
 
-    `batch` is the number of images whose norm is taken at once; None if not known.
+    `batch` is the number of images under one norm, or None if it is unknown.
     """
     if batch is None or None in shape:
         if weight is None:

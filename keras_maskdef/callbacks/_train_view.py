@@ -1,4 +1,4 @@
-"""Shows the next training step its images through a view."""
+"""Applies a view, a function of images, to the images of the next training step."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -10,21 +10,22 @@ View = Callable[[Any], Any]
 
 
 def present_next_step(model: keras.Model, view: View) -> None:
-    """Has the next call of `model.train_function` see `view(images)`.
+    """Makes the next call of `model.train_function` get `view(images)`.
 
     That function takes an iterator of batches (on PyTorch a list of one batch) and runs
-    the compiled step on each, so that neither the step nor its compilation changes. It
-    is itself again before the step begins: an error in the step leaves nothing behind.
+    the compiled step on each batch, so the step and its compilation do not change. The
+    original function is restored before the step begins, so an error in the step needs
+    no cleanup.
 
-    Between here and the step another callback may raise, of which nobody tells. But
-    whatever trains a model calls its `make_train_function` first, `fit` as well as
-    `train_on_batch`: until the step, that takes the view off.
+    Another callback may raise between this call and the step, without notice. But both
+    `fit` and `train_on_batch` call `make_train_function` before they train: until the
+    step, that method removes the view as well.
     """
     _take_off(model)
     step, maker = model.train_function, vars(model).get("make_train_function")
 
     def take_off() -> None:
-        if model.train_function is through_the_view:  # and not compiled anew
+        if model.train_function is through_the_view:  # not if compiled anew
             model.train_function = step
         if maker is None:
             del model.make_train_function
@@ -46,14 +47,14 @@ def present_next_step(model: keras.Model, view: View) -> None:
 
 
 def _take_off(model: keras.Model) -> None:
-    """Takes off a view whose step has not come."""
+    """Removes a view whose step did not run."""
     getattr(model.make_train_function, "take_off", lambda: None)()
 
 
 def _viewed(batches: Any, view: View) -> Any:
     if isinstance(batches, (list, tuple)):
         return [_batch(batch, view) for batch in batches]
-    first = next(batches)  # the end of the data is for the caller of the step to see
+    first = next(batches)  # the caller of the step must see the end of the data
     return _lazily(chain([first], batches), view)
 
 

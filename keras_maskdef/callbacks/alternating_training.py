@@ -1,4 +1,4 @@
-"""The training of SFM-Defense: a masker in turn with the classifier."""
+"""The training of SFM-Defense, which alternates between masker and classifier."""
 
 import copy
 import math
@@ -57,84 +57,84 @@ BATCH_SIZE = 64
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
 class AlternatingTraining(keras.callbacks.Callback):
-    """Trains a sparse feature masker in turn with the classifier that is being fit.
+    """Trains a sparse feature masker alternately with the classifier being fit.
 
-    Given among the callbacks of an ordinary `classifier.fit`. After each epoch the
-    masker gets one pass over `data`, against the classifier as it is then, which serves
-    in inference mode as a fixed extractor of features. Only the masker learns in the
-    pass, from images alone: labels in `data` are not used. Afterwards
-    `defend(classifier, masker, filters)` is the defended model.
+    Pass it as a callback to `classifier.fit`. After each epoch the masker is trained
+    for one pass over `data`, with the current classifier as a fixed feature extractor
+    in inference mode. Only the masker learns in the pass, from images alone: labels in
+    `data` are not used. Afterwards `defend(classifier, masker, filters)` builds the
+    defended model.
 
-    The classifier's weights, statistics, optimizer, flags and compiled step are those
-    of the same `fit` without the callback, but that its steps see the images through
-    `preprocessing`, or that and the mask, as `train_on` says. Validation by `fit`
-    itself sees them as they are.
+    The classifier's weights, statistics, optimizer, flags and compiled step are the
+    same as without the callback, except that its training steps get the images after
+    `preprocessing`, or after the mask and `preprocessing`, as `train_on` says.
+    Validation by `fit` gets the images unchanged.
 
-    What is logged, seen by callbacks later in the list, the progress bar and `history`:
-    `masker_loss`, its terms `masker_sparsity`, `masker_semantic` and
-    `masker_reconstruction` without their weights, `masker_density` (the mean of the
-    mask) and `masker_agreement` (the fraction of images whose class the mask leaves as
-    it was). They are NaN for epochs without a pass. With `validation_data` also
-    `val_masker_...` and `val_defended_accuracy`. To monitor one of them, say
+    The callback logs the following, for callbacks later in the list, the progress bar
+    and `history`: `masker_loss`; its terms without their weights, `masker_sparsity`,
+    `masker_semantic` and `masker_reconstruction`; `masker_density` (the mean of the
+    mask); and `masker_agreement` (the fraction of images whose predicted class the mask
+    does not change). They are NaN for epochs without a pass. With `validation_data`
+    also `val_masker_...` and `val_defended_accuracy`. To monitor one of them, set
     `mode="min"` or `"max"`.
 
-    Where the classifier is fit on several replicas (`tf.distribute`) or devices
-    (`keras.distribution`), so is the masker, with the same weights on all of them; of
-    arrays only whole batches are used, and one process writes to `backup_dir`, from
-    which all resume. Make the masker under `strategy.scope()`.
+    If the classifier is fit on several replicas (`tf.distribute`) or devices
+    (`keras.distribution`), so is the masker, with the same weights on all of them. Of
+    arrays only whole batches are used. One process writes to `backup_dir`, and all
+    resume from it. Create the masker under `strategy.scope()`.
 
-    Note: `EarlyStopping(restore_best_weights=True)` and `ModelCheckpoint` know the
-    classifier only: what they bring back is not what the masker was last trained with.
-    Take care with the weights of the losses, see `keras_maskdef.losses`.
+    Note: `EarlyStopping(restore_best_weights=True)` and `ModelCheckpoint` handle only
+    the classifier: the masker was not last trained with the weights that they restore.
+    Choose the weights of the losses with care, see `keras_maskdef.losses`.
 
     Args:
         masker: `SparseFeatureMasker` to train.
         data: Images for the masker's passes, in its `value_range`: `x`, `(x, y)`, a
             `tf.data.Dataset`, `PyDataset` or `DataLoader` of batches. Arrays are
-            shuffled by `seed`; the others come in their own order. A dataset that
-            shuffles should not be the very object that `fit` has: each pass would move
-            its order on.
-        preprocessing: Filter layer, or a sequence of them: T of Algorithm 1. What it
-            returns is what the masker and the classifier are trained on. It must keep
-            the shape and have no trainable weights.
+            shuffled by `seed`; datasets keep their order. Do not give the same
+            shuffling dataset object to `fit`: each pass would advance its order.
+        preprocessing: Filter layer, or a sequence of them: T of Algorithm 1. The masker
+            and the classifier are trained on its output. It must keep the shape and
+            have no trainable weights.
         sparsity_weight: Float, w1, at least 0.
         semantic_weight: Float, w2, at least 0.
-        reconstruction_weight: Float, w3, at least 0. `None` takes it from `rho`.
+        reconstruction_weight: Float, w3, at least 0. `None` computes it from `rho`.
         rho: Float above 0, `w1 * sqrt(H * W * C) / w3` (for `norms="batch"` times
-            the root of the batch's size). Below 1 the mask of ones is optimal; the
-            larger, the sparser the mask and the lower the accuracy on clean images.
-            Try values from 1.05 to 1.3.
+            the root of the batch size). Below 1 the mask of ones is optimal. A larger
+            `rho` gives a sparser mask and a lower clean accuracy. Try values from 1.05
+            to 1.3.
         norms: `"image"` or `"batch"`, see `keras_maskdef.losses`.
-        train_on: What the classifier learns from. `"filtered"`: `T(x)`, Algorithm 1.
-            `"masked"`: `T(x * mask(x))` from the first pass on, what the defended
-            model will give it.
+        train_on: The images that the classifier is trained on. `"filtered"`: `T(x)`,
+            Algorithm 1. `"masked"`: `T(x * mask(x))` from the first pass on, as in the
+            defended model.
         optimizer: The masker's Keras optimizer, or its name.
         pretraining_epochs: Integer, epochs of the classifier before the first pass,
-            over all calls of `fit` with this callback.
-        steps_per_epoch: Integer, batches of a pass; all by default. Needed where `data`
-            has no end. Each pass begins a dataset anew: have it shuffled, or it will
-            be the same batches again. Arrays are.
-        batch_size: Integer, images of a batch of arrays, 64 by default. With
-            `norms="batch"` and `rho` it must be given where `data` does not tell.
+            counted over all calls of `fit` with this callback.
+        steps_per_epoch: Integer, batches of a pass; all by default. Required where
+            `data` has no end. Each pass restarts a dataset: shuffle it, or every pass
+            gets the same batches. Arrays are shuffled.
+        batch_size: Integer, images in a batch of arrays, 64 by default. With
+            `norms="batch"` and `rho` it is required where `data` does not state it.
         validation_data: `(x, y)` or a dataset of such batches, to evaluate on.
         backup_dir: Folder where the masker and its optimizer are saved after each pass,
             for a `fit` that resumes with `keras.callbacks.BackupAndRestore`. A pass
-            that was lost between the two backups is made up.
-        delete_backup: Boolean, whether to delete them at the end of the training, as
-            Keras does with its own.
+            that was lost between the two backups is repeated.
+        delete_backup: Boolean, whether to delete the backups at the end of the
+            training, as `BackupAndRestore` does.
         verbose: 0 or 1, whether the passes show progress bars.
         seed: Integer for the order of arrays.
 
     Raises:
-        TypeError: For a `masker` that is none, `data` that can be iterated only once or
-            holds dictionaries, a `preprocessing` that is no layer.
+        TypeError: For a `masker` that is no `SparseFeatureMasker`, `data` that can be
+            iterated only once or holds dictionaries, a `preprocessing` that is no
+            layer.
         ValueError: For an argument out of its range, `data` without a batch or, without
             `steps_per_epoch`, known to have no end, or such `validation_data`; when
             `fit` begins, for a classifier that is not built or does not return `(batch,
             classes)`, images of another shape than it takes, a mask outside [0, 1], a
             `preprocessing` that changes the shape or has trainable weights; and under
-            a strategy with several replicas for a masker made outside of its scope,
-            `norms="batch"`, or a batch that cannot be shared out evenly.
+            a strategy with several replicas for a masker created outside its scope,
+            `norms="batch"`, or a batch that cannot be divided evenly.
 
     Warns:
         IdentityOptimumWarning: The weights have a `rho` below 1.
@@ -223,7 +223,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._forget_classifier()
 
     def _forget_classifier(self) -> None:
-        """All that is made for one classifier, when its `fit` begins."""
+        """Resets the state that belongs to one classifier."""
         self._trainer: MaskerTrainer | None = None
         self._views: dict[str, Callable[[Any], Any]] = {}
         self._view: Callable[[Any], Any] | None = None
@@ -234,7 +234,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._first_epoch = True
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy goes on from here, with whatever classifier it is given next."""
+        """The state of a copy, which continues from here with its next classifier."""
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
         if self._trainer is not None:
@@ -246,11 +246,11 @@ class AlternatingTraining(keras.callbacks.Callback):
         return copied.__dict__
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "AlternatingTraining":
-        """Shares the data, of which a `tf.data.Dataset` cannot be copied."""
+        """Shares the data, as a `tf.data.Dataset` cannot be copied."""
         memo.update({id(data): data for data in (self.data, self.validation_data)})
-        made = object.__new__(type(self))
-        made.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
-        return made
+        copied = object.__new__(type(self))
+        copied.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        return copied
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self._trained is not self.model:
@@ -283,7 +283,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._save(epoch)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        if self._first_epoch:  # all was trained before this `fit`
+        if self._first_epoch:  # no epoch was left for this `fit`
             self._resume(self.params["epochs"])
             if self.backup_dir is not None:
                 wait_for_all(self._strategy)  # another process may still be reading
@@ -291,7 +291,7 @@ class AlternatingTraining(keras.callbacks.Callback):
             _backup.Backup(self.backup_dir).delete()
 
     def get_config(self) -> dict[str, Any]:
-        """All arguments but `data` and `validation_data`, which no file can hold."""
+        """All arguments but `data` and `validation_data`, which cannot be saved."""
         serialize = keras.saving.serialize_keras_object
         return {
             "masker": serialize(self.masker),
@@ -321,7 +321,7 @@ class AlternatingTraining(keras.callbacks.Callback):
     def from_config(
         cls, config: dict[str, Any], data: Any, validation_data: Any = None
     ) -> "AlternatingTraining":
-        """Builds the callback again, with the data that its config does not hold."""
+        """Builds the callback from a config, which does not hold the data."""
         deserialize = keras.saving.deserialize_keras_object
         built = {
             "masker": deserialize(config["masker"]),
@@ -332,13 +332,13 @@ class AlternatingTraining(keras.callbacks.Callback):
         return cls(data=data, validation_data=validation_data, **arguments)
 
     def _prepare(self) -> None:
-        """Checks all that needs the classifier, and builds the trainer."""
+        """Runs the checks that need the classifier, and builds the trainer."""
         shape = check_classifier(self.model, self.data)
         if not self.masker.built:
             self.masker.build((None, *shape))
-        known = batch_size_of(self.data) or self.batch_size
+        batch_size = batch_size_of(self.data) or self.batch_size
         self._sharing = replicas.sharing(self._strategy)
-        check_sharing(self.data, known, self._sharing)
+        check_sharing(self.data, batch_size, self._sharing)
         check_replicas(self.masker, self.norms, self._strategy)
         check_mask(self.masker, shape)
         self.optimizer = optimizer_on_replicas(self.optimizer, self._strategy)
@@ -348,7 +348,7 @@ class AlternatingTraining(keras.callbacks.Callback):
             self.reconstruction_weight,
             self.rho,
             shape,
-            batch=1 if self.norms == "image" else known,
+            batch=1 if self.norms == "image" else batch_size,
         )
         weights = (self.sparsity_weight, self.semantic_weight, weight)
         self._trainer = MaskerTrainer(
@@ -382,7 +382,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         self._trained = self.model
 
     def _pass(self, epoch: int) -> dict[str, float]:
-        """Trains the masker on the data once; it is as before if that fails."""
+        """Trains the masker on the data once; restores it if that fails."""
         trainer, share = self._trainer, self._share_statistics
         assert trainer is not None and share is not None
         trainer.take_snapshot()
@@ -422,7 +422,7 @@ class AlternatingTraining(keras.callbacks.Callback):
         return renamed
 
     def _steps(self) -> int | None:
-        """Several devices get whole batches, which can be shared out evenly."""
+        """The steps of a pass; several devices use only whole batches of arrays."""
         if self._sharing == 1 or not isinstance(self.data, ShuffledBatches):
             return self.steps_per_epoch
         whole = self.data.whole_batches
@@ -466,7 +466,7 @@ class AlternatingTraining(keras.callbacks.Callback):
             )
 
     def _resume(self, epoch: int) -> None:
-        """Brings a masker that is not there yet to where `epoch` begins."""
+        """Restores the masker's state at the beginning of `epoch`, if it is another."""
         if self.backup_dir is None or self._last_pass == epoch - 1:
             return
         backup = _backup.Backup(self.backup_dir)
@@ -490,21 +490,21 @@ class AlternatingTraining(keras.callbacks.Callback):
                 stacklevel=2,
             )
             return
-        # Killed after the classifier's backup and before ours: the classifier is what
-        # it was at that epoch's end.
+        # The run was killed after the classifier's backup and before this one. The
+        # classifier is in its state at that epoch's end, so the pass is repeated.
         self._pass(last)
         self._save(last)
 
     def _save(self, epoch: int) -> None:
         if self.backup_dir is None:
             return
-        values = _backup.values_of(self._variables())  # may take all replicas
+        values = _backup.values_of(self._variables())  # may need all replicas
         if self._writes:
             _backup.Backup(self.backup_dir).save(epoch, values)
 
     @property
     def _writes(self) -> bool:
-        """Whether the backups are for this process to write."""
+        """Whether this process writes the backups."""
         return replicas.writes_files(self._strategy)
 
     def _variables(self) -> list[keras.Variable]:
@@ -519,7 +519,7 @@ class AlternatingTraining(keras.callbacks.Callback):
 
 
 def _renamed(name: str) -> str:
-    """`loss` is `masker_loss`; the defended model's accuracy is not the masker's."""
+    """Adds the prefix `masker_`, except to the defended model's accuracy."""
     if name == f"val_{DEFENDED}":
         return name
     if name.startswith("val_"):

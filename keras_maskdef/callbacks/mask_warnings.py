@@ -1,4 +1,4 @@
-"""What can be wrong with a masker's training, by name."""
+"""Warnings of a masker's training."""
 
 
 class IdentityOptimumWarning(UserWarning):

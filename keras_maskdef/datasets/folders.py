@@ -1,4 +1,4 @@
-"""Reads a folder of photographs, a sub-folder for each class."""
+"""Reads a folder with one sub-folder of images per class."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from keras_maskdef.datasets.pixels import (
     scaled_from,
 )
 
-NAMED = 3  # of the files that are left out
+NAMED = 3  # files in the warning about files that are left out
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Listing:
     Args:
         directory: The folder.
         paths: Class after class, files in alphabetical order.
-        labels: Of each path.
-        class_names: What each label means.
+        labels: The label of each path.
+        class_names: The name of each label.
     """
 
     directory: str
@@ -40,27 +40,27 @@ class Listing:
     class_names: tuple[str, ...]
 
     def mixed(self) -> "Listing":
-        """The same files in an order that is always the same, so that few are fair."""
+        """The files in a fixed shuffled order, so that a slice is a fair sample."""
         order = np.random.default_rng(0).permutation(len(self.paths))
         paths = tuple(self.paths[index] for index in order)
         return Listing(self.directory, paths, self.labels[order], self.class_names)
 
     def sliced(self, rows: slice, split: str) -> "Listing":
-        """Some of the files."""
+        """The files of a slice."""
         paths = slice_rows(self.paths, rows, split)
         return Listing(self.directory, paths, self.labels[rows], self.class_names)
 
 
 def class_names_in(root: Path) -> list[str]:
-    """The sub-folders that are not hidden."""
-    folders = [each.name for each in root.iterdir() if each.is_dir()]
+    """The names of the sub-folders that are not hidden, in order."""
+    folders = [path.name for path in root.iterdir() if path.is_dir()]
     return ordered(n for n in folders if not n.startswith(".") and n != "__MACOSX")
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Each once, as numbers if all are, else in the alphabet."""
-    found = sorted({*names})
-    return sorted(found, key=int) if all(map(str.isdecimal, found)) else found
+    """The distinct names, in numerical order if all are numbers, else alphabetical."""
+    distinct = sorted({*names})
+    return sorted(distinct, key=int) if all(map(str.isdecimal, distinct)) else distinct
 
 
 def listed(
@@ -70,7 +70,7 @@ def listed(
 
     Args:
         directory: The folder.
-        class_names: All classes, where there may be more than the folder has.
+        class_names: All classes, if there may be more than the folder has.
 
     Raises:
         FileNotFoundError: `directory` is not a folder.
@@ -82,19 +82,19 @@ def listed(
             "`directory` must be a folder with one folder of images per class. "
             f"Received: directory={str(directory)!r}"
         )
-    own = class_names_in(root)
-    names = tuple(class_names or own)
-    if not own:
+    folder_names = class_names_in(root)
+    names = tuple(class_names or folder_names)
+    if not folder_names:
         raise ValueError(
             "`directory` must be a folder with one folder of images per class, and "
             f"has no folders. Received: directory={str(directory)!r}"
         )
     # The seed is unused without shuffling, but without one Keras draws from
     # NumPy's global generator.
-    found = keras.utils.image_dataset_from_directory(
+    dataset = keras.utils.image_dataset_from_directory(
         directory,
         label_mode="int",
-        class_names=own,
+        class_names=folder_names,
         batch_size=None,
         image_size=(1, 1),
         shuffle=False,
@@ -102,10 +102,10 @@ def listed(
         data_format="channels_last",
         verbose=False,
     )
-    files = (Path(path) for path in found.file_paths)
+    files = (Path(path) for path in dataset.file_paths)
     paths = tuple(path for path in files if not path.name.startswith("."))
     classes = [path.relative_to(root).parts[0] for path in paths]
-    for name in own:
+    for name in folder_names:
         if name not in classes:
             raise ValueError(
                 "`directory` must hold images (JPEG, PNG, BMP or GIF) for every "
@@ -135,7 +135,7 @@ def read(listing: Listing, wanted: Wanted) -> ImageData:
 
     Args:
         listing: The files.
-        wanted: Colours by default, and the size that all have.
+        wanted: The channels, by default 3, and the size, by default that of the files.
 
     Raises:
         ValueError: A file cannot be decoded, or images differ in size and none is
@@ -174,7 +174,7 @@ def _from_to(sizes: set[Size]) -> str:
 
 
 def _decoded(path: Path, channels: int, directory: str) -> NDArray[np.uint8]:
-    """Eight bits a channel; of an animation the first image."""
+    """Decodes a file to 8 bits a channel, an animation to its first image."""
     import tensorflow as tf
 
     try:
@@ -188,7 +188,7 @@ def _decoded(path: Path, channels: int, directory: str) -> NDArray[np.uint8]:
 
 
 def check_size(image_size: object) -> Size:
-    """Two positive integers."""
+    """Returns `(height, width)`, or raises unless it is two positive integers."""
     sizes = image_size if isinstance(image_size, Sequence) else ()
     if len(sizes) != 2 or not all(isinstance(n, int) and n > 0 for n in sizes):
         raise ValueError(

@@ -22,7 +22,7 @@ from keras_maskdef.datasets.pixels import (
 from keras_maskdef.datasets.tiny_imagenet_folder import ARCHIVE
 
 DataDir = str | os.PathLike[str] | None
-# Those that `datasets.load` has under their own names.
+# Names that `datasets.load` takes without "tfds:".
 OWN = ("cifar10", "mnist", "svhn_cropped")
 
 
@@ -36,11 +36,11 @@ def read(
     """Reads one split of a data set of tensorflow-datasets into memory.
 
     Args:
-        name: Of tensorflow-datasets.
-        split: As it writes them.
-        data_dir: Its folder.
-        download: Whether it may fetch what is missing.
-        wanted: Of images that differ in size; others stay as they are.
+        name: Name of the data set in tensorflow-datasets.
+        split: Split or slice, as tensorflow-datasets writes them.
+        data_dir: Folder of tensorflow-datasets.
+        download: Whether tensorflow-datasets may download a missing data set.
+        wanted: Channels and size for images that differ in size; ignored for others.
     """
     import tensorflow as tf
 
@@ -79,9 +79,9 @@ def read(
 def _pixels(
     builder: Any, keys: tuple[str, str], split: str, scaled: Wanted | None
 ) -> tuple[Any, Any]:
-    """All images, scaled one by one if need be, and labels."""
+    """Returns all images, scaled one by one if `scaled` is given, and labels."""
     tfds = require("tensorflow_datasets", "data")
-    # Of these two parts only, and read once: a cache would only be a second copy.
+    # Only these two features are decoded; a cache would only be a second copy.
     rows = builder.as_dataset(
         split=split,
         batch_size=None if scaled else -1,
@@ -101,7 +101,7 @@ def _pixels(
 
 
 def counts(name: str, data_dir: DataDir, download: bool) -> dict[str, int]:
-    """How many images each split has."""
+    """The number of images in each split."""
     builder = _prepared(name, data_dir, download)
     return {split: info.num_examples for split, info in builder.info.splits.items()}
 
@@ -122,14 +122,14 @@ def _prepared(name: str, data_dir: DataDir, download: bool) -> Any:
 
 
 def _keys(name: str, builder: Any) -> tuple[str, str]:
-    """Of the images and of the labels, or ValueError if there are no such things."""
+    """The keys of images and labels; raises ValueError without such features."""
     tfds = require("tensorflow_datasets", "data")
     info = builder.info
     pair = info.supervised_keys or ("image", "label")
     kinds = (tfds.features.Image, tfds.features.ClassLabel)
     features = dict(info.features)
-    found = [features[key] for key in pair if key in features]
-    if len(found) != 2 or not all(map(isinstance, found, kinds)):
+    present = [features[key] for key in pair if key in features]
+    if len(present) != 2 or not all(map(isinstance, present, kinds)):
         raise ValueError(
             "`source` must be a data set of images and their classes. "
             f"Received: {name!r} with the features {sorted(info.features)}"
@@ -155,10 +155,10 @@ def _missing(name: str, folder: str | os.PathLike[str]) -> FileNotFoundError:
             f"archive {ARCHIVE}"
         )
     else:
-        own = name if name in OWN else f"tfds:{name}"
+        source = name if name in OWN else f"tfds:{name}"
         remedy = (
             "Pass the folder that holds it as `data_dir` or in TFDS_DATA_DIR, or "
             'download it: python -c "from keras_maskdef import datasets; '
-            f'datasets.load({own!r}, data_dir={str(folder)!r}, download=True)"'
+            f'datasets.load({source!r}, data_dir={str(folder)!r}, download=True)"'
         )
     return FileNotFoundError(f"The data set {name!r} is not in {folder}. {remedy}")

@@ -17,32 +17,32 @@ from keras_maskdef.core.image_data import (
 )
 from keras_maskdef.datasets.pixels import as_integers, in_unit_range
 
-# Of objects, which only pickle can read; of files that are cut or changed.
+# Raised for arrays of objects, which only pickle can read, and for damaged files.
 _DAMAGE = (ValueError, zipfile.BadZipFile, zlib.error)
 
 
 def parts_of(path: Path) -> dict[str, tuple[str, str]]:
-    """The names of the two arrays of each part."""
+    """The names of the arrays of images and of labels, for each part."""
     with _opened(path) as stored:
         there = {*stored.files}
     pairs = {WHOLE: ("x", "y")} | {part: (f"x_{part}", f"y_{part}") for part in SPLITS}
-    found = {part: pair for part, pair in pairs.items() if there.issuperset(pair)}
-    if not found:
+    parts = {part: pair for part, pair in pairs.items() if there.issuperset(pair)}
+    if not parts:
         raise ValueError(
             f"{path} must hold the arrays `x` and `y`, or `x_test` and `y_test`. "
             f"Received: arrays {sorted(there)}"
         )
-    return found
+    return parts
 
 
 def count(path: Path, part: str) -> int:
-    """How many images a part has."""
+    """The number of images in a part."""
     (labels,) = _stored(path, parts_of(path)[part][1])
     return len(np.atleast_1d(labels))
 
 
 def read(path: Path, part: str, rows: slice, split: str) -> ImageData:
-    """Images `(n, height, width)` or `(n, height, width, channels)`, and their labels.
+    """Reads images `(n, height, width[, channels])` and their labels.
 
     The array `class_names` may name the classes; by default they are numbers.
     """
@@ -50,15 +50,15 @@ def read(path: Path, part: str, rows: slice, split: str) -> ImageData:
     class_names = _class_names(path)
     slice_rows(range(len(labels)), rows, split)
     images = in_unit_range(str(path), pixels, rows)
-    found = as_integers(str(path), labels)
+    numbers = as_integers(str(path), labels)
     if class_names is None:
-        class_names = numbered(int(found.max()) + 1)
-    if found.min() < 0 or found.max() >= len(class_names):
+        class_names = numbered(int(numbers.max()) + 1)
+    if numbers.min() < 0 or numbers.max() >= len(class_names):
         raise ValueError(
             f"The labels of {path} must be from 0 to {len(class_names) - 1}. Received: "
-            f"labels.min()={found.min()}, labels.max()={found.max()}"
+            f"labels.min()={numbers.min()}, labels.max()={numbers.max()}"
         )
-    return checked(str(path), images, found[rows], class_names)
+    return checked(str(path), images, numbers[rows], class_names)
 
 
 def _arrays(path: Path, part: str) -> tuple[NDArray, NDArray]:
@@ -94,10 +94,10 @@ def _opened(path: Path) -> "np.lib.npyio.NpzFile":
 
 
 def _class_names(path: Path) -> tuple[str, ...] | None:
-    found = _stored(path, "class_names")
-    if not found:
+    arrays = _stored(path, "class_names")
+    if not arrays:
         return None
-    (names,) = found
+    (names,) = arrays
     if names.ndim != 1 or names.dtype.kind not in "US" or len({*names}) < len(names):
         raise ValueError(
             f"`class_names` of {path} must be different strings, one for each class. "

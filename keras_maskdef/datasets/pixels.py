@@ -1,4 +1,4 @@
-"""Other people's pixels and labels as those of an `ImageData`."""
+"""Converts pixels and labels of any source to those of an `ImageData`."""
 
 import warnings
 from collections.abc import Callable
@@ -9,35 +9,35 @@ from numpy.typing import NDArray
 
 # ITU-R 601, as in TensorFlow and Pillow.
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-# Of each kind of number that images are stored in: the ranges it may be in.
+# Ranges that stored images may be in; the first that fits is taken.
 RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 
-# The brightest pixel of real images has more of the range of its integers.
+# The brightest pixel of real images is above this fraction of the integers' range.
 _DARK = 1 / 8
 Tell = Callable[[str], None]
 Size = tuple[int, int]
 
 
 class ImageDataWarning(UserWarning):
-    """What was done to images so that they could be used."""
+    """Images were changed, left out or interpreted so that they can be used."""
 
 
 def note(text: str) -> None:
-    """Tells a user what was done to the images without being asked for."""
+    """Warns the user of something that was done to the images without a request."""
     warnings.warn(text, ImageDataWarning, stacklevel=3)
 
 
 def silent(text: str) -> None:
-    """Tells nothing, as what was done was asked for."""
+    """Reports nothing, as the user requested the change."""
 
 
 class Wanted(NamedTuple):
-    """What images shall be like.
+    """The channels and the size that images shall have.
 
     Args:
-        channels: 1, 3 or 4; None for what they have.
-        size: `(height, width)`; None for what they have.
-        tell: Is told of what was changed.
+        channels: 1, 3 or 4; None to keep them.
+        size: `(height, width)`; None to keep it.
+        tell: Called with a message about every change.
     """
 
     channels: int | None = None
@@ -49,7 +49,7 @@ ANYTHING = Wanted()
 
 
 def scaled_from(before: str, size: Size) -> str:
-    """What to tell of scaling."""
+    """The message about scaled images."""
     return (
         f"Images of {before} pixels were scaled to {size[0]}x{size[1]}, without "
         "keeping their aspect ratio."
@@ -57,15 +57,15 @@ def scaled_from(before: str, size: Size) -> str:
 
 
 def in_unit_range(name: str, pixels: NDArray[Any], chosen: Any) -> NDArray[np.float32]:
-    """Stored pixels on [0, 1].
+    """Returns stored pixels on [0, 1].
 
-    Integers of 8 and 16 bits have a range of their own. That of others is the first of
-    [0, 1], [0, 255] and [-1, 1] that holds them all.
+    Unsigned integers of 8 and 16 bits have the range of their dtype. For other dtypes
+    the range is the first of [0, 1], [0, 255] and [-1, 1] that holds all pixels.
 
     Args:
-        name: Of the source, for messages.
-        pixels: All images, so that the range does not depend on those chosen.
-        chosen: Which of them to return: a slice, or integers.
+        name: Name of the source, for messages.
+        pixels: All images, so that the range does not depend on `chosen`.
+        chosen: Which images to return: a slice, or integers.
     """
     if pixels.dtype.kind not in "biuf":
         raise ValueError(
@@ -98,21 +98,21 @@ def in_unit_range(name: str, pixels: NDArray[Any], chosen: Any) -> NDArray[np.fl
 
 
 def as_integers(name: str, labels: Any) -> NDArray[np.int64]:
-    """Labels as integers `(n,)`: of a column, of one-hot rows, of whole floats."""
-    found = np.asarray(labels)
-    if found.ndim == 2 and found.shape[1] == 1:
-        found = found[:, 0]
-    elif found.ndim == 2 and _is_one_hot(found):
-        found = found.argmax(axis=1)
-    whole = found.dtype.kind in "iub" or (
-        found.dtype.kind == "f" and np.array_equal(found, np.rint(found))
+    """Labels as integers `(n,)`, also from a column, one-hot rows or whole floats."""
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    elif array.ndim == 2 and _is_one_hot(array):
+        array = array.argmax(axis=1)
+    whole = array.dtype.kind in "iub" or (
+        array.dtype.kind == "f" and np.array_equal(array, np.rint(array))
     )
-    if found.ndim != 1 or not whole:
+    if array.ndim != 1 or not whole:
         raise ValueError(
             f"The labels of {name} must be integers, one for each image, or one-hot "
-            f"rows. Received: labels.shape={found.shape}, labels.dtype={found.dtype}"
+            f"rows. Received: labels.shape={array.shape}, labels.dtype={array.dtype}"
         )
-    return found.astype(np.int64)
+    return array.astype(np.int64)
 
 
 def _is_one_hot(rows: NDArray[Any]) -> bool:
@@ -122,9 +122,9 @@ def _is_one_hot(rows: NDArray[Any]) -> bool:
 
 
 def in_channels(images: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Images with 1, 3 or 4 channels in place of 1 to 4, in their own dtype.
+    """Converts images of 1 to 4 channels to 1, 3 or 4, in the same dtype.
 
-    Grey is repeated, colours become their luminance, alpha is dropped or opaque.
+    Grey is repeated, colours become their luminance, alpha is dropped or set to opaque.
     """
     depth = images.shape[-1]
     if depth == channels:

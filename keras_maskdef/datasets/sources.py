@@ -1,4 +1,4 @@
-"""Where images come from: a name, a folder, a file, tensorflow-datasets, batches."""
+"""Sources of stored images: named data sets, tensorflow-datasets, folders, files."""
 
 import os
 from collections.abc import Callable
@@ -32,15 +32,15 @@ class Source(Protocol):
 
         Args:
             split: Such as `"test[:200]"`.
-            wanted: Where the files leave it open, or differ in size.
+            wanted: Channels and size, where the files do not determine them.
         """
 
     def count(self, part: str) -> int | None:
-        """How many images a part has; None if only reading would tell."""
+        """The number of images in a part; None if only reading would show it."""
 
 
 def held_out(source: Source) -> str:
-    """The part to measure on."""
+    """The part to evaluate on."""
     return _chosen(source, HELD_OUT)
 
 
@@ -51,17 +51,17 @@ def to_train_on(source: Source) -> str:
 
 def _chosen(source: Source, wanted: tuple[str, ...]) -> str:
     parts = source.parts
-    found = [part for part in wanted if part in parts]
-    if not found and len(parts) > 1:
+    matching = [part for part in wanted if part in parts]
+    if not matching and len(parts) > 1:
         raise ValueError(
             f"`split` must be given where there is no {wanted[0]!r}. "
             f"Received: split=None, and {', '.join(parts)}"
         )
-    return found[0] if found else parts[0]
+    return matching[0] if matching else parts[0]
 
 
 def first(source: Source, part: str, images: int) -> str:
-    """The split of so many images of a part, or of all if it has fewer."""
+    """The split of the first `images` of a part, or of all if it has fewer."""
     count = source.count(part)
     return f"{part}[:{images if count is None else min(images, count)}]"
 
@@ -74,7 +74,7 @@ class Named:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        # Tiny-ImageNet's own test images have no labels.
+        # The test images of Tiny-ImageNet have no labels.
         tiny = self.name.startswith("tiny_imagenet")
         return "train", "validation" if tiny else "test"
 
@@ -103,29 +103,30 @@ class Tfds:
         return from_tfds.read(self.name, split, *self._where, wanted)
 
     def count(self, part: str) -> int | None:
-        # One that is not there is an error of `read`.
+        # For an unknown part, `read` raises the error.
         return self._counts.get(part)
 
 
 class Folder:
-    """A folder of a folder for each class, or of folders `train`, `test` of those."""
+    """A folder with one folder per class, or with such folders `train` and `test`."""
 
     def __init__(self, path: Path) -> None:
         inside = folders.class_names_in(path)
-        named = {each.casefold(): path / each for each in inside}
+        named = {name.casefold(): path / name for name in inside}
         splits = {split: named[split] for split in SPLITS if split in named}
         if len(splits) > 1 and len(splits) < len(inside):
             raise ValueError(
                 "A folder must have a folder per class, or folders of such for splits, "
                 f"and not both. Received: {path} with {', '.join(inside)}"
             )
-        whole = not splits or len(splits) < len(inside)  # one is a class of that name
+        # One folder with the name of a split is a class among others.
+        whole = not splits or len(splits) < len(inside)
         self._folders = {WHOLE: path} if whole else splits
-        # Of all splits, so that a number means the same in each.
+        # Of all splits, so that a label means the same class in all of them.
         self._class_names = folders.ordered(
             name
-            for each in self._folders.values()
-            for name in folders.class_names_in(each)
+            for folder in self._folders.values()
+            for name in folders.class_names_in(folder)
         )
         self.parts = tuple(self._folders)
         self._listings: dict[str, folders.Listing] = {}

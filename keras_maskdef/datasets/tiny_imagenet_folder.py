@@ -61,7 +61,7 @@ def _validation_files(root: Path, labels: dict[str, int]) -> list[tuple[Path, in
 
 
 def _columns(path: Path) -> list[list[str]]:
-    """The tab-separated columns of a text file's lines that are not blank."""
+    """The tab-separated columns of the lines of a text file, without blank lines."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.split("\t") for line in lines if line.strip()]
 

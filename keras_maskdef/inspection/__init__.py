@@ -1,1 +1,1 @@
-"""What a model is made of, as far as defences are concerned."""
+"""Inspects models: their structure, value range and agreement with a defence."""

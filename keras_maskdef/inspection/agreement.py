@@ -1,4 +1,4 @@
-"""That the parts of a defence fit each other and the images."""
+"""Checks that the parts of a defence fit each other and the images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,21 +18,21 @@ _COLORS = (1, 3)
 
 
 def in_value_range(layers: Sequence[Any], value_range: ValueRange) -> list[Any]:
-    """The layers for images of this range; themselves where they do not depend on it.
+    """Returns the layers for images of this range, unchanged if independent of it.
 
-    A filter is copied, once wherever it stands, as it holds no state. A masker has
-    learned from images of its own range.
+    A filter holds no state and is copied, only once if it occurs several times. A
+    masker cannot be copied, as it has learned from images of its range.
     """
-    made = {id(layer): _in_value_range(layer, value_range) for layer in layers}
-    return [made[id(layer)] for layer in layers]
+    converted = {id(layer): _in_value_range(layer, value_range) for layer in layers}
+    return [converted[id(layer)] for layer in layers]
 
 
 def value_ranges(model: Any) -> dict[str, ValueRange]:
-    """The ranges that a model is known to take images in, by the layers that tell.
+    """The value ranges that a model's layers state for its images, by layer name.
 
-    These see the images as they are, behind no layer but this library's, as `defend`
-    puts them. What another layer makes of images, nobody knows: `Rescaling(1 / 255)`
-    and a filter on [0, 1] behind it are a defence on [0, 255].
+    Only layers that get the images unchanged count: those behind no layer but this
+    library's, as `defend` places them. Another layer may change the range:
+    `Rescaling(1 / 255)` and a filter on [0, 1] behind it are a defence on [0, 255].
     """
     if isinstance(model, VotingEnsemble):
         return value_ranges(model.classifier)
@@ -40,18 +40,18 @@ def value_ranges(model: Any) -> dict[str, ValueRange]:
     if not hasattr(graph, "operations"):
         return {}
     as_they_are = {id(x) for x in graph.inputs}
-    found: dict[str, ValueRange] = {}
+    ranges: dict[str, ValueRange] = {}
     for layer in graph.layers:
         for node in calls_of(layer):
             if not any(id(x) in as_they_are for x in node.input_tensors):
                 continue
             if not isinstance(layer, _IN_A_FORMAT):
-                found |= value_ranges(layer)
+                ranges |= value_ranges(layer)
                 continue
             as_they_are |= {id(x) for x in node.output_tensors}
             if isinstance(layer, _IN_A_RANGE):
-                found[layer.name] = layer.value_range
-    return found
+                ranges[layer.name] = layer.value_range
+    return ranges
 
 
 def _in_value_range(layer: Any, value_range: ValueRange) -> Any:
@@ -74,7 +74,7 @@ def _in_value_range(layer: Any, value_range: ValueRange) -> Any:
 
 
 def check_value_ranges(layers: Sequence[Any]) -> None:
-    """Raises where layers are made for images of different ranges."""
+    """Raises where layers have different value ranges."""
     ranges = {x.name: x.value_range for x in layers if isinstance(x, _IN_A_RANGE)}
     if len({*ranges.values()}) > 1:
         raise ValueError(
@@ -84,20 +84,20 @@ def check_value_ranges(layers: Sequence[Any]) -> None:
 
 
 def check_data_formats(layers: Sequence[Any], shape: tuple) -> None:
-    """Raises where layers differ, or take the pixels of these images for channels."""
+    """Raises where the formats differ, or take pixels of these images for channels."""
     formats = {x.name: x.data_format for x in layers if isinstance(x, _IN_A_FORMAT)}
-    found = sorted({*formats.values()})
-    if len(found) > 1:
+    distinct = sorted({*formats.values()})
+    if len(distinct) > 1:
         raise ValueError(
             "`data_format` must be one for all parts of a defence. "
             f"Received: data_format={formats}"
         )
     other = {"channels_last": "channels_first", "channels_first": "channels_last"}
-    for own in found:
-        if channels(shape, own) not in _COLORS and (
-            channels(shape, other[own]) in _COLORS
+    for data_format in distinct:
+        if channels(shape, data_format) not in _COLORS and (
+            channels(shape, other[data_format]) in _COLORS
         ):
             raise ValueError(
-                f"`data_format` must be {other[own]!r} for the images of this "
+                f"`data_format` must be {other[data_format]!r} for the images of this "
                 f"classifier. Received: images of shape {shape}, data_format={formats}"
             )

@@ -1,4 +1,4 @@
-"""What a model is made of, as far as defences are concerned."""
+"""The structure of a model: its vote, masks, masker, filters and base model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from keras_maskdef.layers.random_grid_mask import RandomGridMask
 from keras_maskdef.layers.sparse_feature_masker import SparseFeatureMasker
 from keras_maskdef.layers.voting_ensemble import VotingEnsemble
 
-# What a defence puts before a classifier.
+# Layers that a defence puts before a classifier.
 _FRONT = (RandomGridMask, SparseFeatureMasker, ImageFilter)
 
 
@@ -33,7 +33,7 @@ def as_filters(name: str, value: Any) -> tuple[keras.layers.Layer, ...]:
 def check_called_as_predicted(name: str, model: Any) -> None:
     """Raises for a task of KerasHub that preprocesses in `fit` and `predict` alone."""
     preprocessor = getattr(model, "preprocessor", None)
-    # Other models with an attribute of this name use it where they are called.
+    # Other models with an attribute of this name use it in calls.
     if preprocessor is not None and hasattr(model, "preprocess_samples"):
         raise ValueError(
             f"`{name}` must preprocess images where it is called: a task of KerasHub "
@@ -45,7 +45,7 @@ def check_called_as_predicted(name: str, model: Any) -> None:
 
 
 def input_shape(model: Any) -> tuple | None:
-    """That of its images and their batch axis, if it was built for some."""
+    """The shape of the model's images with the batch axis; None if it is not built."""
     if isinstance(model, VotingEnsemble):
         return input_shape(model.classifier)
     if not getattr(model, "built", False):
@@ -59,23 +59,23 @@ def input_shape(model: Any) -> tuple | None:
 
 
 def is_random(model: Any) -> bool:
-    """Whether a mask that is active in inference is anywhere inside."""
+    """Whether a model contains a mask that is active in inference."""
     if isinstance(model, RandomGridMask):
         return model.is_active(False)
     return any(is_random(layer) for layer in getattr(model, "layers", ()))
 
 
 def computes_in_half(model: Any) -> bool:
-    """Whether float16 is in a model; of what is no Keras layer, nobody knows."""
+    """Whether a model may compute in float16; True for anything but a Keras layer."""
     if not isinstance(model, keras.layers.Layer):
         return True
     return any(layer.compute_dtype == "float16" for layer in inner_layers(model))
 
 
 def split_vote(model: Any) -> tuple[keras.Model | None, VotingEnsemble] | None:
-    """What comes before the vote that a model ends in, and the vote.
+    """Splits a model that ends in a vote into the part before the vote and the vote.
 
-    Nothing if the model does not end in a vote.
+    The part is None if nothing precedes the vote. Returns None for other models.
     """
     if isinstance(model, VotingEnsemble):
         return None, model
@@ -96,16 +96,16 @@ def _before_the_last(graph: Any) -> keras.Model | None:
 
 
 def bare_classifier(model: Any) -> Any:
-    """The model without its votes, masks, maskers and filters; other layers stay.
+    """The base model: without votes, masks, maskers and filters; other layers stay.
 
-    It is the model itself if it has none, or none that can be told apart, as within a
-    subclassed model.
+    It is the model itself if it has none of these, or none that can be separated, as
+    within a subclassed model.
     """
     return _without(model, _FRONT)
 
 
 def masked_classifier(model: Any) -> Any:
-    """The model with its sparse feature maskers alone, otherwise as the bare one."""
+    """The base model with its sparse feature maskers; see `bare_classifier`."""
     return _without(model, (RandomGridMask, ImageFilter))
 
 
@@ -137,9 +137,9 @@ def _clone_without(graph: Any, front: tuple[type, ...]) -> Any:
 
 
 def through_exact_medians(model: Any) -> Any:
-    """The model with the exact gradients of its median filters; None without any.
+    """The model with exact gradients of its median filters; None if it has none.
 
-    Filters within a subclassed model or a nested one cannot be told apart.
+    Filters within a subclassed or nested model are not detected.
     """
     graph = graph_of(model)
     layers = getattr(graph, "layers", ())
@@ -164,5 +164,5 @@ def _is_detoured(layer: Any) -> bool:
 
 
 def _single(inputs: list) -> Any:
-    """Keras takes `[x]` and `x` for different signatures, and warns."""
+    """Unwraps a single input: for Keras `[x]` is another signature, and it warns."""
     return inputs[0] if len(inputs) == 1 else inputs

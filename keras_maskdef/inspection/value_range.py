@@ -1,4 +1,4 @@
-"""The range of images that a model takes, told by its first layers."""
+"""The value range of the images that a model takes, inferred from its first layers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,11 +15,11 @@ from keras_maskdef.layers.voting_ensemble import VotingEnsemble
 
 BYTES: ValueRange = (0.0, 255.0)
 SIGNED: ValueRange = (-1.0, 1.0)
-# What images are on before a `Rescaling`, and behind it.
+# Ranges that images may have before a `Rescaling`, and after it.
 _RANGES = (UNIT, SIGNED, BYTES)
-# 1/256 for 1/255, 1/128 for 1/127.5.
+# Tolerance that accepts 1/256 for 1/255 and 1/128 for 1/127.5.
 _CLOSE = 0.02
-# Mean and deviation of images on [0, 255] are above; darker ones tell no range.
+# Images on [0, 255] have a larger mean and deviation; darker ones show no range.
 _LEAST = 2.0
 _KEEPS_VALUES = (
     keras.layers.InputLayer,
@@ -41,16 +41,16 @@ _KEEPS_VALUES = (
 def value_range_of(model: Any) -> ValueRange | None:
     """The lowest and the highest value of the images that a model takes.
 
-    It is told by this library's filters and maskers that see the images as they are,
-    by a `Rescaling` or a `Normalization` at the beginning, or by a preprocessor of
-    KerasHub.
+    The range is inferred from this library's filters and maskers that get the images
+    unchanged, from a `Rescaling` or a `Normalization` at the beginning, or from a
+    preprocessor of KerasHub.
 
     Args:
         model: Keras model.
 
     Returns:
         `(0.0, 1.0)`, `(0.0, 255.0)`, `(-1.0, 1.0)`, or the range of the filters; None
-        if nothing tells.
+        if it cannot be inferred.
 
     Example:
 
@@ -59,9 +59,9 @@ def value_range_of(model: Any) -> ValueRange | None:
     >>> value_range_of(keras.Sequential(layers))
     (0.0, 255.0)
     """
-    own = {*value_ranges(model).values()}
-    if own:
-        return own.pop() if len(own) == 1 else None
+    stated = {*value_ranges(model).values()}
+    if stated:
+        return stated.pop() if len(stated) == 1 else None
     for layer in _from_the_input(model):
         if isinstance(layer, keras.layers.Rescaling):
             if np.any(np.asarray(layer.scale) != 1) or np.any(layer.offset):
@@ -77,9 +77,9 @@ def value_range_of(model: Any) -> ValueRange | None:
 
 
 def _from_the_input(model: Any) -> Iterator[Any]:
-    """Layers in the order in which an image meets them, nested ones included.
+    """Yields layers in the order in which an image passes them, nested ones included.
 
-    They end where an image takes two ways, or in a model that tells no graph.
+    It ends where the path of an image branches, or with a model without a graph.
     """
     if isinstance(model, VotingEnsemble):
         model = model.classifier
@@ -88,27 +88,27 @@ def _from_the_input(model: Any) -> Iterator[Any]:
     if not nodes or len(graph.inputs) > 1:
         yield model
         return
-    seen = graph.inputs[0]
-    while len(users := [n for n in nodes if _takes(n, seen)]) == 1:
+    tensor = graph.inputs[0]
+    while len(users := [n for n in nodes if _takes(n, tensor)]) == 1:
         yield from _from_the_input(users[0].operation)
-        seen = users[0].output_tensors[0]
+        tensor = users[0].output_tensors[0]
 
 
 def _takes(node: Any, tensor: Any) -> bool:
-    return any(each is tensor for each in node.input_tensors)
+    return any(taken is tensor for taken in node.input_tensors)
 
 
 def _before_rescaling(layer: Any) -> ValueRange | None:
-    """The only range of which it makes one that networks compute on, if any."""
+    """The only range that the layer maps to one of `_RANGES`, if there is only one."""
     scale, offset = np.asarray(layer.scale, float), np.asarray(layer.offset, float)
-    found = [
+    ranges = [
         (low, high)
         for low, high in _RANGES
         if any(
             _is_near(low * scale + offset, high * scale + offset, x) for x in _RANGES
         )
     ]
-    return found[0] if len(found) == 1 else None
+    return ranges[0] if len(ranges) == 1 else None
 
 
 def _is_near(lowest: Any, highest: Any, inner: ValueRange) -> bool:
@@ -118,7 +118,7 @@ def _is_near(lowest: Any, highest: Any, inner: ValueRange) -> bool:
 
 
 def _before_normalization(layer: Any) -> ValueRange | None:
-    """By the mean, and by the variance that images of that mean can have."""
+    """The range that fits the mean, and the variance possible for that mean."""
     if getattr(layer, "mean", None) is None or layer.invert:
         return None
     mean = keras.ops.convert_to_numpy(layer.mean).astype(float)
@@ -133,6 +133,6 @@ def _before_normalization(layer: Any) -> ValueRange | None:
 
 
 def _is_of_keras_hub(layer: Any) -> bool:
-    own = type(layer).__module__.startswith("keras_hub.")
+    is_from_hub = type(layer).__module__.startswith("keras_hub.")
     names = {kind.__name__ for kind in type(layer).__mro__}
-    return own and bool(names & {"Preprocessor", "ImageConverter"})
+    return is_from_hub and bool(names & {"Preprocessor", "ImageConverter"})

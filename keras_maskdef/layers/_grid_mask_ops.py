@@ -10,7 +10,7 @@ from keras_maskdef.core.image_shape import spatial
 def grid_mask(
     images: Any, keep: Any, cell_size: int, fill: Any, data_format: str
 ) -> Any:
-    """Gives hidden cells the fill value of each channel; `keep` may lead with views."""
+    """Sets hidden cells to the fill value; `keep` may have a leading axis of views."""
     if data_format == "channels_last":
         return _channels_last(images, keep, cell_size, fill)
     height, width = spatial(ops.shape(images), data_format)
@@ -19,10 +19,10 @@ def grid_mask(
 
 
 def _channels_last(images: Any, keep: Any, cell_size: int, fill: Any) -> Any:
-    """Works on rows of width * channels values, the fastest broadcast on a CPU.
+    """Broadcasts over rows of width * channels values, which is fastest on a CPU.
 
-    256x32x32x3, five views, plain TensorFlow on two cores: 7 ms so, 55 ms with an
-    axis for the channels, 20 ms with `repeat`.
+    256x32x32x3, five views, plain TensorFlow on two cores: 7 ms this way, 55 ms with
+    an axis for the channels, 20 ms with `repeat`.
     """
     *batch, height, width, depth = ops.shape(images)
     if _divides(cell_size, height) and _divides(cell_size, width):
@@ -40,10 +40,10 @@ def _channels_last(images: Any, keep: Any, cell_size: int, fill: Any) -> Any:
 def _cells_to_pixels(
     keep: Any, cell_size: int, height: Any, width: Any, depth: int = 1
 ) -> Any:
-    """`keep` for each row and, `depth` times, for each column of pixels.
+    """Expands `keep` to one value per row and `depth` values per column of pixels.
 
-    Not by `ops.take`: of what PyTorch 2.13 compiles for indices of a size that it does
-    not know, the last few are garbage, and the process is aborted.
+    `ops.take` would fail: compiled by PyTorch 2.13 for an unknown number of indices,
+    it reads garbage for the last few and aborts the process.
     """
     *lead, rows, columns = ops.shape(keep)
     cells = ops.expand_dims(ops.expand_dims(keep, -2), -1)

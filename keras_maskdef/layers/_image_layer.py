@@ -1,4 +1,4 @@
-"""What images a layer may be called on."""
+"""The base class of layers on images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from keras_maskdef.core.arguments import known_shape
 
 
 class ImageLayer(keras.layers.Layer):
-    """A layer of images alone, which also takes them in a dictionary, under "images".
+    """A layer on images, which may also come in a dictionary, under "images".
 
-    Keras' own augmentations take such dictionaries and give them back, all but the
-    images as it was.
+    As with Keras' augmentations, the other entries of a dictionary are returned
+    unchanged.
     """
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> Any:

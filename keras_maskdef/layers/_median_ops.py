@@ -1,4 +1,4 @@
-"""The median of square windows in `keras.ops`: the pixels of `kernels.median`."""
+"""The median of square windows in `keras.ops`, equal to `kernels.median`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_maskdef.kernels._median_networks import Network, Wires
 
-_SMALLEST_PAIRED = 4  # the smallest window for which pairs of columns are merged once
+_SMALLEST_PAIRED = 4  # the smallest window whose pairs of columns are merged once
 
 
 class _TensorNetwork(Network):
@@ -20,9 +20,9 @@ class _TensorNetwork(Network):
         return self._step("maximum", a, b)
 
     def run(self, values: dict[str, Any], results: Wires) -> list[Any]:
-        """Returns `results`, computed from the inputs' values by the steps they need.
+        """Computes `results` from the values of the inputs, with only the steps needed.
 
-        A value is let go after its last use: windows of 7 have 300 of them.
+        A value is freed after its last use; windows of 7 have 300 values.
         """
         steps: list[tuple[str, str, str, str, set[str]]] = []
         needed = set(results)
@@ -41,8 +41,8 @@ class _TensorNetwork(Network):
 def median(images: Any, size: int) -> Any:
     """Returns the median of every window; see `keras_maskdef.kernels.median`.
 
-    Each column of a window is sorted once for all windows it lies in, as in the CPU
-    kernel: 18 steps of min and max for 3x3. NaN counts as larger than infinity.
+    A column is sorted once for all windows that contain it, as in the CPU kernel: 18
+    steps of min and max for 3x3. NaN counts as larger than infinity.
 
     Args:
         images: float tensor of shape (B, H, W, C); B, H and W may be unknown.
@@ -51,8 +51,8 @@ def median(images: Any, size: int) -> Any:
     Returns:
         A tensor of the shape and dtype of `images`.
     """
-    # `minimum` would pass NaN on, where sorting puts it last. Counting it takes as
-    # long as the medians, so only batches that hold any pay for it.
+    # `minimum` propagates NaN, where sorting puts it last. Counting NaN takes as long
+    # as the medians, so only batches that hold NaN count it.
     missing = ops.isnan(images)
     return ops.cond(
         ops.any(missing),
@@ -83,7 +83,7 @@ def _median_of_numbers(images: Any, size: int) -> Any:
 
 
 def median_gradient(images: Any, medians: Any, upstream: Any, size: int) -> Any:
-    """Sends the gradient of each median to the first pixel of its window equal to it.
+    """Routes the gradient of each median to the first equal pixel of its window.
 
     Args:
         images: float tensor of shape (B, H, W, C).
@@ -100,9 +100,9 @@ def median_gradient(images: Any, medians: Any, upstream: Any, size: int) -> Any:
     for y in range(size):
         for x in range(size):
             window = _shifted(_shifted(padded, 1, y, size), 2, x, size)
-            found = ops.logical_and(searching, window == medians)
-            searching = ops.logical_and(searching, ops.logical_not(found))
-            part = ops.where(found, upstream, ops.zeros_like(upstream))
+            matches = ops.logical_and(searching, window == medians)
+            searching = ops.logical_and(searching, ops.logical_not(matches))
+            part = ops.where(matches, upstream, ops.zeros_like(upstream))
             around = ((0, 0), (y, size - 1 - y), (x, size - 1 - x), (0, 0))
             routed = routed + ops.pad(part, around)
     return _fold(_fold(routed, 1, size), 2, size)
@@ -138,9 +138,9 @@ def _names(prefix: str, count: int) -> Wires:
 
 
 def _mirror(images: Any, axis: int, size: int) -> Any:
-    """Mirrors an axis at both ends, the pixel at the edge repeated.
+    """Mirrors an axis at both ends and repeats the pixel at the edge.
 
-    (`keras.ops.pad` cannot: its "symmetric" on PyTorch repeats that pixel alone.)
+    `keras.ops.pad` cannot do this: on PyTorch "symmetric" repeats only that pixel.
     """
     before, after = size // 2, (size - 1) // 2
     parts = [ops.flip(_part(images, axis, 0, before), axis), images]
@@ -150,7 +150,7 @@ def _mirror(images: Any, axis: int, size: int) -> Any:
 
 
 def _fold(padded: Any, axis: int, size: int) -> Any:
-    """Adds what lies beyond the edges to the pixels it mirrors: `_mirror` backwards."""
+    """Adds the values beyond the edges to the pixels they mirror, after `_mirror`."""
     before, after = size // 2, (size - 1) // 2
     top = ops.flip(_part(padded, axis, 0, before), axis)
     inner = _part(padded, axis, before, None)
@@ -165,7 +165,7 @@ def _fold(padded: Any, axis: int, size: int) -> Any:
 
 
 def _shifted(padded: Any, axis: int, by: int, size: int) -> Any:
-    """Leaves out what the mirrored axis is longer by, `by` of it at the start."""
+    """Cuts a mirrored axis to its original length, from position `by` on."""
     return _part(padded, axis, by, by - (size - 1) or None)
 
 

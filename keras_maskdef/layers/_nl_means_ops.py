@@ -1,8 +1,8 @@
-"""Non-local means in `keras.ops`: the pixels of `kernels.nl_means`, bit for bit.
+"""Non-local means in `keras.ops`, bit for bit equal to `kernels.nl_means`.
 
-All of it is 32-bit integer arithmetic, so no backend or compiler can round it
-differently. One loop over the offsets of the search window keeps the graph small and
-the memory at a few integer copies of the images.
+All arithmetic is on 32-bit integers, so no backend or compiler can round differently.
+One loop over the offsets of the search window keeps the graph small and the memory at
+a few integer copies of the images.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ _FLOATS = np.arange(256, dtype="float32") / np.float32(255)
 def nl_means(images: Any, strength: float, patch_size: int, search_size: int) -> Any:
     """Returns non-local means of a batch; see `keras_maskdef.kernels.nl_means`.
 
-    Works eagerly and traced, compiled by XLA or not, with any dimension but the
-    channels unknown. There is no gradient: the filter goes through integers.
+    Works eagerly or traced, with or without XLA. All dimensions but the channels may
+    be unknown. There is no gradient, as the filter computes in integers.
 
     Args:
         images: float tensor in [0, 1] of shape (B, H, W, 1) or (B, H, W, 3).
@@ -51,7 +51,7 @@ def _to_levels(channel: Any) -> Any:
 def _filter_jointly(
     planes: list[Any], strength: float, patch_size: int, search_size: int
 ) -> list[Any]:
-    """Filters integer planes of shape (B, H, W) with weights common to all of them."""
+    """Filters integer planes of shape (B, H, W) with the same weights for all."""
     table, shift = weight_table(strength, patch_size, search_size, len(planes))
     table = table.astype("int32")
     patch, search = patch_size // 2, search_size // 2
@@ -90,7 +90,7 @@ def _filter_jointly(
 
 
 def _mirror(plane: Any, axis: int, border: int) -> Any:
-    """Extends an axis at both ends by mirroring, over and over where it is short."""
+    """Extends an axis at both ends by mirroring, repeatedly where it is short."""
     length = ops.shape(plane)[axis]
     period = ops.maximum(2 * length - 2, 1)
     position = (ops.arange(length + 2 * border, dtype="int32") - border) % period
@@ -98,7 +98,7 @@ def _mirror(plane: Any, axis: int, border: int) -> Any:
 
 
 def _window(plane: Any, axis: int, first: int, last: int) -> Any:
-    """Leaves out `first` entries at the start of an axis and `last` at its end."""
+    """Drops `first` entries at the start of an axis and `last` at its end."""
     index = [slice(None)] * 3
     index[axis] = slice(first, -last or None)
     return plane[tuple(index)]
@@ -114,7 +114,7 @@ def _box(plane: Any, axis: int, reach: int) -> Any:
 
 
 def _rounded_quotient(value: Any, total: Any) -> Any:
-    # `value + total // 2` could pass 2**31 where the remainder cannot.
+    # `value + total // 2` could exceed 2**31; the remainder cannot.
     quotient = ops.floor_divide(value, total)
     remainder = value - quotient * total
     return quotient + ops.cast(remainder + total // 2 >= total, "int32")

@@ -7,10 +7,10 @@ from keras_maskdef.layers.image_filter import ImageFilter
 
 
 class RangedFilter(ImageFilter):
-    """Takes images of any range to its kernel in [0, 1], and back.
+    """A filter whose kernel works in [0, 1], for images of any value range.
 
-    Both ways are inside of the function that has its gradient replaced, so that a
-    straight-through gradient is that of the identity, to the last bit.
+    Both conversions are inside the function whose gradient is replaced, so a
+    straight-through gradient equals that of the identity to the last bit.
     """
 
     def __init__(

@@ -18,37 +18,37 @@ class BitDepthReduction(RangedFilter):
     """Rounds every value to one of `2**bits` evenly spaced levels.
 
     A value becomes `round(x * L) / L` with `L = 2**bits - 1`, rounded half to even
-    (0.5 is 0 at one bit), computed in float32 whatever the layer's dtype. It is the
-    same in training and in prediction. (SFM-Defense prints `2**(i-1)` for `2**i - 1`.)
-    Images in [0, 255] get `round(x / 255 * L) / L * 255` with `value_range=(0, 255)`.
+    (0.5 is 0 at one bit), computed in float32 whatever the layer's dtype. Training and
+    prediction are the same. (SFM-Defense prints `2**(i-1)` for `2**i - 1`.) Images in
+    [0, 255] get `round(x / 255 * L) / L * 255` with `value_range=(0, 255)`.
 
-    Note: Rounding hides the gradient and little else. Attacks that go around it, by
-    the straight-through gradient here (BPDA: Athalye, Carlini and Wagner, ICML 2018)
-    or with larger steps (Sharma and Chen, arXiv:1803.09868), break it where it is
-    used alone, so evaluate it with the default gradient.
+    Note: Rounding does little but hide the gradient. Attacks that bypass it, with the
+    straight-through gradient here (BPDA: Athalye, Carlini and Wagner, ICML 2018) or
+    with larger steps (Sharma and Chen, arXiv:1803.09868), break it where it is the
+    only defence. Evaluate it with the default gradient.
 
     Args:
-        bits: Integer from 1 to 8, how many bits a value keeps.
+        bits: Integer from 1 to 8, the number of bits a value keeps.
         gradient: `"straight_through"` passes the gradient on as if the layer were
-            the identity. `"exact"` is the true derivative, which is zero wherever
-            there is one: layers before this one then do not train, and attacks by
-            gradient see nothing.
+            the identity. `"exact"` is the true derivative, zero wherever it exists:
+            layers before this one then do not train, and gradient attacks get no
+            signal.
         implementation: `"ops"`, `"native"` (the kernel, called from the graph; not
-            for XLA) or `"auto"`, which is `"ops"` here: a callback saves nothing.
+            for XLA) or `"auto"`, which is `"ops"` here, as a callback saves no time.
             All give the same bits.
         data_format: `"channels_last"` or `"channels_first"`; the default is
-            `keras.config.image_data_format()`. It makes no difference to the result.
-        value_range: The lowest and the highest value of images; `(0, 255)`, for
-            example. `defend` sets it with its own `value_range`.
+            `keras.config.image_data_format()`. It does not change the result.
+        value_range: The lowest and the highest value of images, such as `(0, 255)`.
+            `defend` sets it from its `value_range`.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
 
     Call arguments:
         images: Floating point images in `value_range`, `(batch, height, width,
             channels)`, or one image without the batch axis (or both with the
             channels first). The batch, height and width may be unknown. Values
-            outside of the range go to the levels beyond, neither clipped nor refused;
-            NaN stays NaN. Or a dictionary that has them under "images", of which the
-            rest comes back as it is.
+            outside the range are rounded to levels beyond it, neither clipped nor
+            refused; NaN stays NaN. Or a dictionary with the images under "images",
+            whose other entries are returned unchanged.
 
     Returns:
         Images of the shape and dtype of `images`.
@@ -98,6 +98,6 @@ class BitDepthReduction(RangedFilter):
         return {**super().get_config(), "bits": self.bits}
 
     def _filter_in_layout(self, images: Any) -> Any:
-        """Values are rounded one by one, so any layout and number of channels do."""
+        """Rounds values one by one, in any layout and with any number of channels."""
         filtered = self._filter(ops.reshape(images, (1, 1, -1, 1)))
         return ops.reshape(filtered, ops.shape(images))

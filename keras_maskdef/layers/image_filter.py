@@ -1,4 +1,4 @@
-"""What the filter layers share: arguments, layout, the choice of path, gradients."""
+"""The base class of the filter layers: arguments, layout, implementation, gradient."""
 
 from typing import Any
 
@@ -18,10 +18,11 @@ IMPLEMENTATIONS = ("auto", "ops", "native")
 
 
 class ImageFilter(ImageLayer):
-    """A function of images alone, given by a kernel and its twin in `keras.ops`.
+    """A filter on images, given by a kernel and its equivalent in `keras.ops`.
 
-    Subclasses have `kernel`, the kernel with its parameters, `ops_path`, the twin,
-    and `exact_gradient`. All three see float32 images of shape (B, H, W, C).
+    Subclasses define `kernel` (the kernel with its parameters), `ops_path` (the
+    equivalent) and `exact_gradient`. All three get float32 images of shape
+    (B, H, W, C).
     """
 
     native_pays = True
@@ -45,7 +46,8 @@ class ImageFilter(ImageLayer):
             data_format or keras.config.image_data_format(),
             ("channels_last", "channels_first"),
         )
-        # A callback is no part of what XLA compiles. JAX and PyTorch can call back.
+        # XLA cannot compile TensorFlow's callback; compiled JAX and PyTorch can call
+        # back.
         if implementation == "native" and keras.backend.backend() == "tensorflow":
             self.supports_jit = False
         self.built = True
@@ -65,7 +67,7 @@ class ImageFilter(ImageLayer):
         raise NotImplementedError
 
     def exact_gradient(self, images: Any, filtered: Any, upstream: Any) -> Any:
-        """The gradient with respect to `images`, given that to `filtered`."""
+        """The gradient with respect to `images`; `upstream` is that of `filtered`."""
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -84,7 +86,7 @@ class ImageFilter(ImageLayer):
         }
 
     def _checked(self, images: Any) -> Any:
-        """The images, if the filter can be applied to them."""
+        """Returns the images, or raises where the filter cannot be applied to them."""
         check_images(images)
         check_channels(images, self.data_format)
         return images

@@ -14,30 +14,29 @@ from keras_maskdef.layers.image_filter import ImageFilter
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
 class MedianFilter(ImageFilter):
-    """Replaces every value by the median of the square window round it.
+    """Replaces every value by the median of the square window around it.
 
-    Each channel is filtered by itself. Beyond the border the image is mirrored, its
+    Channels are filtered separately. Beyond the border the image is mirrored and its
     edge pixel repeated. An even window reaches one pixel further up and left than
-    down and right, and gives the upper of its two middle values. That is
+    down and right, and gives the upper of its two middle values. This equals
     `scipy.ndimage.median_filter` with `mode="reflect"`, as in Feature Squeezing. The
-    layer computes in float32 whatever its dtype, the same in training and in
-    prediction.
+    layer computes in float32 whatever its dtype. Training and prediction are the same.
 
-    Note: Attacks that know of the filter, by the straight-through gradient here
-    (BPDA: Athalye, Carlini and Wagner, ICML 2018) or the exact one, break it where
-    it is used alone. SFM-Defense finds the same and recommends it after a masker.
+    Note: Adaptive attacks, with the straight-through gradient here (BPDA: Athalye,
+    Carlini and Wagner, ICML 2018) or the exact one, break the filter where it is the
+    only defence. SFM-Defense reports the same and recommends it after a masker.
 
     Args:
         size: Integer from 2 to 7, the side of the window in pixels.
         gradient: `"straight_through"` passes the gradient on as if the layer were
-            the identity. `"exact"` sends that of each result to the pixel it came
-            from; of several equal ones in a window, to the first in reading order.
+            the identity. `"exact"` routes the gradient of each result to the pixel it
+            came from; among equal pixels of a window, to the first in reading order.
         implementation: `"ops"` computes with the backend's operations, `"native"`
             calls the kernel, also from within a graph. `"auto"` calls it where that
             is faster: on TensorFlow without a GPU, outside XLA and not in exported
-            models, for up to 8 channels. All give the same values. A function that
-            was traced on its own before XLA compiles it as a part of another needs
-            `"ops"`; `"native"` keeps XLA off for the whole model.
+            models, for up to 8 channels. All give the same values. Use `"ops"` in a
+            function that is traced by itself and later compiled by XLA as part of
+            another; `"native"` turns XLA off for the whole model.
         data_format: `"channels_last"` or `"channels_first"`; the default is
             `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
@@ -46,8 +45,8 @@ class MedianFilter(ImageFilter):
         images: Floating point images of any value range, `(batch, height, width,
             channels)`, or one image without the batch axis (or both with the
             channels first), no smaller than the window. The batch, height and width
-            may be unknown. NaN counts as larger than infinity. Or a dictionary that
-            has them under "images", of which the rest comes back as it is.
+            may be unknown. NaN counts as larger than infinity. Or a dictionary with
+            the images under "images", whose other entries are returned unchanged.
 
     Returns:
         Images of the shape and dtype of `images`.

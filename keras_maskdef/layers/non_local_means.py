@@ -14,21 +14,21 @@ from keras_maskdef.layers._ranged_filter import RangedFilter
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
 class NonLocalMeans(RangedFilter):
-    """Replaces every pixel by a mean over its search window, weighted by likeness.
+    """Replaces every pixel by a mean over its search window, weighted by similarity.
 
-    The pixels are those of OpenCV's `fastNlMeansDenoising` (one channel) and
-    `fastNlMeansDenoisingColored` (three), bit for bit, without OpenCV. Images are
-    taken to 256 levels, `clip(round(255 * x), 0, 255)`, so the result has 256 levels
-    as well. Three channels are read as blue, green, red, as OpenCV does with what it
-    is given: RGB images are read the other way round, as in Feature Squeezing. See
-    `keras_maskdef.kernels.nl_means`. It is the same in training and in prediction.
+    The results equal OpenCV's `fastNlMeansDenoising` (one channel) and
+    `fastNlMeansDenoisingColored` (three) bit for bit; OpenCV is not needed. Images are
+    quantized to 256 levels, `clip(round(255 * x), 0, 255)`, so the result has 256
+    levels as well. Like OpenCV, the filter reads three channels as blue, green, red:
+    the channels of RGB images are read in reverse, as in Feature Squeezing. See
+    `keras_maskdef.kernels.nl_means`. Training and prediction are the same.
 
     Feature Squeezing's "13-3-4" for CIFAR-10 is
     `NonLocalMeans(strength=4, patch_size=3, search_size=13)`. SFM-Defense calls the
     filter "global mean filtering".
 
-    Note: Attacks that know of the filter, by the straight-through gradient here
-    (BPDA: Athalye, Carlini and Wagner, ICML 2018), break it where it is used alone.
+    Note: Adaptive attacks, with the straight-through gradient here (BPDA: Athalye,
+    Carlini and Wagner, ICML 2018), break the filter where it is the only defence.
 
     Args:
         strength: Number above 0, on the scale of 0 to 255 whatever `value_range` is:
@@ -41,13 +41,13 @@ class NonLocalMeans(RangedFilter):
         implementation: `"ops"` computes with the backend's operations, `"native"`
             calls the kernel, also from within a graph. `"auto"` calls it where that
             is faster, by ten times: on TensorFlow without a GPU, outside XLA and not
-            in exported models. All give the same bits. A function that was traced on
-            its own before XLA compiles it as a part of another needs `"ops"`;
-            `"native"` keeps XLA off for the whole model.
+            in exported models. All give the same bits. Use `"ops"` in a function that
+            is traced by itself and later compiled by XLA as part of another;
+            `"native"` turns XLA off for the whole model.
         data_format: `"channels_last"` or `"channels_first"`; the default is
             `keras.config.image_data_format()`.
-        value_range: The lowest and the highest value of images. With `(0, 255)`
-            integers come out, OpenCV's to the last bit. `defend` sets it with its own
+        value_range: The lowest and the highest value of images. With `(0, 255)` the
+            results are OpenCV's integers, to the last bit. `defend` sets it from its
             `value_range`.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
 
@@ -55,9 +55,9 @@ class NonLocalMeans(RangedFilter):
         images: Floating point images in `value_range` with one or three channels,
             `(batch, height, width, channels)`, or one image without the batch axis (or
             both with the channels first). The batch, height and width may be unknown.
-            Values outside of the range are clipped and NaN becomes its lowest. Or a
-            dictionary that has them under "images", of which the rest comes back as it
-            is.
+            Values outside the range are clipped, and NaN becomes the lowest value. Or
+            a dictionary with the images under "images", whose other entries are
+            returned unchanged.
 
     Returns:
         Images of the shape and dtype of `images`.
@@ -111,7 +111,7 @@ class NonLocalMeans(RangedFilter):
         return native.Kernel("nl_means", window)
 
     def ops_path(self, images: Any) -> Any:
-        # It brings numba along, which `import keras_maskdef` does without.
+        # This module imports numba, which `import keras_maskdef` avoids.
         from keras_maskdef.layers._nl_means_ops import nl_means
 
         return nl_means(images, self.strength, self.patch_size, self.search_size)

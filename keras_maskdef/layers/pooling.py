@@ -1,8 +1,8 @@
-"""How a classifier's logits for several views of an image become one output.
+"""Poolings of a classifier's logits for several views of an image into one output.
 
-Each pooling takes logits `(views, batch, classes)`, or logarithms of probabilities, in
-at least float32, and returns `(batch, classes)`: pooled shares, or their logarithms
-(`as_logits`). `shares` makes probabilities of them.
+A pooling takes logits `(views, batch, classes)`, or logarithms of probabilities, in at
+least float32. It returns `(batch, classes)`: pooled shares, or their logarithms
+(`as_logits`). `shares` turns the logits into probabilities.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_maskdef.core.logits import Function, at_least_float32, log_probabilities
 
-# Puts the winner of a tie first; a millionth of the votes is invisible otherwise.
+# Share that the winner of a tie gets on top; too small to matter elsewhere.
 TIE_BREAK = 1e-6
 
 
@@ -27,11 +27,11 @@ def pool(outputs: Any, pooling: str, from_logits: bool) -> Any:
 def majority(logits: Any, as_logits: bool, shares: Function = ops.softmax) -> Any:
     """Shares of the votes, with the gradient of the mean.
 
-    Counting has no gradient of its own. A zero one would blind gradient attacks,
-    and so make the vote look safer than it is.
+    Counting has no gradient. A zero gradient would blind gradient attacks and make
+    the vote look safer than it is.
     """
     counted = _shares_of_votes(logits, shares)
-    # A class without a vote counts as with Keras' epsilon of one.
+    # A class without a vote gets the share of Keras' epsilon.
     smallest = keras.config.epsilon()
     value = ops.log(ops.maximum(counted, smallest)) if as_logits else counted
     surrogate = mean(logits, as_logits, shares)
@@ -69,7 +69,7 @@ def _shares_of_votes(logits: Any, shares: Function) -> Any:
 
 
 def _first_largest(values: Any) -> Any:
-    """One where a row has its largest value, the first of several; zero elsewhere.
+    """Returns 1 at the first largest value of each row and 0 elsewhere.
 
     `ops.argmax` on TensorFlow cannot be exported to ONNX.
     """

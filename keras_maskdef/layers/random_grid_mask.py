@@ -41,22 +41,22 @@ class RandomGridMask(ImageLayer):
 
     The image is divided into cells of `cell_size` x `cell_size` pixels, counted
     from its upper left corner; where the size is no multiple of `cell_size`, the
-    last row and column of cells are cut. Each call draws fresh cells for each
-    image, the same ones for all its channels, and gives the hidden pixels the
-    value `fill_value`. Visible pixels keep their bits, and what a hidden pixel
-    held (a NaN, too) leaves no trace.
+    last row and column of cells are cut. Each call draws new cells for each image,
+    the same for all its channels, and sets the hidden pixels to `fill_value`.
+    Visible pixels keep their bits. The former value of a hidden pixel, even NaN,
+    does not affect the result.
 
-    Unlike Keras' random layers, it masks in prediction as well: in MAD the
-    randomness is the defence. Masking in training alone made the paper's model
-    weaker than no masking at all (its Table 2).
+    Unlike Keras' random layers, this layer also masks in prediction: in MAD the
+    randomness is the defence. In the paper, masking only in training gave a weaker
+    model than no masking at all (its Table 2).
 
     Args:
         cell_size: Integer, the side of a cell in pixels. The paper's "8x8 grid"
             is `cell_size=8`, which is 16 cells on a 32x32 image.
-        mask_rate: Float in [0, 1], the fraction of cells to hide; or two of them, such
-            as `(0.4, 0.8)`, between which every view draws a rate of its own. That is
-            for training (certificates look at views of many rates); a partition has
-            one.
+        mask_rate: Float in [0, 1], the fraction of cells to hide; or a range such as
+            `(0.4, 0.8)`, from which every view draws its rate uniformly. A range is
+            for training (certificates use views of many rates); a partition takes
+            one rate.
         fill_value: Number, or one number per channel, that hidden pixels get.
         sampling: How cells are chosen.
             `"bernoulli"`: each cell is hidden independently with probability
@@ -71,11 +71,11 @@ class RandomGridMask(ImageLayer):
         active: When the layer masks: `"always"`, only in `"training"`, or only
             in `"inference"`. Otherwise it returns its input.
         seed: Integer that makes the masks repeatable. With `None` they come from
-            a secret key of 64 bits, another one after a saved model is loaded: a
-            defence that replays its masks can be learned (docs/security.md).
-            (`keras.utils.set_random_seed` makes it repeatable, as every Keras
-            layer; an exported model has the entropy of its server.) Threads never
-            draw the same mask, nor do the workers of a PyTorch `DataLoader`, the
+            a secret 64-bit key, a new one after a saved model is loaded: an attacker
+            can learn a defence that replays its masks (docs/security.md).
+            `keras.utils.set_random_seed` makes the masks repeatable, as in every
+            Keras layer; an exported model uses the entropy of its server. Threads
+            never draw the same mask, nor do the workers of a PyTorch `DataLoader`, the
             replicas of a `tf.distribute` strategy, or the processes of PyTorch's
             `DistributedDataParallel` (docs/pipelines.md, docs/distribution.md).
         data_format: `"channels_last"` or `"channels_first"`; the default is
@@ -86,8 +86,8 @@ class RandomGridMask(ImageLayer):
         images: Floating point images of any value range, `(batch, height, width,
             channels)`, or one image without the batch axis (or both with the
             channels first). The batch, height and width may be unknown. Or a
-            dictionary that has them under "images", as Keras' augmentations take it:
-            what else is in it comes back as it is.
+            dictionary with the images under "images", as Keras' augmentations take
+            it; its other entries are returned unchanged.
         training: Boolean, see `active`.
 
     Returns:
@@ -95,7 +95,7 @@ class RandomGridMask(ImageLayer):
         layer's compute dtype, as everywhere in Keras).
 
     Gradient:
-        One through visible pixels, zero through hidden ones. None reaches the
+        1 through visible pixels, 0 through hidden ones. No gradient reaches the
         choice of cells.
 
     Raises:
@@ -164,18 +164,18 @@ class RandomGridMask(ImageLayer):
         """Draws the visible cells for a batch of images.
 
         Args:
-            images: The images to be masked; only their shape counts.
+            images: The images to be masked; only their shape is used.
             views: Number of views of each image, or `None` for one view and no
                 axis for it.
-            seed: Where the randomness comes from, by default the layer's own
-                generator: a `keras.random.SeedGenerator`, or an integer from 0 to
-                2**32 - 1, also as a tensor of any integer dtype, that alone decides
-                the draw. Give the latter in data pipelines, one for each element.
+            seed: The source of randomness, by default the layer's generator. A
+                `keras.random.SeedGenerator`; or an integer from 0 to 2**32 - 1, also
+                as a tensor of any integer dtype, that alone determines the draw. In
+                data pipelines give an integer, a different one for each element.
 
         Returns:
             `keep`, booleans, true where a cell is visible: `(batch, rows,
-            columns)`, with an axis of `views` in front where that is given. An
-            image without a batch axis has none here either.
+            columns)`, with an axis of `views` in front where that is given. For an
+            image without a batch axis there is no such axis here either.
         """
         shape = sizes_of(self._checked(images))
         rows, columns = grid_shape(shape, self.cell_size, self.data_format)
@@ -233,7 +233,7 @@ class RandomGridMask(ImageLayer):
         }
 
     def _uniform(self, seed: Any) -> Callable[..., Any]:
-        """A function from a shape to numbers in [0, 1)."""
+        """Returns a function that draws numbers in [0, 1) of a given shape."""
         draws = itertools.count()
         if seed is None:
             seed = self.seed_generator
@@ -250,12 +250,12 @@ class RandomGridMask(ImageLayer):
 
     @property
     def _rate(self) -> float:
-        """The rate of a partition, which has one."""
+        """The one rate of a partition."""
         assert isinstance(self.mask_rate, float)
         return self.mask_rate
 
     def _checked(self, images: Any) -> Any:
-        """The images, if there are masks for them."""
+        """Returns the images, or raises where they cannot be masked."""
         check_images(images)
         depth = check_channels(images, self.data_format)
         if isinstance(self.fill_value, tuple) and len(self.fill_value) != depth:

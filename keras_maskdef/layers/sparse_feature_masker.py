@@ -27,32 +27,32 @@ from keras_maskdef.layers._image_layer import ImageLayer
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
 class SparseFeatureMasker(ImageLayer):
-    """Multiplies images by a learned mask that keeps the features with meaning.
+    """Multiplies images by a learned mask that keeps the meaningful features.
 
     `call(x)` is `x * mask(x)`. The mask has one channel, which all channels of the
-    image share, and values in [0, 1]. `AlternatingTraining` trains it; before, the
-    mask is about 1/2 everywhere. Where images do not begin at 0, what is hidden gets
-    the lowest value: `low + (x - low) * mask(x)`.
+    image share, and values in [0, 1]. `AlternatingTraining` trains it; before
+    training, the mask is about 1/2 everywhere. Where the value range does not begin at
+    0, hidden pixels get the lowest value: `low + (x - low) * mask(x)`.
 
-    Note: The masker helps against attacks on the classifier behind it. An attacker
-    who differentiates through the masker meets no resistance: docs/defences.md has figures.
+    Note: The masker helps against attacks on the base model behind it. It gives no
+    protection against an attacker who differentiates through the masker:
+    docs/defences.md has figures.
 
     Args:
         network: Keras model or layer from images to a map of one channel, of their
             height and width, with values in [0, 1] (the last activation should be a
-            sigmoid). It is given images in [0, 1], whatever `value_range` is. `None`
-            stands for `architectures.attention_unet` of the size of the first images.
+            sigmoid). It gets images in [0, 1], whatever `value_range` is. `None`
+            builds `architectures.attention_unet` for the size of the first images.
         data_format: `"channels_last"` or `"channels_first"`, of images and mask; the
             default is `keras.config.image_data_format()`.
-        value_range: The lowest and the highest value of images; `(0, 255)`, for
-            example.
+        value_range: The lowest and the highest value of images, such as `(0, 255)`.
         **kwargs: `name`, `dtype` and so on, as for any Keras layer.
 
     Call arguments:
         images: Floating point images in `value_range`, `(batch, height, width,
-            channels)`, or with the channels first. Or a dictionary that has them under
-            "images", of which the rest comes back as it is.
-        training: Boolean, given to the network (batch normalization, dropout).
+            channels)`, or with the channels first. Or a dictionary with the images
+            under "images", whose other entries are returned unchanged.
+        training: Boolean, passed to the network (batch normalization, dropout).
 
     Returns:
         The masked images, of the shape and dtype of `images`.
@@ -63,7 +63,7 @@ class SparseFeatureMasker(ImageLayer):
     Raises:
         ValueError: For images without four axes or, with the default network, of an
             unknown size; a network whose output is not one channel of their size; or
-            a `value_range` that is none.
+            an invalid `value_range`.
         TypeError: For a `network` that is no Keras layer, or images that are not
             floating point.
 
@@ -113,7 +113,7 @@ class SparseFeatureMasker(ImageLayer):
         return low + (images - low) * mask if low else images * mask
 
     def mask(self, images: Any, training: bool | None = None) -> Any:
-        """The mask for a batch of images.
+        """Computes the mask of a batch of images.
 
         Args:
             images: As for a call.
@@ -128,13 +128,13 @@ class SparseFeatureMasker(ImageLayer):
         if not self.built:
             self.build(tuple(images.shape))
         mask = self.network(to_unit(images, self.value_range), training=training)
-        sizes, found = sizes_of(images), sizes_of(mask)
-        sides = [spatial(shape, self.data_format) for shape in (found, sizes)]
+        sizes, mask_sizes = sizes_of(images), sizes_of(mask)
+        sides = [spatial(shape, self.data_format) for shape in (mask_sizes, sizes)]
         return ensured(
             mask,
             [as_many(*pair) for pair in zip(*sides, strict=True)],
             "`network` must return the images' height and width.",
-            {"mask.shape": found, "images.shape": sizes},
+            {"mask.shape": mask_sizes, "images.shape": sizes},
         )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -198,7 +198,7 @@ class SparseFeatureMasker(ImageLayer):
 
 @contextmanager
 def _as_global(policy: Any, data_format: str) -> Iterator[None]:
-    """Functional models take both for all their layers from there."""
+    """Sets both globally, where functional models take them from for their layers."""
     before = keras.config.dtype_policy(), keras.config.image_data_format()
     try:
         keras.config.set_dtype_policy(policy)

@@ -27,39 +27,38 @@ class VotingEnsemble(keras.Model):
 
     It wraps any classifier and is used in its place: `compile`, `fit`,
     `evaluate`, `predict` and losses work as with the classifier itself, whose
-    weights it shares. It is a layer, and also a model of its own.
+    weights it shares. It is both a layer and a model.
 
-    In training each image is seen once, through `train_mask` or else `mask`, and
-    the output is the classifier's. In inference `votes` masked views of each
-    image go through the classifier in one batch, and their outputs are pooled.
+    In training each image is masked once, by `train_mask` or else `mask`, and the
+    output is the classifier's. In inference `votes` masked views of each image go
+    through the classifier in one batch, and their outputs are pooled.
 
-    The paper's vote is the default: five Bernoulli views, majority. The library's
-    recommendation is `sampling="partition"` with as many votes as groups (four
-    at a rate of 3/4) and `pooling="geometric"`, which was more accurate with and
-    without attack, at fewer passes. Neither stops an attack that knows it: an
-    attacker who averages gradients over masks gets most of the accuracy back.
-    Report that figure with any other.
+    The default is the paper's vote: five Bernoulli views, majority. The library
+    recommends `sampling="partition"` with as many votes as groups (four at a rate
+    of 3/4) and `pooling="geometric"`: it was more accurate with and without attack,
+    with fewer passes. Neither vote stops an adaptive attack: averaging gradients
+    over masks removes most of the gain. Report that figure with any other.
 
     Args:
         classifier: Keras model or layer from images to `(batch, classes)`, two
             classes or more, of any kind: sequential, functional or subclassed.
         mask: `RandomGridMask` for inference, and for training if `train_mask` is
-            `None`. It must be active in inference; where it is active only
-            there, training sees whole images.
+            `None`. It must be active in inference; if it is active only in
+            inference, training uses whole images.
         votes: Integer, the number of views of each image, at most 10,000.
         pooling: How views are pooled. `"majority"`: fractions of the votes (MAD);
-            ties go to the class with the larger mean probability, which is why
-            the fractions can be off by 1e-6. `"mean"`: mean of the probabilities.
-            `"geometric"`: mean of the log-probabilities, normalised.
-        train_mask: `RandomGridMask` for training where that differs, such as one
-            of 8 pixels beside 4 pixels in inference (the paper on CIFAR-10).
+            ties go to the class with the larger mean probability, so the fractions
+            can be off by 1e-6. `"mean"`: mean of the probabilities. `"geometric"`:
+            mean of the log-probabilities, normalised.
+        train_mask: `RandomGridMask` for training if it differs, such as cells of 8
+            pixels in training and 4 in inference (the paper on CIFAR-10).
         from_logits: Boolean, whether the classifier returns logits rather than
-            probabilities. `None` reads it off the classifier's last layer. The
-            output is of the same kind: logits are logarithms of pooled shares. Views
-            are pooled by their logits: a final softmax is looked through where its
-            layer can be seen.
+            probabilities. `None` infers it from the classifier's last layer. The
+            output is of the same kind; as logits it is the logarithm of the pooled
+            shares. Views are pooled by their logits: a final softmax is bypassed
+            where its layer is accessible.
         votes_per_pass: Integer, views that go through the classifier at once, to
-            bound the memory; up to 128 of them by default.
+            bound the memory; up to 128 by default.
         **kwargs: `name`, `dtype` and so on, as for any Keras model.
 
     Call arguments:
@@ -74,14 +73,14 @@ class VotingEnsemble(keras.Model):
 
     Gradient:
         Through all views and the classifier. Counting votes has no gradient, so
-        `"majority"` uses that of `"mean"`: a zero gradient would only blind
+        `"majority"` uses the gradient of `"mean"`: a zero gradient would only blind
         attacks that are not adapted to it.
 
     Raises:
         ValueError: For `votes` out of range, a mask that is inactive in inference, an
-            unknown pooling, a `from_logits` that is not given and cannot be read
-            off, or a classifier whose output is not `(batch, classes)`, or of a
-            single class, as of one sigmoid.
+            unknown pooling, a `from_logits` that is not given and cannot be inferred,
+            or a classifier whose output is not `(batch, classes)` or has a single
+            class, such as one sigmoid.
         TypeError: For a `mask` that is no `RandomGridMask`, a `classifier` that is
             no Keras layer, or images that are not floating point.
 
@@ -150,7 +149,7 @@ class VotingEnsemble(keras.Model):
         return self.pool_logits(self.logits_of_views(images))
 
     def view_outputs(self, images: Any, keep: Any = None) -> Any:
-        """The classifier's outputs for each view.
+        """Computes the classifier's outputs for each view.
 
         Args:
             images: Floating point images, `(batch, height, width, channels)`.
@@ -165,18 +164,18 @@ class VotingEnsemble(keras.Model):
     def logits_of_views(
         self, images: Any, keep: Any = None, exact: bool = False
     ) -> Any:
-        """The classifier's logits for each view, also where it returns probabilities.
+        """Computes logits for each view, also if the classifier returns probabilities.
 
         Args:
             images: Floating point images, `(batch, height, width, channels)`.
             keep: Visible cells, as for `view_outputs`.
-            exact: Whether to raise where all there is are probabilities in half
-                precision.
+            exact: Whether to raise if only probabilities in half precision are
+                available.
 
         Returns:
-            `(views, batch, classes)`, in inference mode and at least float32. Of a
-            classifier that returns probabilities, their logarithms: without a loss
-            where its softmax can be looked through, else as far as float32 goes.
+            `(views, batch, classes)`, in inference mode and at least float32. For a
+            classifier that returns probabilities, their logarithms: exact where its
+            softmax can be bypassed, else limited by float32.
 
         Raises:
             ValueError: With `exact`, for probabilities in half precision.
@@ -203,7 +202,7 @@ class VotingEnsemble(keras.Model):
         return pool(outputs, self.pooling, self.from_logits)
 
     def pool_logits(self, logits: Any) -> Any:
-        """Pools `logits_of_views` into the vote's own output, `(batch, classes)`."""
+        """Pools `logits_of_views` into the vote's output, `(batch, classes)`."""
         shares = shares_of(self.classifier, self.from_logits)
         return POOLINGS[self.pooling](logits, self.from_logits, shares)
 
@@ -211,7 +210,7 @@ class VotingEnsemble(keras.Model):
         images = keras.KerasTensor(input_shape, dtype=self.classifier.compute_dtype)
         if not self.classifier.built:
             self.classifier(images)
-        # A subclassed model has no output shape of its own, but can be traced.
+        # A subclassed model has no known output shape, but can be traced.
         output = self.classifier.compute_output_spec(images)
         return check_scores(self.classifier, output, fewest=2)
 
@@ -245,7 +244,7 @@ class VotingEnsemble(keras.Model):
         return cls(**{**config, **nested})
 
     def _look_through(self) -> Callable[[Any], Any]:
-        """The vote's logits, pooled as such and not as probabilities."""
+        """Returns a function to the vote's logits, pooled as logits."""
 
         def logits(images: Any) -> Any:
             views = self.logits_of_views(images, exact=True)
@@ -257,7 +256,7 @@ class VotingEnsemble(keras.Model):
         return self.classifier(masked, training=False)
 
     def _pass(self, images: Any, keep: Any, function: Callable[[Any], Any]) -> Any:
-        """One batch of all the views of `keep`."""
+        """Applies `function` to all views of `keep` in one batch."""
         masked = self.mask.apply(images, keep)
         views, batch, *image = ops.shape(masked)
         flat = ops.reshape(masked, (views * batch, *image))
