@@ -9,24 +9,16 @@ from keras import ops
 from keras_maskdef.backend import random_numbers
 from keras_maskdef.backend.replicas import ReplicaSeedGenerator
 from keras_maskdef.core.arguments import (
-    check_choice,
     check_images,
     check_positive,
     check_seed,
 )
-from keras_maskdef.core.logits import logits_of, shares_of
-from keras_maskdef.core.output_kind import infer_from_logits
-from keras_maskdef.core.view_passes import (
-    check_views,
-    check_views_per_pass,
-    views_at_once,
-)
 from keras_maskdef.evaluation.defence import Defence
-from keras_maskdef.layers.pooling import POOLINGS
+from keras_maskdef.layers.pooled_vote import PooledVote
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
-class GaussianVote(keras.Model):
+class GaussianVote(PooledVote):
     """Lets noisy copies of an image vote on its class: randomised smoothing.
 
     In training the classifier sees one noisy copy of each image. In inference `votes`
@@ -97,20 +89,10 @@ class GaussianVote(keras.Model):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(classifier, keras.layers.Layer):
-            raise TypeError(
-                "`classifier` must be a Keras model or layer. "
-                f"Received: classifier={classifier!r}"
-            )
-        self.classifier = classifier
-        self.stddev = check_positive("stddev", stddev)
-        self.votes = check_views("votes", votes)
-        self.pooling = check_choice("pooling", pooling, tuple(POOLINGS))
-        self.from_logits = (
-            infer_from_logits(classifier) if from_logits is None else bool(from_logits)
+        super().__init__(
+            classifier, votes, pooling, from_logits, votes_per_pass, **kwargs
         )
-        self.votes_per_pass = check_views_per_pass(votes_per_pass)
+        self.stddev = check_positive("stddev", stddev)
         self.seed = check_seed("seed", seed)
         self.seed_generator = ReplicaSeedGenerator(self.seed)
         self.built = classifier.built
@@ -124,9 +106,7 @@ class GaussianVote(keras.Model):
         check_images(images)
         if training:
             return self.classifier(self._noisy(images), training=True)
-        logits = self.logits_of_views(images)
-        shares = shares_of(self.classifier, self.from_logits)
-        return POOLINGS[self.pooling](logits, self.from_logits, shares)
+        return self.pool_logits(self.logits_of_views(images))
 
     def view_outputs(self, images: Any) -> Any:
         """The classifier's outputs for each of `votes` fresh copies.
@@ -137,23 +117,16 @@ class GaussianVote(keras.Model):
         Returns:
             `(votes, batch, classes)`, in inference mode.
         """
-        return self._of_views(images, lambda x: self.classifier(x, training=False))
+        return self._of_views(images, self._outputs)
 
     def logits_of_views(self, images: Any, exact: bool = False) -> Any:
         """The classifier's logits for each copy, as in `VotingEnsemble`."""
-
-        def logits(noisy: Any) -> Any:
-            return logits_of(self.classifier, self.from_logits, noisy, exact)
-
-        return self._of_views(images, logits)
+        return self._of_views(images, self._logits(exact))
 
     def _of_views(self, images: Any, function: Callable[[Any], Any]) -> Any:
-        step = views_at_once(self.votes, self.votes_per_pass)
-        outputs = [
-            self._pass(images, min(step, self.votes - start), function)
-            for start in range(0, self.votes, step)
-        ]
-        return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=0)
+        return self._in_passes(
+            images, lambda first, last: last - first, self.votes, function
+        )
 
     def defence(self) -> Defence:
         """Returns the defence for `evaluate`.
@@ -174,32 +147,7 @@ class GaussianVote(keras.Model):
         return tuple(self.classifier.compute_output_shape(input_shape))
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "classifier": keras.saving.serialize_keras_object(self.classifier),
-            "stddev": self.stddev,
-            "votes": self.votes,
-            "pooling": self.pooling,
-            "from_logits": self.from_logits,
-            "votes_per_pass": self.votes_per_pass,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        classifier = keras.saving.deserialize_keras_object(
-            config["classifier"], custom_objects=custom_objects
-        )
-        return cls(**{**config, "classifier": classifier})
-
-    def _look_through(self) -> Callable[[Any], Any]:
-        """The vote's logits, pooled as logits and not as probabilities."""
-
-        def logits(images: Any) -> Any:
-            views = self.logits_of_views(images, exact=True)
-            return POOLINGS[self.pooling](views, as_logits=True)
-
-        return logits
+        return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}
 
     def _pass(self, images: Any, copies: int, function: Callable[[Any], Any]) -> Any:
         """Applies a function to one batch of noisy copies."""

@@ -7,22 +7,16 @@ import keras
 from keras import ops
 
 from keras_maskdef.core.arguments import (
-    check_choice,
     check_images,
 )
-from keras_maskdef.core.logits import logits_of, shares_of
-from keras_maskdef.core.output_kind import check_scores, infer_from_logits
-from keras_maskdef.core.view_passes import (
-    check_views,
-    check_views_per_pass,
-    views_at_once,
-)
-from keras_maskdef.layers.pooling import POOLINGS, pool
+from keras_maskdef.core.output_kind import check_scores
+from keras_maskdef.layers.pooled_vote import PooledVote
+from keras_maskdef.layers.pooling import pool
 from keras_maskdef.layers.random_grid_mask import RandomGridMask
 
 
 @keras.saving.register_keras_serializable(package="keras_maskdef")
-class VotingEnsemble(keras.Model):
+class VotingEnsemble(PooledVote):
     """Lets several masked views of an image vote on its class.
 
     It wraps any classifier and is used in its place: `compile`, `fit`,
@@ -100,6 +94,8 @@ class VotingEnsemble(keras.Model):
         Algorithms 15 (2022) 461, sections 3.1 and 3.3.
     """
 
+    _nested = ("classifier", "mask", "train_mask")
+
     def __init__(
         self,
         classifier: Any,
@@ -111,28 +107,18 @@ class VotingEnsemble(keras.Model):
         votes_per_pass: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(classifier, keras.layers.Layer):
-            raise TypeError(
-                "`classifier` must be a Keras model or layer. "
-                f"Received: classifier={classifier!r}"
-            )
-        self.classifier = classifier
+        super().__init__(
+            classifier, votes, pooling, from_logits, votes_per_pass, **kwargs
+        )
         self.mask = _check_mask("mask", mask)
         if not mask.is_active(training=False):
             raise ValueError(
                 "`mask` must be active in inference, or all views are alike. "
                 f"Received: mask.active={mask.active!r}"
             )
-        self.votes = check_views("votes", votes)
-        self.pooling = check_choice("pooling", pooling, tuple(POOLINGS))
         self.train_mask = (
             None if train_mask is None else _check_mask("train_mask", train_mask)
         )
-        self.from_logits = (
-            infer_from_logits(classifier) if from_logits is None else bool(from_logits)
-        )
-        self.votes_per_pass = check_views_per_pass(votes_per_pass)
 
     def build(self, input_shape: tuple) -> None:
         self.compute_output_shape(input_shape)
@@ -181,30 +167,18 @@ class VotingEnsemble(keras.Model):
             ValueError: With `exact`, for probabilities in half precision.
         """
 
-        def logits(masked: Any) -> Any:
-            return logits_of(self.classifier, self.from_logits, masked, exact)
-
-        return self._of_views(images, keep, logits)
+        return self._of_views(images, keep, self._logits(exact))
 
     def _of_views(self, images: Any, keep: Any, function: Callable[[Any], Any]) -> Any:
         if keep is None:
             keep = self.mask.sample(images, views=self.votes)
-        views = keep.shape[0]
-        step = views_at_once(views, self.votes_per_pass)
-        outputs = [
-            self._pass(images, keep[start : start + step], function)
-            for start in range(0, views, step)
-        ]
-        return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=0)
+        return self._in_passes(
+            images, lambda first, last: keep[first:last], keep.shape[0], function
+        )
 
     def pool(self, outputs: Any) -> Any:
         """Pools outputs `(views, batch, classes)` into `(batch, classes)`."""
         return pool(outputs, self.pooling, self.from_logits)
-
-    def pool_logits(self, logits: Any) -> Any:
-        """Pools `logits_of_views` into the vote's output, `(batch, classes)`."""
-        shares = shares_of(self.classifier, self.from_logits)
-        return POOLINGS[self.pooling](logits, self.from_logits, shares)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         images = keras.KerasTensor(input_shape, dtype=self.classifier.compute_dtype)
@@ -224,36 +198,9 @@ class VotingEnsemble(keras.Model):
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "classifier": serialize(self.classifier),
             "mask": serialize(self.mask),
-            "votes": self.votes,
-            "pooling": self.pooling,
             "train_mask": serialize(self.train_mask),
-            "from_logits": self.from_logits,
-            "votes_per_pass": self.votes_per_pass,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        nested = {
-            name: keras.saving.deserialize_keras_object(
-                config[name], custom_objects=custom_objects
-            )
-            for name in ("classifier", "mask", "train_mask")
-        }
-        return cls(**{**config, **nested})
-
-    def _look_through(self) -> Callable[[Any], Any]:
-        """Returns a function to the vote's logits, pooled as logits."""
-
-        def logits(images: Any) -> Any:
-            views = self.logits_of_views(images, exact=True)
-            return POOLINGS[self.pooling](views, as_logits=True)
-
-        return logits
-
-    def _outputs(self, masked: Any) -> Any:
-        return self.classifier(masked, training=False)
 
     def _pass(self, images: Any, keep: Any, function: Callable[[Any], Any]) -> Any:
         """Applies `function` to all views of `keep` in one batch."""
