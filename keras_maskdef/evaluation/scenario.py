@@ -110,7 +110,7 @@ class Scenario:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Scenario":
-        """The scenario that `to_dict` made plain."""
+        """The scenario from what `to_dict` returned."""
         fields = {
             **plain,
             "epsilons": tuple(plain["epsilons"]),
