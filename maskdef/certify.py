@@ -1,4 +1,4 @@
-"""`maskdef certify`: what is proven of a saved model."""
+"""`maskdef certify`: proves robustness of a saved model."""
 
 import argparse
 from pathlib import Path
@@ -14,34 +14,36 @@ _CHANCE = ("majority", "margin", "per_set")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="a .keras file")
-    parser.add_argument("--images", type=count, default=200, help="to certify")
+    parser.add_argument("--images", type=count, default=200, help="images to certify")
     add_models(parser)
-    text = "exact and double_masking leave nothing to chance"
+    text = "certification method; exact and double_masking are deterministic"
     parser.add_argument("--method", choices=METHODS, default="exact", help=text)
-    text = "fraction of cells hidden, where not the model's"
+    text = "fraction of hidden cells (default: the model's)"
     parser.add_argument("--mask-rate", type=rate, help=text)
-    text = "how masks are drawn, where not the model's"
+    text = "how masks are drawn (default: the model's)"
     parser.add_argument("--sampling", choices=("bernoulli", "fixed_count"), help=text)
     text = "what an attack may change: any k cells, or a patch of pixels"
     parser.add_argument(
         "--threats", nargs="+", choices=THREATS, default=["cells", "patch"], help=text
     )
-    text = "of the attacks: cells, or pixels of a side (default: all that can be)"
+    text = "attack sizes: cells, or pixels of a patch side (default: all possible)"
     parser.add_argument("--sizes", nargs="+", type=count, help=text)
-    text = f"of a wrong certificate, with {', '.join(_CHANCE)} (default: 0.001)"
+    text = f"error probability, for {', '.join(_CHANCE)} (default: 0.001)"
     parser.add_argument("--alpha", type=rate, help=text)
-    text = "masks for each image, with the same (default: 10000)"
+    text = "masks for each image, for the same methods (default: 10000)"
     parser.add_argument("--samples", type=count, help=text)
-    text = "MiB that the views in work may take"
+    text = "MiB of memory for the views in work"
     parser.add_argument("--memory", type=count, default=1024, help=text)
     parser.add_argument("--output", type=Path, help="folder to keep the run in")
-    parser.add_argument("--resume", action="store_true", help="go on with that run")
-    parser.add_argument("--plot", type=Path, help="PNG file of the curves")
+    parser.add_argument(
+        "--resume", action="store_true", help="resume the run in --output"
+    )
+    parser.add_argument("--plot", type=Path, help="PNG file for the curves")
     add_engine(parser)
 
 
 def run(options: argparse.Namespace, console: Any) -> None:
-    """Certifies a saved model; keeps the run in a folder if there is one."""
+    """Certifies a saved model, and keeps the run if `--output` is given."""
     from keras_maskdef.certification.certify import RESULTS, certify
     from keras_maskdef.core.extras import require
     from keras_maskdef.core.progress import progress_bars, say
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace, console: Any) -> None:
     given = {name: getattr(options, name) for name in ("alpha", "samples")}
     given = {name: value for name, value in given.items() if value is not None}
     with progress_bars(console) as start:
-        found = certify(
+        certificates = certify(
             model,
             test.images,
             test.labels,
@@ -73,26 +75,26 @@ def run(options: argparse.Namespace, console: Any) -> None:
             start=start,
             **given,
         )
-    console.print(found)
+    console.print(certificates)
     if options.output:
         say(console, f"wrote {options.output / RESULTS}")
     if options.plot:
         from keras_maskdef.reporting.certificate_curves import plot_certificates
 
-        plot_certificates(found, options.plot)
+        plot_certificates(certificates, options.plot)
         say(console, f"wrote {options.plot}")
 
 
 def _mask(options: argparse.Namespace, model: Any) -> Any:
-    """The model's mask with another rate or sampling, or nothing."""
+    """The model's mask with another rate or sampling; None without either."""
     from keras_maskdef.certification.parts import take_apart
 
     other = {name: getattr(options, name) for name in ("mask_rate", "sampling")}
     other = {name: value for name, value in other.items() if value is not None}
     if not other:
         return None
-    own = take_apart(model).mask
-    return type(own).from_config({**own.get_config(), **other})
+    model_mask = take_apart(model).mask
+    return type(model_mask).from_config({**model_mask.get_config(), **other})
 
 
 def _check(options: argparse.Namespace) -> None:

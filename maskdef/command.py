@@ -1,4 +1,4 @@
-"""Parses the arguments, runs the sub-command, prints errors in one line."""
+"""Parses arguments, runs the sub-command, and prints errors in one line."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from maskdef import certify, demo, evaluate, merge, recipe, recipes, report, tra
 from maskdef.former import in_todays_form
 from maskdef.output import new_console, notes_printed, without_tensorflows_notes
 
-# Each sub-command: its module, what it does, and what can be typed.
+# Sub-commands: module, summary and examples.
 COMMANDS: dict[str, tuple[Any, str, str]] = {
     "demo": (
         demo,
@@ -38,7 +38,7 @@ maskdef evaluate own.keras --dataset tfds:oxford_flowers102 --download \\
     ),
     "certify": (
         certify,
-        "prove what no change of a few cells can do",
+        "prove which predictions a small change cannot alter",
         """\
 maskdef certify proven.keras --method double_masking --plot curves.png
 maskdef certify own.keras --dataset photographs.npz --value-range 0 1""",
@@ -59,7 +59,7 @@ maskdef recipe mad/mnist-lenet --scale cpu --data-dir DIR --train-only""",
     ),
     "merge": (
         merge,
-        "put the parts of an evaluation together",
+        "join the parts of an evaluation",
         """\
 maskdef evaluate digits.keras --shard 1/2 --batch-size 100 --output first
 maskdef evaluate digits.keras --shard 2/2 --batch-size 100 --output second
@@ -74,7 +74,7 @@ maskdef merge first second --output run""",
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one sub-command; returns the exit status, 2 where the user can mend it."""
+    """Runs one sub-command; returns the exit status, 2 for an error of the user."""
     given = in_todays_form(sys.argv[1:] if arguments is None else arguments)
     options = make_parser().parse_args(given)
     options.typed = {text.partition("=")[0] for text in given}
@@ -119,7 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
 class HelpFormatter(
     argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
 ):
-    """Tells defaults that say something, and leaves the lines of examples whole."""
+    """Shows defaults except None, False and [], and keeps the lines of examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False, []):

@@ -1,4 +1,4 @@
-"""The images and models that a command is given."""
+"""Loads the images and models of a command."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _SHOWN = 8  # classes
 
 
 def load(options: argparse.Namespace, console: Any, split: str) -> Any:
-    """Images on [0, 1]."""
+    """Loads images in [0, 1]."""
     from rich.text import Text
 
     from keras_maskdef import datasets
@@ -26,7 +26,7 @@ def load(options: argparse.Namespace, console: Any, split: str) -> Any:
 
 
 def load_models(options: argparse.Namespace, paths: Sequence[Path]) -> list[Any]:
-    """The saved models, for inference."""
+    """Loads saved models, for inference."""
     from keras_maskdef.loading import load_model
 
     return [load_model(path, options.imports) for path in paths]
@@ -35,7 +35,7 @@ def load_models(options: argparse.Namespace, paths: Sequence[Path]) -> list[Any]
 def images_for(
     options: argparse.Namespace, models: Sequence[Any], console: Any
 ) -> tuple[Any, Any]:
-    """The images to measure on, as the models take them, and their value range."""
+    """Loads images as the models take them; returns them and their value range."""
     from rich.text import Text
 
     from keras_maskdef import loading
@@ -63,7 +63,7 @@ def images_for(
 
 
 def _description(source: str, data: Any, value_range: Any) -> str:
-    """What a user can check: a wrong range or order makes every figure wrong."""
+    """Describes the images, as a wrong range or class order ruins every figure."""
     from keras_maskdef.core.image_data import are_numbers
 
     sizes = "x".join(map(str, data.images.shape[1:]))

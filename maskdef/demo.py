@@ -1,4 +1,4 @@
-"""`maskdef demo`: digits attacked, with and without a defence."""
+"""`maskdef demo`: attacks digits, with and without a defence."""
 
 import argparse
 from pathlib import Path
@@ -9,9 +9,11 @@ from maskdef.options import add_data, count, epsilon
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
-    parser.add_argument("--images", type=count, default=200, help="to attack")
-    parser.add_argument("--epsilon", type=epsilon, default=0.15, help="Linf, in [0, 1]")
-    parser.add_argument("--epochs", type=count, default=40, help="under masks")
+    parser.add_argument("--images", type=count, default=200, help="images to attack")
+    parser.add_argument("--epsilon", type=epsilon, default=0.15, help="Linf, in (0, 1]")
+    parser.add_argument(
+        "--epochs", type=count, default=40, help="training epochs under masks"
+    )
     parser.add_argument("--output", type=Path, default=Path("demo-output"))
 
 

@@ -1,4 +1,4 @@
-"""`maskdef evaluate`: the robust accuracy of saved models."""
+"""`maskdef evaluate`: measures the robust accuracy of saved models."""
 
 import argparse
 from pathlib import Path
@@ -14,20 +14,20 @@ from maskdef.options import (
     shard,
 )
 
-# Names of `keras_maskdef.evaluation.threat_models`; the adaptive one comes always.
+# Names of `keras_maskdef.evaluation.threat_models`; the adaptive one always runs.
 THREAT_MODELS = ("surrogate", "classifier", "gray_box", "white_box")
 SAMPLES = (1, 5, 20, 50)
 ATTACKS = ("fgsm", "bim", "pgd", "deepfool")
-# On [0, 1], of one channel and of several: what the field measures digits and
-# photographs with, more or less.
+# Default epsilons on [0, 1], for one channel and for several: close to the usual ones
+# for digits and photographs.
 EPSILON, EPSILON_IN_COLOUR = 0.15, 8 / 255
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, nargs="+", help=".keras files")
-    parser.add_argument("--images", type=count, default=200, help="to attack")
+    parser.add_argument("--images", type=count, default=200, help="images to attack")
     add_models(parser)
-    what = parser.add_argument_group("which attacks")
+    what = parser.add_argument_group("attacks")
     what.add_argument(
         "--attacks", nargs="+", default=ATTACKS, metavar="NAME[:NORM[:LIBRARY]]"
     )
@@ -35,34 +35,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--epsilon",
         nargs="+",
         type=positive,
-        help="on the scale of the models' images; several make a curve (default: 0.15 "
-        "of its span, of images in colour 8/255)",
+        help="perturbation budget on the scale of the models' images; several make a "
+        "curve (default: 0.15 times its span, 8/255 times for colour images)",
     )
-    text = "an option of an attack where not the library's, such as cw:steps=300"
+    text = "option of an attack, in place of its library's default, as cw:steps=300"
     what.add_argument(
         "--set", nargs="+", type=option, default=[], metavar="NAME:OPTION=N", help=text
     )
-    who = parser.add_argument_group("by which attackers; the adaptive one comes always")
+    who = parser.add_argument_group("threat models (the adaptive one always runs)")
     who.add_argument(
         "--threat-models", nargs="+", choices=THREAT_MODELS, default=["classifier"]
     )
-    who.add_argument("--surrogate", type=Path, help="their own .keras file")
-    text = "masks in each step of the adaptive attack, until it gets no stronger"
+    who.add_argument("--surrogate", type=Path, help=".keras file of the surrogate")
+    text = "masks averaged in each adaptive step; more are tried while they help"
     who.add_argument("--eot-samples", nargs="+", type=count, default=SAMPLES, help=text)
-    how = parser.add_argument_group("how")
-    text = "predictions of each image, where the defence is random"
+    how = parser.add_argument_group("run")
+    text = "independent predictions of each image by a random defence"
     how.add_argument("--repeats", type=count, default=10, help=text)
     how.add_argument("--batch-size", type=count, default=250)
     how.add_argument("--output", type=Path, help="folder to keep the run in")
-    how.add_argument("--resume", action="store_true", help="go on with that run")
+    how.add_argument("--resume", action="store_true", help="resume the run in --output")
     how.add_argument(
-        "--shard", type=shard, default=(1, 1), metavar="I/N", help="one of N parts"
+        "--shard", type=shard, default=(1, 1), metavar="I/N", help="run part I of N"
     )
     add_engine(parser)
 
 
 def run(options: argparse.Namespace, console: Any) -> None:
-    """Attacks saved models; keeps the run in a folder if there is one to keep it in."""
+    """Evaluates saved models, and keeps the run if `--output` is given."""
     import keras
 
     from keras_maskdef.core.progress import progress_bars, say
@@ -100,11 +100,11 @@ def run(options: argparse.Namespace, console: Any) -> None:
         )
     console.print(report)
     if options.output and options.shard[1] > 1:
-        say(console, f"wrote {options.output}; `maskdef merge` puts parts together")
+        say(console, f"wrote {options.output}; `maskdef merge` joins the parts")
     elif options.output:
         write_page(options.output, console)
     else:
-        say(console, "with --output FOLDER a page with curves and pictures is made")
+        say(console, "--output FOLDER also writes a page with curves and pictures")
 
 
 def _epsilons(
@@ -146,7 +146,7 @@ def _check_set(given: Any, attacks: set[str]) -> None:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    """What would be found out after hours, or be ignored."""
+    """Checks options that would fail after hours, or be ignored."""
     if len({path.stem for path in options.models}) < len(options.models):
         raise ValueError(
             "`models` must be files of different names, which head the columns. "
@@ -166,7 +166,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _options_by_attack(given: Any) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+    by_attack: dict[str, dict[str, float]] = {}
     for attack, name, value in given:
-        found.setdefault(attack, {})[name] = value
-    return found
+        by_attack.setdefault(attack, {})[name] = value
+    return by_attack

@@ -1,4 +1,4 @@
-"""Former forms of commands, which still work and say what they have become."""
+"""Former command lines still work; a message shows today's form."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _FLAGS = {"--judgements": "--repeats", "--samples": "--eot-samples"}
 
 
 def in_todays_form(arguments: Sequence[str]) -> list[str]:
-    """The arguments, those of a former form rewritten, with a line on standard error.
+    """Rewrites arguments of a former form, with a message on standard error.
 
     >>> in_todays_form(["train", "sfm", "--output", "x.keras"])
     ['train', 'sfm', '--output', 'x.keras']
@@ -39,7 +39,7 @@ def _renamed(text: str) -> str:
 
 
 def _taken(flag: str, arguments: list[str]) -> tuple[str | None, list[str]]:
-    """The value of an option, and the arguments without it."""
+    """The value of an option (or None), and the arguments without it."""
     for place, text in enumerate(arguments):
         name, equals, value = text.partition("=")
         if name == flag and equals:
@@ -50,6 +50,6 @@ def _taken(flag: str, arguments: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _told(given: list[str], rewritten: list[str]) -> list[str]:
-    former, today = (" ".join(each) for each in (given, rewritten))
+    former, today = (" ".join(words) for words in (given, rewritten))
     print(f"maskdef: `maskdef {former}` is now `maskdef {today}`", file=sys.stderr)
     return rewritten

@@ -1,4 +1,4 @@
-"""`maskdef merge`: the parts of a run put together."""
+"""`maskdef merge`: joins the parts of a run."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("parts", type=Path, nargs="+", help="folders of all parts")
-    parser.add_argument("--output", type=Path, required=True, help="folder")
+    parser.add_argument("--output", type=Path, required=True, help="output folder")
 
 
 def run(options: argparse.Namespace, console: Any) -> None:

@@ -1,4 +1,4 @@
-"""Options that several sub-commands have, and what their arguments may be."""
+"""Options that several sub-commands share, and checks of their arguments."""
 
 import argparse
 import math
@@ -7,42 +7,42 @@ from typing import Any
 
 
 def add_data(parser: Any) -> None:
-    """Of every command on a data set."""
+    """Adds options of every command on a data set."""
     parser.add_argument(
         "--dataset",
         default="sample",
         help="cifar10, mnist, sample, svhn_cropped, tiny_imagenet, tfds:NAME, a folder "
         "with one folder of images per class, or an .npz file of x and y",
     )
-    parser.add_argument("--data-dir", help="where the data set is")
-    parser.add_argument("--download", action="store_true", help="fetch what is missing")
+    parser.add_argument("--data-dir", help="folder of the data set")
+    parser.add_argument("--download", action="store_true", help="download missing data")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def add_own_data(parser: Any) -> None:
-    """Of commands on data that may be anybody's."""
+    """Adds options of commands on a user's data."""
     add_data(parser)
-    parser.add_argument("--split", help="of the data set, if another than by default")
-    text = "that images get, where neither they nor a model have one size"
+    parser.add_argument("--split", help="split of the data set, if not the default")
+    text = "size to resize images to, if neither they nor a model have one size"
     parser.add_argument(
         "--image-size", nargs=2, type=count, metavar=("HEIGHT", "WIDTH"), help=text
     )
 
 
 def add_models(parser: Any) -> None:
-    """Of commands on saved models and the images for them."""
+    """Adds options of commands on saved models and images for them."""
     add_own_data(parser)
     parser.add_argument(
         "--value-range",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="lowest and highest value of the images that the models take, where their "
-        "layers do not tell",
+        help="lowest and highest value of the images that the models take, if their "
+        "layers do not determine it",
     )
-    text = "file of the names of the models' classes, one a line, in their order"
+    text = "file with the names of the models' classes, one per line, in order"
     parser.add_argument("--classes", type=Path, metavar="FILE", help=text)
-    text = "with layers of your own, also from this folder; one at a time"
+    text = "module with custom layers, also from this folder; may be repeated"
     parser.add_argument(
         "--import",
         dest="imports",
@@ -54,18 +54,18 @@ def add_models(parser: Any) -> None:
 
 
 def add_engine(parser: Any) -> None:
-    """Of commands whose work can be done elsewhere."""
-    where = parser.add_argument_group("where")
-    text = "in this process, or on a Ray cluster; the results are the same"
+    """Adds options of commands that can run on a cluster."""
+    where = parser.add_argument_group("engine")
+    text = "run in this process or on a Ray cluster; the results are the same"
     where.add_argument("--engine", choices=("local", "ray"), default="local", help=text)
-    text = "of the cluster (default: one for each GPU; for each core if it has none)"
+    text = "workers of the cluster (default: one per GPU, or per core without GPUs)"
     where.add_argument("--workers", type=count, help=text)
-    text = "of a running cluster, or auto (default: $RAY_ADDRESS, or a cluster started "
-    where.add_argument("--address", help=f"{text} here for this run)")
+    text = "address of a running cluster, or auto (default: $RAY_ADDRESS, or a cluster "
+    where.add_argument("--address", help=f"{text}started here for this run)")
 
 
 def engine_of(options: argparse.Namespace) -> Any:
-    """The engine that was asked for.
+    """The engine that the options ask for.
 
     Raises:
         ValueError: For an option of another engine.
@@ -107,7 +107,7 @@ def positive(text: str) -> float:
 
 
 def width(text: str) -> float:
-    """An integer where it is one: most architectures count filters."""
+    """A number; a whole one as an integer, as most architectures count filters."""
     value = positive(text)
     return int(value) if value.is_integer() else value
 

@@ -1,4 +1,4 @@
-"""What a command prints, and what it leaves out."""
+"""Output of the commands: console, notes and suppressed messages."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def new_console() -> Any:
-    """A console of rich that prints names of models and files as they are."""
+    """A rich console that prints names of models and files literally."""
     from rich.console import Console
 
     logging.getLogger("tensorflow").addFilter(_is_no_false_alarm)
@@ -21,10 +21,10 @@ def new_console() -> Any:
 
 @contextmanager
 def without_tensorflows_notes() -> Iterator[None]:
-    """Shows what was written on standard error only where something went wrong.
+    """Hides standard error, and shows it only after an error.
 
-    TensorFlow greets with its build flags and looks for a GPU, on standard error and
-    past Python: no setting leaves that out.
+    TensorFlow's import writes its build flags and a search for GPUs to standard error,
+    bypassing Python; no setting prevents that.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -45,7 +45,7 @@ def without_tensorflows_notes() -> Iterator[None]:
 
 @contextmanager
 def notes_printed(console: Any) -> Iterator[None]:
-    """What was done to images is a line, and no warning with a place in the source."""
+    """Prints an `ImageDataWarning` as a line without its place in the source."""
     from keras_maskdef.core.progress import say
     from keras_maskdef.datasets import ImageDataWarning
 
@@ -65,7 +65,7 @@ def notes_printed(console: Any) -> Iterator[None]:
 
 @contextmanager
 def without_robustness_warnings() -> Iterator[None]:
-    """Leaves out warnings that the printed table repeats."""
+    """Hides warnings that the printed report repeats."""
     from keras_maskdef.evaluation.checks import RobustnessWarning
 
     with warnings.catch_warnings():
@@ -74,7 +74,7 @@ def without_robustness_warnings() -> Iterator[None]:
 
 
 def say_page(folder: Path, console: Any) -> None:
-    """Where the page of a run is."""
+    """Prints the path of a run's page."""
     from keras_maskdef.core.progress import say
     from keras_maskdef.reporting.html_report import PAGE
 
@@ -83,7 +83,7 @@ def say_page(folder: Path, console: Any) -> None:
 
 
 def write_page(run: Path, console: Any) -> None:
-    """The page of a run that is done; the run is worth keeping without one."""
+    """Writes the page of a finished run; a missing library is only a note."""
     from keras_maskdef.core.progress import say
     from keras_maskdef.reporting.html_report import write_report
 
@@ -91,11 +91,11 @@ def write_page(run: Path, console: Any) -> None:
     try:
         write_report(run)
     except ImportError as error:
-        say(console, f"no page was made of it: {error}; then `maskdef report {run}`")
+        say(console, f"no report page: {error}; then `maskdef report {run}`")
     else:
         say_page(run, console)
 
 
 def _is_no_false_alarm(record: logging.LogRecord) -> bool:
-    """Five Keras models, each traced once, are to TensorFlow one that is retraced."""
+    """TensorFlow takes five Keras models, traced once each, for one retraced model."""
     return "triggered tf.function retracing" not in record.getMessage()

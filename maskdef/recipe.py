@@ -1,4 +1,4 @@
-"""`maskdef recipe`: a paper's experiment, trained and measured."""
+"""`maskdef recipe`: trains and measures a paper's experiment."""
 
 import argparse
 from pathlib import Path
@@ -6,21 +6,23 @@ from typing import Any
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="one of `maskdef recipes`")
-    text = "the paper's setting, or one that is cut to a machine without a GPU"
+    parser.add_argument("name", help="a name that `maskdef recipes` lists")
+    text = "the paper's setting, or a reduced one for a machine without a GPU"
     parser.add_argument("--scale", choices=("paper", "cpu"), default="paper", help=text)
-    text = "train its models, and measure nothing"
+    text = "train its models without measuring them"
     parser.add_argument("--train-only", action="store_true", help=text)
-    text = "folder for trained models; below ~/.keras if none"
+    text = "folder for trained models (default: inside ~/.keras)"
     parser.add_argument("--cache", type=Path, help=text)
     text = (
-        "Keras' dtype policy of classifiers in training: mixed_float16 on a GPU; a "
-        "model of each is kept"
+        "Keras' dtype policy for training classifiers, such as mixed_float16 on a GPU; "
+        "each policy has its own trained models"
     )
     parser.add_argument("--precision", default="float32", help=text)
     parser.add_argument("--output", type=Path, help="folder to keep the run in")
-    parser.add_argument("--data-dir", help="where the data sets are")
-    parser.add_argument("--download", action="store_true", help="fetch what is missing")
+    parser.add_argument("--data-dir", help="folder of the data sets")
+    parser.add_argument(
+        "--download", action="store_true", help="download missing data sets"
+    )
 
 
 def run(options: argparse.Namespace, console: Any) -> None:

@@ -1,11 +1,11 @@
-"""`maskdef recipes`: the papers' experiments, listed or described."""
+"""`maskdef recipes`: lists or describes the papers' experiments."""
 
 import argparse
 from typing import Any
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="to describe one")
+    parser.add_argument("name", nargs="?", help="recipe to describe")
 
 
 def run(options: argparse.Namespace, console: Any) -> None:
@@ -23,8 +23,8 @@ def _list(console: Any) -> None:
     from keras_maskdef.papers.catalogue import RECIPES
 
     table = Table(
-        caption="Time: with --scale cpu on two cores, trainings included; what several "
-        "recipes need is trained once.",
+        caption="Time: with --scale cpu on two cores, trainings included; recipes "
+        "share trained models.",
         caption_justify="left",
         caption_style="not dim",
     )

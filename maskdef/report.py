@@ -6,8 +6,12 @@ from typing import Any
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", type=Path, metavar="run", help="folder of a run")
-    parser.add_argument("--output", type=Path, help="folder; that of the run if none")
+    parser.add_argument(
+        "run_folder", type=Path, metavar="run", help="folder of an evaluation run"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="output folder (default: the run folder)"
+    )
 
 
 def run(options: argparse.Namespace, console: Any) -> None:

@@ -1,4 +1,4 @@
-"""`maskdef train`: a defended classifier, trained and saved."""
+"""`maskdef train`: trains and saves a defended classifier."""
 
 import argparse
 import shlex
@@ -43,8 +43,8 @@ def run(options: argparse.Namespace, console: Any) -> None:
 def _add_mad(parser: Any) -> None:
     _add_masks(parser, epochs=20)
     text = (
-        "the vote to save around it, or both in files of their own; with none it is "
-        "trained without masks"
+        "vote to save around the classifier; `both` writes two files, `none` trains "
+        "without masks"
     )
     parser.add_argument("--vote", choices=tuple(_VOTES), default="partition", help=text)
 
@@ -52,11 +52,11 @@ def _add_mad(parser: Any) -> None:
 def _add_sfm(parser: Any) -> None:
     _add_epochs(parser, 8)
     _add_width(parser)
-    text = "without the masker, before"
+    text = "epochs of pretraining, without the masker"
     parser.add_argument("--pretraining-epochs", type=count, default=4, help=text)
-    text = "the larger, the sparser the mask; below 1 it keeps everything"
+    text = "larger values make the mask sparser; below 1 it keeps everything"
     parser.add_argument("--rho", type=positive, default=1.15, help=text)
-    text = "what the classifier sees in training"
+    text = "images that train the classifier"
     parser.add_argument(
         "--train-on", choices=("filtered", "masked"), default="masked", help=text
     )
@@ -69,38 +69,38 @@ def _add_sfm(parser: Any) -> None:
 def _add_certified(parser: Any) -> None:
     _add_masks(parser, epochs=30)
     _add_width(parser)
-    text = "the lowest and highest fraction of cells hidden in training"
+    text = "lowest and highest fraction of hidden cells in training"
     parser.add_argument(
         "--train-rates", type=rate, nargs=2, default=(0.1, 0.85), help=text
     )
-    text = "what hidden pixels get"
+    text = "value of hidden pixels"
     parser.add_argument("--fill-value", type=float, default=0.5, help=text)
 
 
 def _add_masks(parser: Any, epochs: int) -> None:
     _add_epochs(parser, epochs)
     parser.add_argument("--cell-size", type=count, default=7, help="in pixels")
-    text = "fraction of cells hidden in the vote"
+    text = "fraction of hidden cells in the vote; with mad in training, too"
     parser.add_argument("--mask-rate", type=rate, default=0.75, help=text)
 
 
 def _add_epochs(parser: Any, epochs: int) -> None:
-    text = "of the classifier under its masks"
+    text = "training epochs under masks"
     parser.add_argument("--epochs", type=count, default=epochs, help=text)
 
 
 def _add_width(parser: Any) -> None:
-    text = "of an architecture that comes in several; the architecture has a default"
+    text = "width, for architectures that have one (default: the architecture's)"
     parser.add_argument("--width", type=width, help=text)
 
 
 class _Splits(NamedTuple):
-    """The splits to train on and to look at the result on.
+    """The splits for training and for measuring the result.
 
     Args:
-        training: Without `held_out`, where that is needed.
-        all_of_it: With all images that may be trained on.
-        held_out: Of a data set that is not divided, a tenth.
+        training: The training images, without those of `held_out`.
+        all_of_it: All images that may be trained on.
+        held_out: The held-out images; a tenth of a data set without splits.
     """
 
     training: str
@@ -146,12 +146,12 @@ def _train_mad(options: argparse.Namespace, console: Any) -> None:
         votes["partition"] = partition(network, options.cell_size, options.mask_rate)
     data = _load(options, console)
     with progress_bars(console) as start:
-        made = train(network, data, start=start)
-    _say_accuracy(made.history, console)
+        trained = train(network, data, start=start)
+    _say_accuracy(trained.history, console)
     for name in _VOTES[options.vote]:
-        saved, path = made.model, options.output
+        saved, path = trained.model, options.output
         if name in votes:
-            saved = votes[name].around(made.model)
+            saved = votes[name].around(trained.model)
         if len(_VOTES[options.vote]) > 1:
             path = path.with_stem(f"{path.stem}-{name}")
         saved.save(path)
@@ -170,9 +170,9 @@ def _train_certified(options: argparse.Namespace, console: Any) -> None:
     vote = certified_vote(network, options.mask_rate)
     data = _load(options, console)
     with progress_bars(console) as start:
-        made = train(network, data, start=start)
-    _say_accuracy(made.history, console)
-    vote.around(made.model).save(options.output)
+        trained = train(network, data, start=start)
+    _say_accuracy(trained.history, console)
+    vote.around(trained.model).save(options.output)
     _say_written(options.output, options, console, "certify")
 
 
@@ -203,23 +203,23 @@ def _train_sfm(options: argparse.Namespace, console: Any) -> None:
     alternating.check(alternation, data.images.shape[1:])
     with progress_bars(console) as start:
         classifier = train(alternation.network, data, start=start).model
-        made = alternating.alternate(
+        alternated = alternating.alternate(
             alternation, classifier, data, held_out, start=start
         )
-    model = SparseFeatures(alternation).build(lambda _: made)
+    model = SparseFeatures(alternation).build(lambda _: alternated)
     model.save(options.output)
-    last = {name: values[-1] for name, values in made.history.items()}
+    last = {name: values[-1] for name, values in alternated.history.items()}
     console.print(
         f"last epoch: density of the mask {last['masker_density']:.4f}, "
         f"agreement {last['masker_agreement']:.4f}"
     )
-    for name, seen in (("training", data), ("held-out", held_out)):
-        right = sfm_pictures.accuracy(model, seen)
-        count = len(seen.images)
+    for name, part in (("training", data), ("held-out", held_out)):
+        right = sfm_pictures.accuracy(model, part)
+        count = len(part.images)
         console.print(f"accuracy of the defended model: {right:.4f} ({count} {name})")
     _say_written(options.output, options, console)
     if options.pictures:
-        paths = sfm_pictures.save(alternation, made, held_out, options.pictures)
+        paths = sfm_pictures.save(alternation, alternated, held_out, options.pictures)
         for path in paths:
             say(console, f"wrote {path}")
 
@@ -241,7 +241,7 @@ def _network(options: argparse.Namespace, mask: Any, schedule: str = "constant")
 def _say_written(
     path: Path, options: argparse.Namespace, console: Any, then: str = "evaluate"
 ) -> None:
-    """The model, and what to do with it."""
+    """Prints the path of the model, and a command to run on it."""
     from keras_maskdef import datasets
     from keras_maskdef.core.progress import say
 
@@ -250,7 +250,7 @@ def _say_written(
     dataset = options.dataset if is_divided else "OTHER-IMAGES"
     words = ["maskdef", then, path, "--dataset", dataset]
     if options.dataset not in datasets.NAMES:
-        words += ["--value-range", 0, 1]  # layers of such a model do not tell it
+        words += ["--value-range", 0, 1]  # the model's layers do not determine it
     if options.data_dir:
         words += ["--data-dir", options.data_dir]
     say(console, f"wrote {path}; then `{shlex.join(map(str, words))}`")

@@ -1,1 +1,1 @@
-"""What every room needs: argument checks, ranges, files, Keras' private parts."""
+"""Shared helpers: argument checks, value ranges, files, Keras' private parts."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_maskdef.core.image_shape import channels
 
-# What the states of Keras' seed generators hold.
+# The integers that the states of Keras' seed generators can hold.
 _SEEDS = {
     "tensorflow": (-(2**63), 2**63 - 1),
     "jax": (0, 2**32 - 1),
@@ -42,7 +42,7 @@ def check_odd_int(name: str, value: Any, highest: int) -> int:
 
 
 def check_seed(name: str, value: Any) -> int | None:
-    """None, or an integer that the state of the backend's generators can hold."""
+    """Returns None, or an integer that the backend's generators can hold."""
     if value is None:
         return None
     if _as_integer(value) is None:
@@ -81,7 +81,7 @@ def check_fraction(name: str, value: Any) -> float:
 
 
 def as_number(value: Any) -> float:
-    """A real number of Python or NumPy as Python's; NaN for anything else."""
+    """A real number of Python or NumPy as a float; NaN for anything else."""
     if isinstance(value, Real) and not isinstance(value, bool):
         return float(value)
     numbers = as_numbers(value)
@@ -89,7 +89,7 @@ def as_number(value: Any) -> float:
 
 
 def as_numbers(value: Any) -> NDArray[np.float64]:
-    """A number or sequences of some as an array; NaN for anything else."""
+    """A number, or nested sequences of numbers, as an array; NaN for anything else."""
     try:
         numbers = np.asarray(value)
     except (TypeError, ValueError):
@@ -99,7 +99,7 @@ def as_numbers(value: Any) -> NDArray[np.float64]:
 
 
 def _as_integer(value: Any) -> int | None:
-    if isinstance(value, (bool, np.bool_)):  # NumPy 2.1 takes its own for indices
+    if isinstance(value, (bool, np.bool_)):  # NumPy 2.1 accepts its own as indices
         return None
     try:
         return operator.index(value)
@@ -117,7 +117,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def as_array(name: str, images: Any) -> np.ndarray:
-    """Images as an array of NumPy; the same one, if they are one."""
+    """Images as a NumPy array; an array is returned as it is."""
     if isinstance(images, np.ndarray):
         return images
     if not isinstance(images, (tuple, list)) and not hasattr(images, "shape"):
@@ -129,7 +129,7 @@ def as_array(name: str, images: Any) -> np.ndarray:
 
 
 def check_images(images: Any) -> None:
-    """Four axes, or three for a single image; floating point."""
+    """Checks for four axes, or three for a single image, and floating point."""
     shape = known_shape(images)
     if len(shape) not in (3, 4):
         raise ValueError(
@@ -146,7 +146,7 @@ def check_images(images: Any) -> None:
 
 
 def check_channels(images: Any, data_format: str) -> int:
-    """How many channels images have, which a graph must know."""
+    """Number of channels, which must be known in a graph."""
     shape = known_shape(images)
     depth = channels(shape, data_format)
     if depth is None:
@@ -159,7 +159,7 @@ def check_channels(images: Any, data_format: str) -> int:
 
 
 def known_shape(images: Any) -> tuple:
-    """The shape of a tensor or an array; TensorFlow's may have none."""
+    """The shape of a tensor or an array; raises if its rank is unknown."""
     shape = getattr(images, "shape", None)
     if shape is None:
         raise TypeError(
@@ -181,18 +181,17 @@ def ensured(
     problem: str,
     received: Mapping[str, Any],
 ) -> Any:
-    """The images, of which conditions hold; an error where they do not.
+    """Returns the images, or raises if a condition does not hold.
 
-    Of sizes that are known it is raised here. A graph of TensorFlow looks at the others
-    whenever it runs, also where it was exported: it says what the problem is, or where
-    it runs without assertions, under XLA and as ONNX or LiteRT, fails in a reshape of
-    that name.
+    Known sizes are checked at once. A TensorFlow graph checks the others whenever it
+    runs, also after an export: its error names the problem. Without assertions (under
+    XLA, as ONNX or LiteRT) a reshape that is named after the problem fails instead.
 
     Args:
         images: Tensor or array.
-        conditions: Booleans, tensors of one, or None where nothing is known.
-        problem: What is wrong with which argument, and what was expected.
-        received: Numbers and shapes, as `sizes_of` gives them, by their names.
+        conditions: Booleans, boolean tensors, or None if nothing is known.
+        problem: The argument, and what was expected of it.
+        received: Numbers and shapes from `sizes_of`, by name.
 
     Raises:
         ValueError: For a condition that is known not to hold.
@@ -208,21 +207,21 @@ def ensured(
 
 
 def sizes_of(images: Any) -> tuple:
-    """The shape: integers, and scalar tensors in a graph that does not know them.
+    """The shape: integers, and scalar tensors for sizes that a graph does not know.
 
-    None in place of these where there is no graph yet.
+    Those are None if there is no graph yet.
     """
     shape = tuple(images.shape)
     return tuple(keras.ops.shape(images)) if None in shape else shape
 
 
 def at_least(size: Any, least: int) -> Any:
-    """A condition for `ensured`; sizes are those of `sizes_of`."""
+    """A condition for `ensured`, on sizes from `sizes_of`."""
     return None if size is None else size >= least
 
 
 def as_many(size: Any, other: Any) -> Any:
-    """A condition for `ensured`; sizes are those of `sizes_of`."""
+    """A condition for `ensured`, on sizes from `sizes_of`."""
     return None if size is None or other is None else size == other
 
 
@@ -245,7 +244,7 @@ def _ensured_in_graph(
 
 
 def known(value: Any) -> Any:
-    """What is known of a size or a shape before the graph runs."""
+    """The part of a size or shape that is known before the graph runs, else None."""
     if isinstance(value, tuple):
-        return tuple(known(each) for each in value)
+        return tuple(known(part) for part in value)
     return None if keras.ops.is_tensor(value) else value

@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, whatever kills the process.
+"""Writes files atomically: complete or not at all, even if the process is killed.
 
-What is written takes the place of a symbolic link of its name, and does not follow it:
-a folder that came from elsewhere may hold links to anywhere.
+A file replaces a symbolic link of its name and does not follow it: a folder from
+elsewhere may hold links to anywhere.
 """
 
 import errno
@@ -15,15 +15,15 @@ from typing import Any, BinaryIO
 from filelock import FileLock
 
 Fill = Callable[[BinaryIO], Any]
-# What file systems without hard links say: FAT, shares of Windows, object stores.
+# Errors of file systems without hard links: FAT, Windows shares, object stores.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 def write(path: Path, fill: Fill) -> None:
-    """Writes a file in the place of the one that has its name.
+    """Writes a file, replacing one of the same name.
 
     Args:
-        path: The file; its folder is made if it is not there.
+        path: The file; its folder is made if missing.
         fill: Writes the content to an open file.
     """
     with replaced(path) as unfinished, open(unfinished, "wb") as file:
@@ -31,9 +31,9 @@ def write(path: Path, fill: Fill) -> None:
 
 
 def create(path: Path, fill: Fill) -> bool:
-    """Writes a file where nothing has its name, and says whether nothing had.
+    """Writes a file unless its name exists; returns whether it was written.
 
-    Of several processes or threads that try it at once, one does it.
+    If several processes or threads try at once, exactly one writes it.
     """
     with _unfinished(path) as unfinished:
         with open(unfinished, "wb") as file:
@@ -52,9 +52,9 @@ def create(path: Path, fill: Fill) -> bool:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """The name to write a file under, until it is whole.
+    """Yields a temporary path to write to, which then replaces `path`.
 
-    For what is written by name; the name ends as that of the file.
+    For writers that take a path; the suffix is the same.
     """
     with _unfinished(path) as unfinished:
         yield unfinished
@@ -63,10 +63,10 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def own_folder(path: Path) -> Path:
-    """Makes a folder inside of the folder of a run.
+    """Makes a folder inside the folder of a run.
 
     Raises:
-        NotADirectoryError: If a symbolic link has its name.
+        NotADirectoryError: If it is a symbolic link.
     """
     if path.is_symlink():
         raise NotADirectoryError(
@@ -80,9 +80,9 @@ def own_folder(path: Path) -> Path:
 
 @contextmanager
 def _unfinished(path: Path) -> Iterator[Path]:
-    """A name of nobody else's that begins with a dot, removed in the end."""
+    """Yields a unique path that begins with a dot; the file is removed at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # No process id: threads share it, and so do machines that share a folder.
+    # Not the process id: threads share it, and machines on a shared folder may.
     unfinished = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         yield unfinished
@@ -99,5 +99,5 @@ def _create_locked(unfinished: Path, path: Path) -> bool:
 
 
 def _sync(path: Path) -> None:
-    with open(path, "r+b") as file:  # Windows syncs none that is open to be read
+    with open(path, "r+b") as file:  # Windows cannot sync one opened to read
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Batches: shuffled ones of arrays, and what datasets tell of theirs."""
+"""Shuffled batches of arrays, and properties of datasets of batches."""
 
 import inspect
 import math
@@ -9,17 +9,16 @@ import numpy as np
 
 
 class ShuffledBatches(keras.utils.PyDataset):
-    """Batches of arrays in an order that follows from the seed and the epoch alone.
+    """Batches of arrays in an order that depends only on the seed and the epoch.
 
-    `fit`'s own shuffling draws from global generators, so that a `fit` within another
-    would change the batches of the outer one, and a resumed training could not repeat
-    them.
+    `fit`'s own shuffling draws from global generators: a `fit` inside another would
+    change the batches of the outer one, and a resumed training could not repeat them.
 
     Args:
-        arrays: Arrays of one length: images, or images and labels.
-        batch_size: Images a batch; the last may have fewer.
+        arrays: Arrays of the same length: images, or images and labels.
+        batch_size: Images in a batch; the last may have fewer.
         seed: Integer.
-        steps: Batches an epoch, at most all; each epoch draws them anew.
+        steps: Batches in an epoch, at most all; each epoch draws them anew.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     @property
     def whole_batches(self) -> int:
-        """Batches of an epoch that have `batch_size` images."""
+        """Number of batches in an epoch that have `batch_size` images."""
         return min(len(self), len(self.arrays[0]) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
@@ -58,7 +57,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
 
 def refuse_iterators(name: str, data: Any) -> None:
-    """Raises for a generator, which gives its batches once only."""
+    """Raises TypeError for a generator, which yields its batches only once."""
     if inspect.isgenerator(data) or hasattr(data, "__next__"):
         raise TypeError(
             f"`{name}` must be iterable more than once: arrays, a tf.data.Dataset, a "
@@ -74,19 +73,19 @@ def is_dataset(data: Any) -> bool:
 
 
 def batches_of(data: Any) -> float | None:
-    """How many batches there are, infinity included; None if nobody knows."""
+    """Number of batches, possibly infinite; None if unknown."""
     if hasattr(data, "cardinality"):
         import tensorflow as tf
 
-        found = data.cardinality  # a number of a DistributedDataset
-        found = int(found() if callable(found) else found)
-        return math.inf if found == tf.data.INFINITE_CARDINALITY else found
+        number = data.cardinality  # an attribute of a DistributedDataset
+        number = int(number() if callable(number) else number)
+        return math.inf if number == tf.data.INFINITE_CARDINALITY else number
     if isinstance(data, keras.utils.PyDataset):
         try:
             return math.inf if data.num_batches is None else data.num_batches
-        except NotImplementedError:  # it has no length of its own either
+        except NotImplementedError:  # it has no length either
             return math.inf
     try:
         return len(data)
-    except TypeError:  # a DataLoader of what has no length
+    except TypeError:  # a DataLoader over data without a length
         return None

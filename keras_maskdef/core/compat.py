@@ -1,7 +1,7 @@
-"""What Keras, TensorFlow and tf2onnx keep private, and this library needs.
+"""Private parts of Keras, TensorFlow and tf2onnx that this library needs.
 
-Nothing else in the library names a private part of theirs. Each has a test in
-`tests/core/test_compat.py` that fails when it is gone or means something else.
+No other module uses private parts of theirs. `tests/core/test_compat.py` has a test for
+each one, which fails when it is gone or means something else.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ import keras
 # Keras has no public way to ask whether `keras.utils.set_random_seed` was called.
 from keras.src.utils.rng_utils import get_random_seed as get_random_seed
 
-# The modules that export a model, the innermost first where one calls another.
+# The modules that export a model; where one calls another, the inner one is first.
 EXPORTERS = {
     "keras.src.export.litert": "litert",
     "keras.src.export.onnx": "onnx",
@@ -25,15 +25,15 @@ EXPORTERS = {
 
 
 def graph_of(model: Any) -> Any:
-    """The functional model that a Sequential one holds; others as they are.
+    """The functional model inside a Sequential one; other models themselves.
 
-    It is None for a Sequential model that is not built.
+    None for a Sequential model that is not built.
     """
     return getattr(model, "_functional", model)
 
 
 def nodes_of(graph: Any) -> list[Any]:
-    """The calls that a functional model is made of, inputs first; none of any other."""
+    """The nodes of a functional model, inputs first; empty for any other model."""
     by_depth = getattr(graph, "_nodes_by_depth", {})
     return [node for _, nodes in sorted(by_depth.items())[::-1] for node in nodes]
 
@@ -44,28 +44,28 @@ def calls_of(layer: Any) -> list[Any]:
 
 
 def is_symbolic(output: Any) -> bool:
-    """Whether a value is a tensor of a graph of Keras, which knows its origin."""
+    """Whether a value is a symbolic Keras tensor, which knows its origin."""
     return hasattr(output, "_keras_history")
 
 
 def origin_of(output: Any) -> tuple[Any, Any]:
-    """The operation that a symbolic tensor comes from, and the node of that call."""
+    """The operation that made a symbolic tensor, and the node of that call."""
     operation, node, _ = output._keras_history
     return operation, operation._inbound_nodes[node]
 
 
 def inner_layers(layer: Any, include_self: bool = True) -> Iterator[Any]:
-    """A layer's layers, and theirs, at any depth."""
+    """A layer, unless left out, and the layers inside it at any depth."""
     return layer._flatten_layers(include_self=include_self)
 
 
 def is_compiled() -> bool:
-    """Whether the operations called now go to XLA.
+    """Whether the operations called now are compiled by XLA.
 
-    On JAX all do. On TensorFlow this is how its own loops find out. It covers
-    `jit_compile=True` of a model or a `tf.function`, also from within nested
-    functions, loops and branches, and TPUs. Automatic clustering is not seen; it
-    leaves callbacks out by itself.
+    On JAX all are. On TensorFlow this is the test of its own loops. It covers
+    `jit_compile=True` of a model or a `tf.function`, also inside nested functions,
+    loops and branches, and TPUs. Automatic clustering is not detected; it leaves
+    callbacks out by itself.
     """
     if keras.backend.backend() != "tensorflow":
         return keras.backend.backend() == "jax"
@@ -78,7 +78,7 @@ def is_compiled() -> bool:
 
 
 def gradients_by_name() -> dict[str, dict[str, Any]]:
-    """TensorFlow's register of the gradients of traced functions, under `"type"`."""
+    """TensorFlow's registry of gradients of traced functions, under `"type"`."""
     from tensorflow.python.framework.ops import gradient_registry
 
     return gradient_registry._registry
@@ -86,7 +86,7 @@ def gradients_by_name() -> dict[str, dict[str, Any]]:
 
 @cache
 def teach_tf2onnx() -> None:
-    """Entropy for operations without a seed: tf2onnx 1.17 writes seed 0 into them."""
+    """Keeps unseeded operations random: tf2onnx 1.17 writes seed 0 into them."""
     from tf2onnx.handler import tf_op
     from tf2onnx.onnx_opset.generator import RandomOp
 

@@ -1,4 +1,4 @@
-"""How long something takes."""
+"""Measures durations."""
 
 import math
 import time
@@ -7,15 +7,14 @@ from typing import Any
 
 
 def fastest(function: Callable[[], Any], times: int) -> float:
-    """Seconds of the fastest of several calls: a shared machine adds waits.
+    """Seconds of the fastest of several calls; other load only adds time.
 
-    The clock is one that nobody sets. A virtual machine that is moved or restored may
-    find even that one behind; a call that took no time by it does not count, as the
-    fastest would be the wrong one. Infinity where none counts.
+    The clock is monotonic. It may still go back if a virtual machine is moved or
+    restored, so calls that took no time by it are left out. Infinity if none is left.
     """
     seconds = []
     for _ in range(times):
         began = time.perf_counter()
         function()
         seconds.append(time.perf_counter() - began)
-    return min((each for each in seconds if each > 0), default=math.inf)
+    return min((taken for taken in seconds if taken > 0), default=math.inf)

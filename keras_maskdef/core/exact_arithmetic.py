@@ -17,10 +17,10 @@ def exact_quotient(values: Any, divisor: float) -> Any:
 
 
 def exact_mixture(share: Any, low: float, high: float) -> Any:
-    """Returns `low * (1 - share) + high * share`, each operation rounded by itself.
+    """Returns `low * (1 - share) + high * share`, each operation rounded separately.
 
-    XLA makes one operation of a product and a sum, unless something that it does not
-    see through is between them.
+    XLA fuses a product and a sum into one operation, unless an operation that it cannot
+    simplify is between them.
     """
     products = low * (1.0 - share), high * share
     if is_compiled():
@@ -30,12 +30,12 @@ def exact_mixture(share: Any, low: float, high: float) -> Any:
 
 
 def _unseen(divisor: float, values: Any) -> Any:
-    """Returns `divisor`, by a way that no compiler sees through.
+    """Returns `divisor`, computed so that no compiler recognizes a constant.
 
-    TensorFlow's graphs turn a division by a constant into a multiplication by its
-    reciprocal, and XLA one by a scalar; half of the 256 levels of 8 bits are then off
-    by their last bit. XLA computes a divisor for every value at no cost, without it
-    that would take 1.5 times as long.
+    TensorFlow's graphs replace division by a constant, and XLA division by a scalar, by
+    multiplication with the reciprocal; half of the 256 levels of 8 bits are then off by
+    their last bit. XLA computes a divisor for every value at no cost; without XLA that
+    would take 1.5 times as long.
     """
     if is_compiled():
         return ops.maximum(divisor, ops.minimum(values, 0.0))

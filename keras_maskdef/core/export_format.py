@@ -1,7 +1,7 @@
-"""Whether a model is being exported, and into which format.
+"""Detects whether a model is being exported, and to which format.
 
-Keras traces a model anew for every format, through the same functions as for anything
-else. What the traced layers can go by is who called them.
+Keras traces a model anew for every format, with the same functions as otherwise. Only
+the call stack tells the traced layers about the export.
 """
 
 import sys
@@ -13,26 +13,26 @@ from keras_maskdef.core.compat import EXPORTERS
 
 
 def export_format() -> str | None:
-    """The format that the layers called now are exported to, or None.
+    """The format of the export in progress, or None.
 
-    It is `"litert"`, `"onnx"`, `"torch"` or `"saved_model"`. A `tf.function` of the
-    user's own that was traced before it is saved cannot be told from any other.
+    It is `"litert"`, `"onnx"`, `"torch"` or `"saved_model"`. The export of a user's
+    `tf.function` that was traced before it is saved cannot be detected.
     """
     if _only_compiled():
         return None
-    found: set[str] = set()
+    modules: set[str] = set()
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        found.add(frame.f_globals.get("__name__", ""))
+        modules.add(frame.f_globals.get("__name__", ""))
         frame = frame.f_back
     for module, name in EXPORTERS.items():
-        if any(f"{caller}.".startswith(f"{module}.") for caller in found):
+        if any(f"{caller}.".startswith(f"{module}.") for caller in modules):
             return name
     return None
 
 
 def _only_compiled() -> bool:
-    """Whether `torch.compile`, which cannot look at frames, traces for no export."""
+    """Whether `torch.compile`, which cannot inspect frames, traces without export."""
     torch = sys.modules.get("torch")
     if torch is None or keras.backend.backend() != "torch":
         return False

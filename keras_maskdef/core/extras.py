@@ -1,11 +1,11 @@
-"""Optional libraries, imported where they are used."""
+"""Imports optional libraries where they are used."""
 
 import importlib
 from typing import Any
 
 
 def require(module: str, extra: str) -> Any:
-    """Imports a module of an extra, or says which extra to install."""
+    """Imports a module, or raises ImportError that names the extra to install."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Whether two models, or two arrays, are the same, over processes."""
+"""Digests that tell whether models or arrays are equal, across processes."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ _PACKAGES = ("numpy", "foolbox", "cleverhans", "adversarial-robustness-toolbox")
 
 
 def versions() -> dict[str, str]:
-    """Of what the figures of a run can depend on."""
+    """Versions of the packages that the figures of a run can depend on."""
     backend = keras.backend.backend()
-    known = {"keras_maskdef": __version__, "backend": backend}
+    by_package = {"keras_maskdef": __version__, "backend": backend}
     for package in ("keras", backend, *_PACKAGES):
         try:
-            known[package] = metadata.version(package)
+            by_package[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return known
+    return by_package
 
 
 def of_arrays(*arrays: np.ndarray) -> str:
-    """A digest of shapes, dtypes and values."""
+    """A digest of the arrays' shapes, dtypes and values."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype}".encode())
@@ -37,8 +37,8 @@ def of_arrays(*arrays: np.ndarray) -> str:
 def of_model(model: Any) -> str | None:
     """A digest of a model's whole configuration and its weights.
 
-    `None` of anything else than a built Keras model that can be written down: two of
-    those may differ in what nobody sees.
+    `None` for anything but a built Keras model with a complete configuration: two
+    such models may differ in a part that the configuration does not show.
     """
     if not isinstance(model, keras.Model) or not model.built or not _tells(model):
         return None
@@ -52,24 +52,24 @@ def of_model(model: Any) -> str | None:
 
 
 def _tells(layer: Any) -> bool:
-    """Whether its class, and those of the layers inside, write down all arguments.
+    """Whether the configurations of a layer and its inner layers are complete.
 
-    One of somebody else does if it has a `get_config` of its own.
+    A third-party layer counts as complete if it overrides `get_config`.
     """
-    known = type(layer).get_config.__module__
-    own = type(layer).__module__
-    ours = own.startswith(("keras.", "keras_maskdef."))
-    told = ours or not known.startswith("keras.")
-    return told and all(_tells(each) for each in getattr(layer, "layers", ()))
+    config_module = type(layer).get_config.__module__
+    module = type(layer).__module__
+    ours = module.startswith(("keras.", "keras_maskdef."))
+    is_complete = ours or not config_module.startswith("keras.")
+    return is_complete and all(_tells(inner) for inner in getattr(layer, "layers", ()))
 
 
 def _weights(model: Any) -> list[Any]:
-    """Without the states of seed generators."""
+    """The weights without the states of seed generators."""
     return [w for w in model.weights if "seed_generator" not in w.path]
 
 
 def _without_names(config: Any) -> Any:
-    """Layers by their order: names count what a process has made before."""
+    """Numbers layers by their order: automatic names depend on the process."""
     config.pop("compile_config", None)
     names: dict[str, str] = {}
     _collect(config, names)
@@ -81,16 +81,16 @@ def _collect(value: Any, names: dict[str, str]) -> None:
         name = value.get("name")
         if isinstance(name, str):
             names.setdefault(name, f"layer {len(names)}")
-        for each in value.values():
-            _collect(each, names)
+        for part in value.values():
+            _collect(part, names)
     elif isinstance(value, list | tuple):
-        for each in value:
-            _collect(each, names)
+        for part in value:
+            _collect(part, names)
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, dict):
-        return {key: _renamed(each, names) for key, each in value.items()}
+        return {key: _renamed(part, names) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_renamed(each, names) for each in value]
+        return [_renamed(part, names) for part in value]
     return names.get(value, value) if isinstance(value, str) else value

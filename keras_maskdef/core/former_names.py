@@ -21,7 +21,7 @@ MOVED = {
 
 
 def todays_name(name: str) -> str | None:
-    """The name of a module that has moved, or that is in a package that has.
+    """Today's name of a module that has moved, itself or with its package.
 
     >>> todays_name("keras_maskdef.comparisons.jpeg")
     'keras_maskdef.baselines.jpeg'
@@ -35,7 +35,7 @@ def todays_name(name: str) -> str | None:
 
 def keep_former_names() -> None:
     """Makes former names work, each with a `DeprecationWarning` at its first import."""
-    # Before the finder of files, which would find modules of a package twice.
+    # Before the finder of files, which would import modules of a package twice.
     sys.meta_path.insert(0, _Finder())
 
 

@@ -1,4 +1,4 @@
-"""Labelled images as arrays, and the checks that every data set shares."""
+"""Labelled images as arrays, and checks that all data sets share."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# The only split of what is not divided, and those of what is.
+# The only split of an undivided data set, and the splits of divided ones.
 WHOLE = "all"
 HELD_OUT = ("test", "validation", "valid", "val")
 SPLITS = ("train", *HELD_OUT)
@@ -19,7 +19,7 @@ class ImageData(NamedTuple):
     Attributes:
         images: `(n, height, width, channels)` float32 in [0, 1].
         labels: `(n,)` int64, from 0 to `len(class_names) - 1`.
-        class_names: What each label means.
+        class_names: Names of the labels.
     """
 
     images: NDArray[np.float32]
@@ -28,19 +28,19 @@ class ImageData(NamedTuple):
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names of classes that have none."""
+    """Names for unnamed classes: their indices."""
     return tuple(map(str, range(count)))
 
 
 def are_numbers(class_names: Sequence[str]) -> bool:
-    """Whether classes have no names but their numbers."""
+    """Whether classes are named by their indices only."""
     return tuple(class_names) == numbered(len(class_names))
 
 
 def checked(
     name: str, images: NDArray[np.float32], labels: Any, class_names: Sequence[str]
 ) -> ImageData:
-    """Returns the `ImageData`, or raises ValueError if it would not be valid."""
+    """Returns the `ImageData`, or raises ValueError if it is not valid."""
     labels = np.asarray(labels, np.int64)
     if images.ndim != 4 or labels.shape != images.shape[:1]:
         raise damaged(
@@ -57,31 +57,31 @@ def checked(
 def check_labels(
     labels: Any, images: int, classes: int | None = None
 ) -> NDArray[np.int64]:
-    """Labels of so many images as an array, or ValueError if they are no such thing.
+    """Returns labels as an int64 array, or raises ValueError.
 
-    Whoever compares predictions with labels asks this: a column of labels would be
-    compared with each prediction, and strings with none.
+    Called before predictions are compared with labels: NumPy would compare a column of
+    labels with every prediction, and strings with none.
 
     Args:
         labels: Integers `(images,)`.
-        images: How many there must be.
-        classes: How many classes the model has; any by default.
+        images: Number of images.
+        classes: Number of classes; any by default.
     """
-    found = np.asarray(labels)
+    array = np.asarray(labels)
     span = "from 0" if classes is None else f"from 0 to {classes - 1}"
-    if found.shape != (images,) or not np.issubdtype(found.dtype, np.integer):
-        column = ", as of `labels[:, 0]`" if found.shape == (images, 1) else ""
+    if array.shape != (images,) or not np.issubdtype(array.dtype, np.integer):
+        column = ", as of `labels[:, 0]`" if array.shape == (images, 1) else ""
         raise ValueError(
             f"`labels` must be {images} integers {span}, one for each image: an array "
             f"of shape ({images},){column}. "
-            f"Received: labels.shape={found.shape}, labels.dtype={found.dtype}"
+            f"Received: labels.shape={array.shape}, labels.dtype={array.dtype}"
         )
-    if images and (found.min() < 0 or (classes and found.max() >= classes)):
+    if images and (array.min() < 0 or (classes and array.max() >= classes)):
         raise ValueError(
             f"`labels` must be integers {span}. Received: "
-            f"labels.min()={found.min()}, labels.max()={found.max()}"
+            f"labels.min()={array.min()}, labels.max()={array.max()}"
         )
-    return found.astype(np.int64, copy=False)
+    return array.astype(np.int64, copy=False)
 
 
 def parse_split(split: str, names: tuple[str, ...]) -> tuple[str, slice]:

@@ -1,10 +1,10 @@
-"""What a shape of images says: height, width, channels, cells."""
+"""Height, width, channels and cells of a shape of images."""
 
 from typing import Any
 
 
 def spatial(shape: tuple, data_format: str) -> tuple:
-    """Height and width of images of a shape."""
+    """Height and width."""
     return shape[-3:-1] if data_format == "channels_last" else shape[-2:]
 
 
@@ -13,9 +13,9 @@ def channels(shape: tuple, data_format: str) -> Any:
 
 
 def grid_shape(shape: tuple, cell_size: int, data_format: str) -> tuple:
-    """Rows and columns of cells; the last ones may be cut."""
+    """Rows and columns of cells; cells at the end may be cut."""
     height, width = spatial(shape, data_format)
-    # Of positive numbers: ONNX rounds quotients towards zero.
+    # Positive operands only: ONNX rounds quotients towards zero.
     return tuple(
         None if side is None else (side + cell_size - 1) // cell_size
         for side in (height, width)

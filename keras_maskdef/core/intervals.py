@@ -1,9 +1,9 @@
-"""How sure a fraction is that was counted."""
+"""Wilson interval of a binomial proportion."""
 
 
 def wilson(fraction: float, trials: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a fraction of so many trials."""
-    from scipy import stats  # half a second
+    """The 95 % Wilson interval of a fraction of `trials`."""
+    from scipy import stats  # takes half a second
 
     successes = round(fraction * trials)
     bounds = stats.binomtest(successes, trials).proportion_ci(method="wilson")

@@ -1,8 +1,8 @@
-"""A classifier's logits, also where it ends in a softmax.
+"""A classifier's logits, even if it ends in a softmax.
 
-Logarithms of probabilities are no substitute: in float32 a class that is 88 behind has
-none, in float16 one that is 17 behind, and what is zero has no gradient. So the softmax
-is looked through, to the tensor that it is given.
+Logarithms of probabilities are no substitute. A class whose logit is 88 below the
+largest has probability zero in float32, and 17 below in float16; zeros have no
+gradient. So the input of the softmax is used instead.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from keras_maskdef.core.output_kind import is_of_keras, scoring_layer
 
 Function = Callable[[Any], Any]
 
-# Smaller ones are flushed to zero where they are computed.
+# Smaller probabilities may be flushed to zero.
 _SMALLEST = float(np.finfo("float32").tiny)
 _HALF = ("float16", "bfloat16")
 
@@ -26,17 +26,17 @@ _HALF = ("float16", "bfloat16")
 def logits_of(
     classifier: Any, from_logits: bool, images: Any, exact: bool = False
 ) -> Any:
-    """Calls a classifier, in inference mode, for logits in at least float32.
+    """Calls a classifier in inference mode and returns logits in at least float32.
 
-    Of one that returns probabilities its softmax is looked through, or where that
-    cannot be seen, they are the logarithms of its probabilities.
+    If the classifier returns probabilities, the input of its softmax is returned, or
+    the logarithms of its probabilities if no softmax is visible.
 
     Args:
         classifier: Keras model or layer from images to `(batch, classes)`.
         from_logits: Whether it returns logits.
         images: `(batch, height, width, channels)`.
-        exact: Whether to raise where they are logarithms of probabilities in half
-            precision, of which most are zero.
+        exact: Whether to raise for logarithms of probabilities in half precision, most
+            of which are zero.
     """
     through = None if from_logits else look_through(classifier)
     if through is not None:
@@ -50,9 +50,9 @@ def logits_of(
 
 
 def shares_of(classifier: Any, from_logits: bool) -> Function:
-    """From what `logits_of` gives to probabilities.
+    """A function from the result of `logits_of` to probabilities.
 
-    Several sigmoids do not sum to one, and what their logarithms are of is kept.
+    If `logits_of` returns logarithms it is `exp`: sigmoids need not sum to one.
     """
     if not from_logits and look_through(classifier) is None:
         return ops.exp
@@ -60,17 +60,17 @@ def shares_of(classifier: Any, from_logits: bool) -> Function:
 
 
 def look_through(model: Any) -> Function | None:
-    """A function of images to the logits before a model's final softmax.
+    """A function from images to the logits before a model's final softmax.
 
-    It runs in inference mode, shares all weights, and leaves nothing on the model.
+    It runs in inference mode, shares all weights, and does not change the model.
 
     Args:
-        model: Keras model or layer that returns probabilities, or one of this library's
-            with a method `_look_through()` of its own.
+        model: Keras model or layer that returns probabilities, or one of this library
+            with a method `_look_through()`.
 
     Returns:
-        The function, or None where no softmax can be seen: in a subclassed model, in a
-        layer of somebody's own, in a quantized one.
+        The function. None if no softmax is visible: in a subclassed model, a custom
+        layer or a quantized one.
     """
     if hasattr(model, "_look_through"):
         return model._look_through()
@@ -95,24 +95,25 @@ def look_through(model: Any) -> Function | None:
 
     def logits(images: Any) -> Any:
         scores = inner(before(images, training=False))
-        for each in reversed(passing):
-            scores = each(scores)
+        for unchanged in reversed(passing):
+            scores = unchanged(scores)
         return scores
 
     return logits
 
 
 def log_probabilities(probabilities: Any) -> Any:
-    """Logarithms in at least float32; what is below its normal numbers counts as one.
+    """Logarithms in at least float32, clipped below at its smallest normal number.
 
-    Keras' epsilon, 1e-7, would take the gradient from all classes that are 16 behind.
+    Keras' epsilon, 1e-7, would zero the gradients of all classes whose logits are 16
+    below the largest.
     """
     probabilities = at_least_float32(probabilities)
     return ops.log(ops.maximum(probabilities, _SMALLEST))
 
 
 def at_least_float32(outputs: Any) -> Any:
-    """Outputs in float32, or in float64 where they are that."""
+    """Casts outputs to float32; float64 stays."""
     dtype = keras.backend.standardize_dtype(outputs.dtype)
     return ops.cast(outputs, keras.backend.result_type(dtype, "float32"))
 
@@ -136,7 +137,7 @@ def _itself(inputs: Any) -> Any:
 
 @once_per_graph
 def _before_the_scores(graph: Any) -> keras.Model:
-    """Not cloned: a model between tensors that there are adds no nodes to layers."""
+    """The model up to the scores; not a clone, so layers get no new nodes."""
     _, node, _ = scoring_layer(graph.output)
     return keras.Model(graph.inputs[0], node.input_tensors[0])
 
@@ -167,7 +168,7 @@ def _is_dense_softmax(layer: Any) -> bool:
 
 
 def _before_activation(dense: Any, inputs: Any) -> Any:
-    """What a dense layer gives to its activation, in its own precision."""
+    """The input of a dense layer's activation, in the layer's precision."""
     dtype = dense.compute_dtype
     scores = ops.matmul(ops.cast(inputs, dtype), ops.cast(dense.kernel, dtype))
     return scores if dense.bias is None else scores + ops.cast(dense.bias, dtype)

@@ -16,13 +16,13 @@ _PASSING = (
 
 
 def infer_from_logits(classifier: Any) -> bool:
-    """Reads it off the classifier's last layer.
+    """Infers from the classifier's last layer whether it returns logits.
 
     Raises:
-        ValueError: If the last layer or its activation does not tell.
+        ValueError: If neither the last layer nor its activation determines it.
     """
-    known = _told_by_last_layer(classifier)
-    if known is None:
+    from_logits = _told_by_last_layer(classifier)
+    if from_logits is None:
         raise ValueError(
             "`from_logits` must be given: whether the classifier returns logits (True) "
             "or probabilities (False) cannot be read off its last layer. Give it to "
@@ -30,22 +30,22 @@ def infer_from_logits(classifier: Any) -> bool:
             "...}`, or set it on the classifier: `classifier.from_logits = True`. "
             f"Received: from_logits=None, classifier={classifier!r}"
         )
-    return known
+    return from_logits
 
 
 def judge_from_logits(classifier: Any, outputs: Any) -> bool:
-    """Reads it off the last layer, and off outputs for real images.
+    """Infers from the last layer, and from outputs for real images.
 
-    Outputs that are probabilities on every image are taken for such whatever the
-    last layer says: a custom one often says nothing, or has a linear activation
-    before a softmax of its own.
+    Outputs that are probabilities on every image count as probabilities, whatever the
+    last layer declares: a custom layer often declares nothing, or has a linear
+    activation before its own softmax.
     """
-    told = _told_by_last_layer(classifier)
+    declared = _told_by_last_layer(classifier)
     outputs = np.asarray(outputs)
-    if told is False or _are_probabilities(outputs):
+    if declared is False or _are_probabilities(outputs):
         return False
     sigmoid = _activation(classifier) is keras.activations.sigmoid
-    if sigmoid or (told is None and _within_one(outputs)):
+    if sigmoid or (declared is None and _within_one(outputs)):
         raise ValueError(
             "`model` must return logits, or probabilities that sum to 1 on each image. "
             f"Received: outputs from {outputs.min():.3g} to {outputs.max():.3g} that "
@@ -56,10 +56,10 @@ def judge_from_logits(classifier: Any, outputs: Any) -> bool:
 
 
 def check_scores(classifier: Any, output: Any, fewest: int = 1) -> tuple:
-    """Returns the shape `(batch, classes)` of what a classifier returns.
+    """Returns the shape `(batch, classes)` of a classifier's output.
 
     Raises:
-        ValueError: For anything else, or for fewer classes than `fewest`.
+        ValueError: For another shape, or fewer classes than `fewest`.
     """
     shape = getattr(output, "shape", None)
     if shape is None:
@@ -86,16 +86,16 @@ def check_scores(classifier: Any, output: Any, fewest: int = 1) -> tuple:
 
 
 def is_of_keras(layer: Any, name: str) -> bool:
-    """Whether it is Keras' own layer or operation of a name, and no subclass."""
+    """Whether it is Keras' own layer or operation of that name, not a subclass."""
     kind = type(layer)
     return kind.__name__ == name and kind.__module__.startswith("keras.")
 
 
 def scoring_layer(output: Any) -> tuple[Any, Any, list[Any]]:
-    """What makes an output's scores: the layer, its node, and what passes them on.
+    """The layer that computes an output's scores, its node, and the layers after it.
 
-    Layers that pass scores on, the last one first, are such as the linear activation
-    in float32 at the end of a model in mixed precision.
+    The layers after it pass scores on unchanged, last one first. An example is the
+    linear activation in float32 at the end of a model in mixed precision.
     """
     passing: list[Any] = []
     layer, node = origin_of(output)
@@ -121,10 +121,10 @@ def _activation(classifier: Any) -> Any:
 
 def _told_by_last_layer(classifier: Any) -> bool | None:
     layer = _last_layer(classifier)
-    for each in (classifier, layer):
-        known = getattr(each, "from_logits", None)
-        if isinstance(known, bool):
-            return known
+    for part in (classifier, layer):
+        declared = getattr(part, "from_logits", None)
+        if isinstance(declared, bool):
+            return declared
     if isinstance(layer, keras.layers.Softmax):
         return False
     activation = getattr(layer, "activation", None)
@@ -136,9 +136,9 @@ def _told_by_last_layer(classifier: Any) -> bool | None:
 
 
 def _last_layer(model: Any) -> Any:
-    """The layer that makes a model's scores, looked up through nested models."""
+    """The layer that computes a model's scores, also inside nested models."""
     graph = graph_of(model)
-    if graph is None and model.layers:  # one that is not built
+    if graph is None and model.layers:  # a Sequential model that is not built
         return _last_layer(model.layers[-1])
     output: Any = getattr(graph, "output", None)
     layer: Any = model

@@ -1,4 +1,4 @@
-"""What a command prints while it works: lines, and bars with the time left."""
+"""Lines and progress bars that a command prints while it works."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,13 +22,13 @@ def silent(description: str, total: int) -> Advance:
 
 
 def say(console: Console, line: str) -> None:
-    """Prints a line that may hold a path or a command, whole, so that it is copied."""
+    """Prints a line without wrapping it, so that paths and commands can be copied."""
     console.print(line, soft_wrap=True)
 
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Start]:
-    """Gives a function that starts one bar and returns how to advance it."""
+    """Yields a function that starts a bar and returns a function to advance it."""
     columns = (
         TextColumn("{task.description:<37}", markup=False),
         BarColumn(bar_width=20),

@@ -1,4 +1,4 @@
-"""Leaves the global random generators as they were."""
+"""Restores the global random generators."""
 
 import random
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ import numpy as np
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """A `fit` within another must not change how the outer one shuffles.
+    """Keeps a `fit` inside another `fit` from changing how the outer one shuffles.
 
-    `fit` shuffles by the generators of Python and NumPy; PyTorch's loader draws a
-    seed from PyTorch's even where it does not shuffle.
+    `fit` shuffles with the generators of Python and NumPy. PyTorch's loader draws a
+    seed from PyTorch's generator even if it does not shuffle.
     """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     torch_state = None

@@ -1,4 +1,4 @@
-"""The folder of a run: what is done stays done, whatever kills it."""
+"""The folder of a run, which can be resumed after a kill."""
 
 import json
 import tempfile
@@ -17,17 +17,17 @@ _MOST_NAMED = 20
 
 
 class RunFolder:
-    """Outcomes in one file for each piece of work, written whole or not at all.
+    """Stores the outcome of each piece of work in a file, written atomically.
 
     Args:
-        path: The folder; made if it is not there.
+        path: The folder; made if missing.
         config: What the run depends on, as plain data. A folder holds the outcomes of
             one configuration only.
-        resume: Whether to go on where a run of the same configuration was stopped.
+        resume: Whether to resume a stopped run of the same configuration.
 
     Raises:
-        FileExistsError: If there is a run in the folder, and not `resume`.
-        ValueError: If the run in the folder is of another configuration. Nothing is
+        FileExistsError: If the folder holds a run and `resume` is False.
+        ValueError: If the run in the folder has another configuration. Nothing is
             overwritten.
     """
 
@@ -41,7 +41,7 @@ class RunFolder:
             )
         self.config: dict[str, Any] = json.loads(json.dumps(config))
         created = self._claim()
-        # Whoever was first: the configuration that is there is the one that holds.
+        # Another process may have been first: the stored configuration is compared.
         self._check_same(read_json(self.path / CONFIG, "object"))
         if not created and not resume:
             raise FileExistsError(
@@ -51,10 +51,10 @@ class RunFolder:
 
     @classmethod
     def opened(cls, path: str | Path) -> "RunFolder":
-        """The run that a folder holds.
+        """Opens the run that a folder holds.
 
         Raises:
-            FileNotFoundError: If it holds none.
+            FileNotFoundError: If it holds no run.
             OSError: If its configuration is damaged.
         """
         config = Path(path) / CONFIG
@@ -69,8 +69,8 @@ class RunFolder:
         return self.outcome(key).exists()
 
     def keys(self) -> list[str]:
-        """Names of all pieces of work that are done."""
-        # What a killed process left unfinished begins with a dot.
+        """Names of all finished pieces of work."""
+        # Unfinished files of a killed process begin with a dot.
         files = (self.path / OUTCOMES).glob("[!.]*.npz")
         return sorted(path.stem for path in files)
 
@@ -79,7 +79,7 @@ class RunFolder:
 
         Args:
             key: Its name.
-            without: Names of arrays that are not needed.
+            without: Names of arrays to skip.
 
         Raises:
             OSError: If the file is damaged.
@@ -87,7 +87,7 @@ class RunFolder:
         return read_arrays(self.outcome(key), without)
 
     def load_arrays(self, name: str) -> Arrays:
-        """Arrays that are no outcomes.
+        """Reads arrays other than outcomes.
 
         Raises:
             OSError: If the file is damaged.
@@ -95,7 +95,7 @@ class RunFolder:
         return read_arrays(self.path / name)
 
     def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keeps the arrays of a piece of work."""
+        """Stores the arrays of a piece of work."""
         named: dict[str, Any] = dict(arrays)
         path = self.outcome(key)
         own_folder(path.parent)
@@ -108,7 +108,7 @@ class RunFolder:
             write(path, _as_json(content))
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes arrays that are no outcomes."""
+        """Writes arrays other than outcomes."""
         named: dict[str, Any] = dict(arrays)
         with _said_what_is_kept(self.path / name) as path:
             write(path, lambda file: np.savez_compressed(file, **named))
@@ -116,12 +116,14 @@ class RunFolder:
     def kept(
         self, name: str, make: Callable[[], Any], schema: str | None = None
     ) -> Any:
-        """Plain data that is made once: what another process made first is taken.
+        """Reads plain data, making it first if the file is missing.
+
+        If several processes make it, all use the first one's data.
 
         Args:
             name: Name of the file.
-            make: Makes the data, where they are not there.
-            schema: Name of their schema.
+            make: Makes the data.
+            schema: Name of its schema.
         """
         if not (self.path / name).exists():
             with _said_what_is_kept(self.path / name) as path:
@@ -138,11 +140,11 @@ class RunFolder:
         return self.path / OUTCOMES / file
 
     def _claim(self) -> bool:
-        """Makes an empty folder that of this run; whether it was not one before."""
+        """Claims an empty folder for this run; returns False if it held a run."""
         if (self.path / CONFIG).exists():
             return False
-        # What a killed process left unfinished begins with a dot. Another one may have
-        # begun a run meanwhile, whose configuration is there before all else.
+        # Unfinished files of a killed process begin with a dot. Another process may
+        # begin a run meanwhile, and writes its configuration first.
         if any(self.path.glob("[!.]*")) and not (self.path / CONFIG).exists():
             raise FileExistsError(
                 f"`folder` must be empty or hold a run, and it holds something "
@@ -188,7 +190,7 @@ def _as_json(content: Any) -> Fill:
 def kept_in(
     folder: str | Path | None, config: Mapping[str, Any], resume: bool
 ) -> Iterator[RunFolder]:
-    """The folder of a run, or one that is used once."""
+    """Yields the folder of a run, or a temporary one."""
     if folder is not None:
         yield RunFolder(folder, config, resume)
         return

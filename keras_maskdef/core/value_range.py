@@ -1,7 +1,7 @@
-"""The range of images, and the way to [0, 1] and back.
+"""Value ranges of images, and conversion to [0, 1] and back.
 
-Filters, maskers and attacks are defined on [0, 1]. Where a model takes another range,
-what depends on it is told by `value_range`, as in Keras' own preprocessing layers.
+Filters, maskers and attacks are defined on [0, 1]. For a model that takes another range
+they have the argument `value_range`, as Keras' preprocessing layers do.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ UNIT: ValueRange = (0.0, 1.0)
 
 
 def check_value_range(value: Any) -> ValueRange:
-    """Two finite numbers, the lower first."""
+    """Returns two finite numbers, the lower first, or raises ValueError."""
     pair = as_numbers(value)
     if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
         raise ValueError(
@@ -28,21 +28,21 @@ def check_value_range(value: Any) -> ValueRange:
 
 
 def span(value_range: ValueRange) -> float:
-    """How many of the images' units 1 is, for sizes and steps of attacks."""
+    """Width of the range, the factor of epsilons and step sizes of attacks."""
     return value_range[1] - value_range[0]
 
 
 def to_unit(images: Any, value_range: ValueRange) -> Any:
-    """Images in [0, 1], by a true division: 255ths come back as the same integers.
+    """Scales images to [0, 1] by a true division: 255ths round-trip exactly.
 
     Args:
-        images: Tensor or NumPy array, floating point. An array holds images of the
-            range, and what rounding would put outside of [0, 1] is put on its end; the
-            values of a tensor may be any.
+        images: Tensor or NumPy array, floating point. The values of an array must be in
+            the range, and rounding errors are clipped to [0, 1]; a tensor may hold any
+            values.
         value_range: Their lowest and highest value.
 
     Returns:
-        A tensor or an array, as `images` is; `images` itself where they are in [0, 1].
+        A tensor or an array, like `images`; `images` itself if the range is [0, 1].
     """
     if value_range == UNIT:
         return images
@@ -56,20 +56,20 @@ def to_unit(images: Any, value_range: ValueRange) -> Any:
 def from_unit(images: Any, value_range: ValueRange) -> Any:
     """The inverse of `to_unit`; 0 becomes the lowest value and 1 the highest.
 
-    They are mixed, as `low + span * images` can round to more than the highest. Of
-    tensors the bits are the same eagerly, in graphs and under XLA.
+    The result is a mixture of the two, as `low + span * images` can round above the
+    highest. Tensors give the same bits eagerly, in graphs and under XLA.
 
     Args:
-        images: Tensor or NumPy array, floating point; an array in [0, 1].
-        value_range: The lowest and the highest value to come.
+        images: Tensor or NumPy array, floating point; an array must be in [0, 1].
+        value_range: The lowest and the highest value of the result.
 
     Returns:
-        A tensor or an array, as `images` is; an array within the range.
+        A tensor or an array, like `images`; an array is within the range.
     """
     if value_range == UNIT:
         return images
     low, high = value_range
     if isinstance(images, np.ndarray):
-        # Of narrow ranges far from 0 a mixture can be off by its last bit.
+        # For narrow ranges far from 0 a mixture can be off by its last bit.
         return np.clip(low * (1.0 - images) + high * images, low, high)
     return exact_mixture(images, low, high) if low else high * images

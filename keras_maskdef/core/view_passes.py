@@ -1,16 +1,16 @@
-"""How many views a vote may have, and how many go through a classifier at once."""
+"""Limits of the views of a vote, in all and in one pass of the classifier."""
 
 from keras_maskdef.core.arguments import check_int, check_positive_int
 
-# A model from a file may ask for any number. More views settle no vote that these do
-# not: the share of a class is then known to 0.5 %.
+# A model from a file may ask for any number. More views would settle no further vote:
+# with these the share of a class is known to 0.5 %.
 MOST_VIEWS = 10_000
-# By default; of 32 images of a LeNet they take 0.2 GiB.
+# Views in a pass by default; for 32 images of a LeNet they take 0.2 GiB.
 _AT_ONCE = 128
 
 
 def check_views(name: str, value: int) -> int:
-    """A number of views, or of masks in a step of an attack."""
+    """Checks a number of views, or of EOT samples of an attack."""
     return check_int(name, value, 1, MOST_VIEWS)
 
 
@@ -19,5 +19,5 @@ def check_views_per_pass(value: int | None) -> int | None:
 
 
 def views_at_once(views: int, wanted: int | None) -> int:
-    """How many of the views are a pass."""
+    """Number of views in one pass."""
     return min(views, wanted or _AT_ONCE)

@@ -1,4 +1,4 @@
-"""Tables that are wider than the screen, as several of them below each other."""
+"""Prints a table wider than the screen as several tables below each other."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-FIRST = 28  # characters of the first column, of which longer ones are folded
-PADDING = 3  # of each column, its line included
+FIRST = 28  # characters of the first column; longer text is folded
+PADDING = 3  # characters around each column, including its line
 
 
 @dataclass(frozen=True)
 class WideTable:
-    """Rows and columns; what does not fit beside the first column comes below.
+    """A table; columns that do not fit are printed below, in further tables.
 
-    Text is printed as it is, whatever rich would read in it.
+    Text is printed literally, without rich's markup.
 
     Args:
-        headings: Of the columns.
-        rows: Cells, as many as there are headings.
-        bold: Numbers of the rows to print in bold.
-        sections: Numbers of the rows that have a line above them.
-        title: Above the table.
-        notes: Below it.
+        headings: Headings of the columns.
+        rows: Cells of each row, as many as headings.
+        bold: Indices of the rows to print in bold.
+        sections: Indices of the rows that have a line above them.
+        title: Title above the table.
+        notes: Lines below it.
     """
 
     headings: Sequence[str]
@@ -44,10 +44,10 @@ class WideTable:
             yield console.render_str("\n".join(self.notes), markup=False, emoji=False)
 
     def groups(self, width: int) -> Iterator[list[int]]:
-        """The columns of each table, so that no cell is cut.
+        """The columns of each table, chosen so that no cell is cut.
 
         Args:
-            width: Characters of a line.
+            width: Characters in a line.
         """
         room = left = width - min(self._first, FIRST) - PADDING - 1
         group: list[int] = []
@@ -61,7 +61,7 @@ class WideTable:
         yield group
 
     def _width(self, number: int) -> int:
-        """Headings break between words; cells should not."""
+        """Width of a column: headings may break between words, cells should not."""
         words = self.headings[number].split()
         return max(map(cell_len, [*words, *(row[number] for row in self.rows)]))
 
@@ -70,15 +70,15 @@ class WideTable:
         return max(cell_len(row[0]) for row in [self.headings, *self.rows])
 
     def _widths(self, group: Sequence[int], width: int) -> list[int]:
-        """Of the first column and of those of a group: what is left is shared out.
+        """Widths of the first column and of a group; spare characters are shared out.
 
-        Rich itself takes from columns what it gives to their neighbours' headings.
+        Rich itself would narrow columns to widen their neighbours' headings.
         """
-        wanted = [self._first, *(cell_len(self.headings[each]) for each in group)]
+        wanted = [self._first, *(cell_len(self.headings[column]) for column in group)]
         widths = [min(self._first, FIRST), *map(self._width, group)]
-        spare = width - 1 - sum(each + PADDING for each in widths)
-        for number, each in enumerate(wanted):
-            more = max(0, min(spare, each - widths[number]))
+        spare = width - 1 - sum(size + PADDING for size in widths)
+        for number, size in enumerate(wanted):
+            more = max(0, min(spare, size - widths[number]))
             widths[number] += more
             spare -= more
         return [max(1, widths[0] + min(0, spare)), *widths[1:]]
@@ -87,13 +87,13 @@ class WideTable:
         table = Table(title=None if title is None else Text(title, "table.title"))
         first, *others = self._widths(group, width)
         table.add_column(Text(self.headings[0]), overflow="fold", width=first)
-        for number, each in zip(group, others, strict=True):
-            heading = Text(self.headings[number])
-            table.add_column(heading, justify="right", overflow="fold", width=each)
+        for column, size in zip(group, others, strict=True):
+            heading = Text(self.headings[column])
+            table.add_column(heading, justify="right", overflow="fold", width=size)
         for number, row in enumerate(self.rows):
             if number in self.sections:
                 table.add_section()
             style = "bold" if number in self.bold else None
-            cells = (Text(row[each]) for each in (0, *group))
+            cells = (Text(row[column]) for column in (0, *group))
             table.add_row(*cells, style=style)
         return table

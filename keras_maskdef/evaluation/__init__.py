@@ -1,4 +1,4 @@
-"""What a defence is worth."""
+"""Evaluation of defences: robust accuracy under attacks."""
 
 from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.evaluate import evaluate

@@ -1,6 +1,6 @@
-"""Controls that an evaluation must pass before its figures mean anything.
+"""Sanity checks: an evaluation that fails one cannot be trusted as it stands.
 
-The idea is that of AutoAttack's checks: each that fails says so by name.
+As in AutoAttack, each check that fails is a warning with its own name.
 """
 
 import warnings
@@ -12,7 +12,7 @@ from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT
 from keras_maskdef.evaluation.rows import Outcomes
 from keras_maskdef.results.report import Row
 
-# More than one image, and more than one in a hundred.
+# A difference counts above one image, and above one image in a hundred.
 _MARGIN = 0.01
 _ABOUT_ZERO = 0.05
 
@@ -26,15 +26,15 @@ class FrozenMasksWarning(RobustnessWarning):
 
 
 class NoiseWarning(RobustnessWarning):
-    """Random noise harms more than the attack of its size."""
+    """Random noise harms more than an attack with the same epsilon."""
 
 
 class SingleStepWarning(RobustnessWarning):
-    """One step harms more than many."""
+    """A single-step attack harms more than an iterative one."""
 
 
 class EpsilonWarning(RobustnessWarning):
-    """A smaller perturbation harms more than a larger one."""
+    """A smaller epsilon harms more than a larger one."""
 
 
 class GradientFreeWarning(RobustnessWarning):
@@ -42,11 +42,11 @@ class GradientFreeWarning(RobustnessWarning):
 
 
 class KnowledgeWarning(RobustnessWarning):
-    """Who knows less of the defence harms more."""
+    """An attacker who knows less of the defence harms more than the adaptive one."""
 
 
 class ZeroGradientWarning(RobustnessWarning):
-    """Many images have a gradient of exactly zero, which no attack can follow."""
+    """Many images have a gradient of exactly zero, so no attack can follow it."""
 
 
 Failure = tuple[type[RobustnessWarning], str]
@@ -55,27 +55,29 @@ Failure = tuple[type[RobustnessWarning], str]
 def failures(
     rows: Sequence[Row], bare: Mapping[str, str] | None = None
 ) -> list[Failure]:
-    """All controls that failed, the same ones for the same rows.
+    """The sanity checks that failed, deterministic for the same rows.
 
     Args:
-        rows: Of one evaluation, with those of the controls (`"noise"`, `"frozen"`).
-        bare: By column, that of its bare classifier, which may be itself.
+        rows: Rows of one evaluation, with its sanity checks (`"noise"`, `"frozen"`).
+        bare: By column, the column of its base model, which may be the column itself.
     """
-    found: dict[str, Failure] = {}
+    failed: dict[str, Failure] = {}
     for check in _CHECKS:
         for failure in check(rows):
-            found[failure[1]] = failure
-    for check_known in (_single_step, _knowledge):
-        for failure in check_known(rows, bare or {}):
-            found[failure[1]] = failure
-    return list(found.values())
+            failed[failure[1]] = failure
+    for check_with_base in (_single_step, _knowledge):
+        for failure in check_with_base(rows, bare or {}):
+            failed[failure[1]] = failure
+    return list(failed.values())
 
 
 def without_gradient(outcomes: Outcomes) -> Iterator[Failure]:
-    """Where many images have no gradient, under the best attack of each attacker.
+    """Columns where many images have no gradient.
+
+    For each threat model the attack with the fewest such images counts.
 
     Args:
-        outcomes: Of one run, those of the controls as well.
+        outcomes: Outcomes of one run, sanity checks included.
     """
     shares: dict[tuple[str, str], float] = {}
     for (scenario, column), arrays in outcomes.items():
@@ -88,17 +90,17 @@ def without_gradient(outcomes: Outcomes) -> Iterator[Failure]:
             yield (
                 ZeroGradientWarning,
                 f"{column}: the gradient by the image is exactly zero for {share:.0%} "
-                f"of the images ({threat_model}): no attack that follows it can change "
-                "them. Look for numbers that underflow, activations that saturate and "
-                "steps that have no gradient",
+                f"of the images ({threat_model}), so no gradient attack can change "
+                "them. Look for underflow, saturated activations and operations "
+                "without a gradient",
             )
 
 
 def warn(found: Sequence[Mapping[str, str]]) -> None:
-    """Says what failed, as a report has it."""
+    """Warns of each failed check of a report."""
     categories = {c.__name__: c for c in RobustnessWarning.__subclasses__()}
-    for each in found:
-        warnings.warn(each["message"], categories[each["name"]], stacklevel=3)
+    for failure in found:
+        warnings.warn(failure["message"], categories[failure["name"]], stacklevel=3)
 
 
 def _frozen(rows: Sequence[Row]) -> Iterator[Failure]:
@@ -111,22 +113,22 @@ def _frozen(rows: Sequence[Row]) -> Iterator[Failure]:
             if score and score.accuracy > _ABOUT_ZERO:
                 yield (
                     FrozenMasksWarning,
-                    f"{name}: with its masks frozen, {row.title} still leaves "
-                    f"{score.accuracy:.1%} right. Where an attack cannot break one "
-                    "fixed set of masks, what it leaves of the random ones does not "
-                    "speak for the randomness: attack with more steps or larger",
+                    f"{name}: with its masks frozen, {row.title} leaves "
+                    f"{score.accuracy:.1%} robust accuracy. An attack that does not "
+                    "break one fixed set of masks does not measure what the randomness "
+                    "adds: use more steps or a larger epsilon",
                 )
 
 
 def _size(largest: dict[tuple, Row], row: Row) -> float:
-    known = largest.get((row.attack, row.norm))
-    return -1.0 if known is None else known.epsilon or 0.0
+    row_so_far = largest.get((row.attack, row.norm))
+    return -1.0 if row_so_far is None else row_so_far.epsilon or 0.0
 
 
 def _noise(rows: Sequence[Row]) -> Iterator[Failure]:
     for noise in rows:
         if noise.threat_model == "noise":
-            # A minimal attack is smaller than its size, where it can be.
+            # Minimum-norm attacks are left out: they may stay below epsilon.
             same = [
                 row
                 for row in _attacks(rows)
@@ -141,7 +143,7 @@ def _noise(rows: Sequence[Row]) -> Iterator[Failure]:
 
 
 def _single_step(rows: Sequence[Row], bare: Mapping[str, str]) -> Iterator[Failure]:
-    """Not where the attacker differentiates a part: one large step transfers best."""
+    """Skips attacks on a part of the defence: one large step transfers best."""
     whole = ("white_box", "adaptive")
     for single in _of_kind(rows, "single-step"):
         many = [
@@ -153,7 +155,8 @@ def _single_step(rows: Sequence[Row], bare: Mapping[str, str]) -> Iterator[Failu
             yield (
                 SingleStepWarning,
                 f"{name}: {single.title} harms more than {row.title} "
-                f"({row.threat_model}): gradients are masked, or steps too few",
+                f"({row.threat_model}): gradients are masked, or there are too few "
+                "steps",
             )
 
 
@@ -174,7 +177,7 @@ def _epsilon(rows: Sequence[Row]) -> Iterator[Failure]:
 
 
 def _gradient_free(rows: Sequence[Row]) -> Iterator[Failure]:
-    """Against the best of those that know as much and follow gradients."""
+    """Compares with the strongest gradient attack that knows the whole defence."""
     whole = ("white_box", "adaptive")
     with_gradient = [
         r for r in _attacks(rows) if r.threat_model in whole and _uses_gradient(r)
@@ -184,24 +187,24 @@ def _gradient_free(rows: Sequence[Row]) -> Iterator[Failure]:
             continue
         same = [row for row in with_gradient if _ball(row) == _ball(free)]
         for name, score in free.scores.items():
-            known = [r.scores[name].accuracy for r in same if r.scores.get(name)]  # type: ignore[union-attr]
-            if score and known and min(known) > score.accuracy + _margin(score.images):
+            left = [r.scores[name].accuracy for r in same if r.scores.get(name)]  # type: ignore[union-attr]
+            if score and left and min(left) > score.accuracy + _margin(score.images):
                 yield (
                     GradientFreeWarning,
                     f"{name}: {free.title}, which needs no gradient, harms more than "
-                    "all attacks that know the defence and follow gradients: they "
-                    "are masked",
+                    "every gradient attack that knows the defence: gradients are "
+                    "masked",
                 )
 
 
 def _knowledge(rows: Sequence[Row], bare: Mapping[str, str]) -> Iterator[Failure]:
-    """The adaptive attack at its best, beside the same one by who knows less.
+    """Compares the adaptive attack at its strongest with less knowing attackers.
 
-    Of a bare classifier there is no less to know: two starts differ by chance.
+    Base models are skipped: there is nothing less to know, and random starts differ.
     """
-    known = [row for row in _attacks(rows) if row.threat_model == "adaptive"]
+    adaptive = [row for row in _attacks(rows) if row.threat_model == "adaptive"]
     for row in _attacks(rows):
-        same = [each for each in known if _attack(each) == _attack(row)]
+        same = [other for other in adaptive if _attack(other) == _attack(row)]
         for name, score in row.scores.items():
             if bare.get(name) == name:
                 continue
@@ -209,9 +212,9 @@ def _knowledge(rows: Sequence[Row], bare: Mapping[str, str]) -> Iterator[Failure
             if score and left and min(left) > score.accuracy + _margin(score.images):
                 yield (
                     KnowledgeWarning,
-                    f"{name}: {row.title} harms more by who knows less "
-                    f"({row.threat_model}) than the adaptive one: it is too weak, with "
-                    "too few steps or masks in each, or gradients are masked",
+                    f"{name}: {row.title} by an attacker who knows less "
+                    f"({row.threat_model}) harms more than the adaptive attack: that "
+                    "has too few steps or EOT samples, or gradients are masked",
                 )
 
 
@@ -224,7 +227,7 @@ _CHECKS: tuple[Callable[[Sequence[Row]], Iterator[Failure]], ...] = (
 
 
 def _weaker(weak: Row, strong: Sequence[Row]) -> Iterator[tuple[Row, str]]:
-    """Where what should be the stronger attack leaves clearly more right."""
+    """Yields where the supposedly stronger attack leaves clearly more accuracy."""
     for row in strong:
         for name, score in weak.scores.items():
             other = row.scores.get(name)

@@ -1,4 +1,4 @@
-"""The defences of an evaluation and their bare classifiers, one column each."""
+"""The columns of an evaluation: its defences and their base models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ FEW = 8
 
 @dataclass(frozen=True)
 class Column:
-    """A defence under its name.
+    """A column: a defence and its heading.
 
     Args:
         name: Heading of the column.
-        defence: What is judged in it.
-        bare: Heading of the column of its bare classifier; its own if it is bare.
-        is_random: Whether two judgements of an image can differ.
+        defence: The defence that predicts.
+        bare: Heading of the column of its base model; its own for a base model.
+        is_random: Whether two predictions of an image can differ.
     """
 
     name: str
@@ -32,14 +32,15 @@ class Column:
 
     @property
     def votes(self) -> int | None:
-        """How many views vote, if any."""
+        """Number of views that vote; None without a vote."""
         return None if self.defence.vote is None else self.defence.vote[1].votes
 
     def fingerprint(self, images: np.ndarray) -> list[str | None]:
-        """Tells the defence from others, over processes.
+        """Digests that identify the defence across processes.
 
-        Of what is no Keras model, or tells not all of itself, only what it makes of
-        some images is known; where it is random, nothing.
+        A part that is not a Keras model, or whose configuration is incomplete, has no
+        digest (None); unless the defence is random, its outputs for some images stand
+        in for it.
         """
         parts = [fingerprint.of_model(model) for model in self.models]
         if None in parts and not self.is_random:
@@ -48,31 +49,31 @@ class Column:
 
     @property
     def models(self) -> list[Any]:
-        """All that may have a random state."""
+        """The models that may have a random state."""
         defence = self.defence
         parts = [defence.predict, defence.classifier, defence.gray_box]
         return [*parts, *defence.white_box]
 
     def classes(self, images: np.ndarray) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return int(self.defence.outputs(images[:1]).shape[-1])
 
 
 def columns_of(
     defences: Any, images: np.ndarray, value_range: ValueRange | None = None
 ) -> list[Column]:
-    """One column for each bare classifier, and one for each defence.
+    """One column for each base model, and one for each defence.
 
-    Classifiers of the same layers and weights are one, such as those of two votes
-    that were saved apart.
+    Base models with the same layers and weights share a column, such as those of two
+    votes that were saved separately.
 
     Args:
         defences: What `evaluate` takes.
-        images: Some images, to see whether judgements of them differ.
-        value_range: Their range, which defences must be made for; None for any.
+        images: Some images, to test whether repeated predictions differ.
+        value_range: Their range, which every defence must expect; None for any.
 
     Raises:
-        ValueError: For a defence that is known to be made for another range.
+        ValueError: For a defence that is known to expect another range.
     """
     same: dict[str, Any] = {}
     named = {
@@ -100,7 +101,7 @@ def columns_of(
 
 
 def _check_ranges(named: Mapping[str, Defence], value_range: ValueRange) -> None:
-    """A filter for [0, 1] does nothing to images in [0, 255], or all too much."""
+    """Checks ranges: a filter for [0, 1] does too little or too much on [0, 255]."""
     for name, defence in named.items():
         other = {
             part: made_for
@@ -116,16 +117,16 @@ def _check_ranges(named: Mapping[str, Defence], value_range: ValueRange) -> None
 
 
 def _as_bare(classifier: Any) -> Defence:
-    """Also where it has masks or filters of its own, which a `Defence` may leave it."""
+    """The base model, even if it contains masks or filters of this library."""
     return replace(
         Defence.of_model(classifier), classifier=classifier, gray_box=classifier
     )
 
 
 def _is_bare(defence: Defence) -> bool:
-    """Also where another model of the same weights stands for its classifier."""
-    known = fingerprint.of_model(defence.predict)
-    return known is not None and known == fingerprint.of_model(defence.classifier)
+    """Whether it equals its classifier: the same configuration and weights."""
+    digest = fingerprint.of_model(defence.predict)
+    return digest is not None and digest == fingerprint.of_model(defence.classifier)
 
 
 def _heading(
@@ -141,11 +142,11 @@ def _heading(
 
 
 def _with_one_classifier(defence: Defence, same: dict[str, Any]) -> Defence:
-    """The defence with one classifier for what is the same."""
-    known = fingerprint.of_model(defence.classifier)
-    if known is None:
+    """The defence, with equal classifiers replaced by one object."""
+    digest = fingerprint.of_model(defence.classifier)
+    if digest is None:
         return defence
-    classifier = same.setdefault(known, defence.classifier)
+    classifier = same.setdefault(digest, defence.classifier)
     gray_box = defence.gray_box
     if gray_box is defence.classifier:
         gray_box = classifier
@@ -153,7 +154,7 @@ def _with_one_classifier(defence: Defence, same: dict[str, Any]) -> Defence:
 
 
 def _varies(defence: Defence, images: np.ndarray) -> bool:
-    """Also for randomness that is none of this library's."""
+    """Whether predictions vary, also by randomness from outside this library."""
     if defence.is_random:
         return True
     few = images[:FEW]

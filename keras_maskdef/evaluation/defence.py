@@ -1,4 +1,4 @@
-"""What is judged, and what an attacker may know of it."""
+"""A defence under evaluation, and what an attacker may know of it."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -28,31 +28,31 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Defence:
-    """A defended classifier of any make.
+    """A defended classifier that is not built from this library's layers.
 
-    A Keras model made of this library's layers needs no such description; `evaluate`
-    takes it as it is. This is for everything else.
+    `evaluate` takes a Keras model of this library's layers directly. Describe any other
+    defence with this class.
 
     Args:
         predict: Keras model, or a function from float32 images, `(n, height, width,
             channels)`, in the evaluation's `value_range`, to logits or probabilities
             `(n, classes)`, both NumPy arrays.
         classifier: Keras model, the classifier without its defence.
-        white_box: Differentiable models of the whole defence, each with another way
-            through what has no gradient; each image counts by the one that harms it
-            most. Where the defence is random they must be Keras models.
-        gray_box: Differentiable model from images to outputs: the classifier with
-            what is learned of its defence. The classifier by default.
-        value_range: The lowest and the highest value of the images that it is made
-            for, where it depends on them: `evaluate` refuses to measure it on others.
-            Of this library's layers in `predict` the range is known without.
+        white_box: Differentiable models of the whole defence. Each handles parts
+            without a gradient in another way; for each image the one that harms it most
+            counts. For a random defence they must be Keras models.
+        gray_box: Differentiable model from images to outputs: the classifier with the
+            learned part of its defence. The classifier by default.
+        value_range: The lowest and the highest value of the images that the defence
+            expects, if it depends on them; `evaluate` refuses any other range. The
+            range of this library's layers in `predict` need not be given.
 
     Returns:
         A frozen record, for `evaluate`.
 
     Raises:
-        ValueError: For a `white_box` without a model, or a `value_range` that is none;
-            by `outputs` and `labels`, for a `predict` that returns no `(n, classes)`.
+        ValueError: For a `white_box` without a model or an invalid `value_range`. In
+            `outputs` and `labels`: if `predict` does not return `(n, classes)`.
 
     Example:
 
@@ -69,7 +69,7 @@ class Defence:
 
     Reference:
         Tramer et al.: On Adaptive Attacks to Adversarial Example Defenses, NeurIPS
-        2020: an attack that does not know the defence says nothing about it.
+        2020: an attack that does not know the defence does not measure it.
     """
 
     predict: Callable[[np.ndarray], Any]
@@ -88,17 +88,17 @@ class Defence:
         if self.gray_box is None:
             object.__setattr__(self, "gray_box", self.classifier)
         if self.value_range is not None:
-            known = check_value_range(self.value_range)
-            object.__setattr__(self, "value_range", known)
+            checked = check_value_range(self.value_range)
+            object.__setattr__(self, "value_range", checked)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without what is derived from its models."""
+        """Leaves out what is derived from the models."""
         models = self.predict, self.classifier, self.white_box, self.gray_box
         return type(self), (*models, self.value_range)
 
     @classmethod
     def of_model(cls, model: keras.Model) -> "Defence":
-        """Reads the parts off a Keras model."""
+        """Finds the parts of a Keras model made of this library's layers."""
         check_called_as_predicted("defences", model)
         exact = through_exact_medians(model)
         return cls(
@@ -117,17 +117,17 @@ class Defence:
     ) -> "Defence":
         """A classifier behind any function of images, such as another library's.
 
-        Its white box goes through the function forwards, and past it as if it were
-        the identity backwards (BPDA).
+        The white box applies the function in the forward pass and treats it as the
+        identity in the backward pass (BPDA).
 
         Args:
             preprocess: From images to images of the same shape, NumPy arrays.
             classifier: Keras model.
             value_range: The lowest and the highest value of the images that
-                `preprocess` is made for, if it is known.
+                `preprocess` expects, if known.
 
         Raises:
-            ValueError: For a `value_range` that is none.
+            ValueError: For an invalid `value_range`.
 
         Example:
 
@@ -143,48 +143,48 @@ class Defence:
         """
 
         def predict(images: np.ndarray) -> np.ndarray:
-            seen = np.asarray(preprocess(images), dtype="float32")
-            return _predicted(classifier, seen)
+            preprocessed = np.asarray(preprocess(images), dtype="float32")
+            return _predicted(classifier, preprocessed)
 
         past = _Past(preprocess, classifier)
         return cls(predict, classifier, (past,), value_range=value_range)
 
     @cached_property
     def vote(self) -> tuple[keras.Model | None, Any] | None:
-        """What comes before the vote that it ends in, and the vote, if any."""
+        """The model before the final vote, and the vote; None without a final vote."""
         return split_vote(self.predict)
 
     @property
     def value_ranges(self) -> dict[str, Sequence[float]]:
-        """The ranges of images that it is made for, as far as they are known.
+        """The value ranges that the defence expects, as far as they are known.
 
-        By the names of the layers that tell; by `"value_range"` its own.
+        Keyed by layer name; the defence's own is under `"value_range"`.
         """
-        known: dict[str, Sequence[float]] = {**value_ranges(self.predict)}
+        ranges: dict[str, Sequence[float]] = {**value_ranges(self.predict)}
         if self.value_range is not None:
-            known["value_range"] = self.value_range
-        return known
+            ranges["value_range"] = self.value_range
+        return ranges
 
     @property
     def is_random(self) -> bool:
-        """Whether masks of this library are anywhere inside."""
+        """Whether it contains random masks of this library."""
         return is_random(self.predict)
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """Outputs for images, `(n, classes)`, as a NumPy array."""
         if isinstance(self.predict, keras.Model):
-            found = _predicted(self.predict, images)
+            outputs = _predicted(self.predict, images)
         else:
-            found = np.asarray(self.predict(images))
-        if found.ndim != 2 or len(found) != len(images) or found.shape[1] < 2:
+            outputs = np.asarray(self.predict(images))
+        if outputs.ndim != 2 or len(outputs) != len(images) or outputs.shape[1] < 2:
             raise ValueError(
                 "`predict` must return logits or probabilities of 2 classes or more, "
-                f"({len(images)}, classes). Received: an array {found.shape}"
+                f"({len(images)}, classes). Received: an array {outputs.shape}"
             )
-        return found
+        return outputs
 
     def labels(self, images: np.ndarray) -> np.ndarray:
-        """Classes of images, one judgement."""
+        """Predicted classes of images, predicted once."""
         return self.outputs(images).argmax(-1)
 
 
@@ -194,39 +194,39 @@ def as_defences(value: Any) -> dict[str, Defence]:
     if not named:
         raise ValueError("`defences` must hold at least one. Received: defences={}")
     defences: dict[str, Defence] = {}
-    for name, each in named.items():
+    for name, defence in named.items():
         if str(name) in defences:
             raise ValueError(
                 "`defences` must have names that differ as text, which head the "
                 f"columns. Received: defences of {[*named]}"
             )
-        if isinstance(each, keras.Model):
-            each = Defence.of_model(each)
-        if not isinstance(each, Defence):
+        if isinstance(defence, keras.Model):
+            defence = Defence.of_model(defence)
+        if not isinstance(defence, Defence):
             raise TypeError(
                 "`defences` must be Keras models or `Defence`s: of a function alone "
                 "nobody can tell what an attacker would differentiate. Use "
                 "`Defence(predict=..., classifier=..., ...)` or `Defence.behind("
-                f"preprocess, classifier)`. Received: defences[{name!r}]={each!r}"
+                f"preprocess, classifier)`. Received: defences[{name!r}]={defence!r}"
             )
-        defences[str(name)] = each
+        defences[str(name)] = defence
     return defences
 
 
 def _predicted(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """By batches: `predict` takes 0.1 s to begin, and an evaluation judges often."""
+    """Predicts by batches: `predict` takes 0.1 s to start, and is called often."""
     starts = range(0, len(images), BATCH)
     parts = [model.predict_on_batch(images[s : s + BATCH]) for s in starts]
     return np.concatenate(parts)
 
 
 class _Past(keras.Model):
-    """A function of images forwards, and past it backwards (BPDA)."""
+    """Applies a function forwards and the identity backwards (BPDA)."""
 
     def __init__(self, preprocess: Callable, classifier: keras.Model) -> None:
         super().__init__(name="past")
         self.classifier, self._preprocess = classifier, preprocess
-        with contextlib.suppress(ValueError):  # else judged by its outputs
+        with contextlib.suppress(ValueError):  # else inferred from its outputs
             self.from_logits = infer_from_logits(classifier)
         self.built = True
 

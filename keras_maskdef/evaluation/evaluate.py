@@ -1,4 +1,4 @@
-"""Measures defences under attacks that do not and that do know them."""
+"""Measures the robust accuracy of defences under attacks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
 from keras_maskdef.results.report import Report
 
-# All of a batch are in memory at once.
+# The repeats of a batch are in memory at once.
 _MOST_REPEATS = 10_000
 _MODULES = {"foolbox": "foolbox", "cleverhans": "cleverhans", "art": "art"}
 
@@ -74,60 +74,61 @@ def evaluate(
     attack above. Every image is predicted anew, on fresh masks, whatever the attack
     reports.
 
-    Sanity checks run beside: noise with the epsilon of each attack, and the adaptive
-    attack on one fixed set of masks. Each that fails is a `RobustnessWarning` and a
+    Sanity checks run as well: noise with the epsilon of each attack, and the adaptive
+    attack on one fixed set of masks. A check that fails is a `RobustnessWarning` and a
     line of the report.
 
     Args:
-        defences: A Keras model, or a `Defence` of any other make, or several of them
-            by name. The base model of each becomes a column of its own.
+        defences: A Keras model, a `Defence`, or several of them by name. The base model
+            of each becomes a column.
         data: Images, floats in `value_range` `(n, height, width, channels)`, and
             labels, integers `(n,)`; the names of the classes may follow. Or a
-            `tf.data.Dataset`, a `PyDataset` or a `DataLoader` of batches of such, all
-            of which are read into memory. `loading.images_for` makes them of files.
-        attacks: The attacks of each threat model. One attack in several sizes makes a
-            curve.
-        threat_models: Of `"surrogate"`, `"classifier"`, `"gray_box"`, `"white_box"`
-            (see `evaluation.threat_models`).
-        adaptive: Attacks of the adaptive rows; PGD in all norms and sizes of
+            `tf.data.Dataset`, a `PyDataset` or a `DataLoader` of such batches, which
+            is read into memory. `loading.images_for` reads them from files.
+        attacks: The attacks of each threat model. One attack with several epsilons
+            makes a curve.
+        threat_models: Some of `"surrogate"`, `"classifier"`, `"gray_box"`,
+            `"white_box"` (see `evaluation.threat_models`).
+        adaptive: Attacks of the adaptive rows; PGD in all norms and epsilons of
             `attacks` by default.
         surrogate: The independently trained model of `"surrogate"`.
         eot_samples: Numbers of masks that each step of the adaptive attacks averages
             over (expectation over transformation), rising, at most 10,000.
         repeats: Integer, independent predictions of each image where the defence is
-            random; at least 10 for a figure to be published, and at most 10,000.
-        batch_size: Integer, images attacked at once; a batch is the piece of work that
-            a killed run loses.
-        seed: Integer for starts, noise, and the masks of attackers and judges. The
-            models get their own random states back.
-        sanity_checks: Whether to run them: noise, and frozen masks.
-        folder: Where to keep configuration, outcomes and results; a folder that is
-            used once by default, and gone afterwards.
-        resume: Whether to go on with the run in `folder`. Its results are then those
-            of a run that was never stopped, byte for byte.
-        shard: `(i, n)`: do the i-th of n parts, to be put together by `merge`.
+            random; at most 10,000. Use at least 10 for published figures.
+        batch_size: Integer, images attacked at once. A killed run loses at most the
+            batch in work.
+        seed: Integer for random starts, noise, and the masks of attacks and
+            predictions. The models' own random states are restored afterwards.
+        sanity_checks: Whether to run the sanity checks: noise and frozen masks.
+        folder: Where to keep configuration, outcomes and results; by default a
+            temporary folder that is deleted afterwards.
+        resume: Whether to resume the run in `folder`. Its results equal those of a run
+            that was never stopped, byte for byte.
+        shard: `(i, n)`: run the i-th of n parts; `merge` joins the parts.
         paper: Figures to show beside the rows, see `results.with_paper`.
-        engine: Where the work is done: `"local"`, in this process, or `"ray"`, on a
-            cluster, or one of `keras_maskdef.engines`. The results are the same.
+        engine: Where to run: `"local"`, in this process, `"ray"`, on a cluster, or an
+            object of `keras_maskdef.engines`. The results are the same.
         value_range: The lowest and the highest value of the images that the models
-            take, such as `(0, 255)`. Sizes and step sizes of attacks are on that
+            take, such as `(0, 255)`. Epsilons and step sizes of attacks are on this
             scale, here and in the report.
         start: Starts a progress bar: a function of a description and a total that
-            returns a function of how much more of it is done. None by default.
+            returns a function of the amount done since its last call. No bar by
+            default.
 
     Returns:
         The report. It prints as a table under rich, and `save`s as JSON.
 
     Raises:
-        ValueError: For images outside of `value_range`, a defence that is known to be
-            made for others (by layers of this library that see them as they are, or by
-            its own word), labels that do not fit, unknown attacks or threat models,
-            attacks that do not run on Keras' backend, or a folder of another
-            configuration (the backend is a part of it).
+        ValueError: For images outside `value_range`; a defence known to expect another
+            range (by a layer of this library that receives the images unchanged, or by
+            its `value_range`); labels that do not fit; unknown attacks or threat
+            models; attacks that do not run on Keras' backend; or a folder of another
+            configuration (which includes the backend).
         TypeError: For a defence that is neither a Keras model nor a `Defence`, or that
             cannot be sent to the workers of a cluster; for `data` that are neither
             arrays nor a dataset.
-        FileExistsError: If the folder has a run already, and not `resume`.
+        FileExistsError: If the folder holds a run and `resume` is False.
         OSError: If a file of the folder is damaged or cannot be written.
         ImportError: If the library of an attack, or of the engine, is not installed.
 
@@ -209,31 +210,31 @@ def _data(data: Any, value_range: ValueRange) -> tuple[np.ndarray, np.ndarray, A
 
 
 def _classes(columns: Sequence[Column], images: np.ndarray) -> int:
-    """How many classes there are, in all columns."""
-    found = {}
+    """Number of classes, the same in all columns."""
+    counts = {}
     for column in columns:
         with kept_seeds(column.models):
-            found[column.name] = column.classes(images)
-    if len({*found.values()}) > 1:
+            counts[column.name] = column.classes(images)
+    if len({*counts.values()}) > 1:
         raise ValueError(
-            f"`defences` must have the same classes. Received: numbers of them {found}"
+            f"`defences` must have the same classes. Received: numbers of them {counts}"
         )
-    return found[columns[0].name]
+    return counts[columns[0].name]
 
 
 def _names(names: Any, classes: int) -> list[str]:
-    """Names of all classes; their numbers by default."""
-    found = [str(name) for name in (range(classes) if names is None else names)]
-    if len(found) != classes:
+    """Names of all classes; their indices by default."""
+    class_names = [str(name) for name in (range(classes) if names is None else names)]
+    if len(class_names) != classes:
         raise ValueError(
             f"`data` must name all {classes} classes, or none. "
-            f"Received: {len(found)} names"
+            f"Received: {len(class_names)} names"
         )
-    return found
+    return class_names
 
 
 def _check_scenario(scenario: Scenario) -> None:
-    """Before anything is done: a run keeps to its plan."""
+    """Checks an attack before the run starts."""
     if scenario.attack == "clean":
         return
     info = describe(scenario.attack, scenario.norm or "linf", scenario.library)

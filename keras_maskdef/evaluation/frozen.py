@@ -1,4 +1,4 @@
-"""A defence with its masks drawn once and for all: the control of a random one."""
+"""A random defence with its masks drawn once, for the frozen-mask sanity check."""
 
 import weakref
 from collections.abc import Callable
@@ -18,18 +18,18 @@ from keras_maskdef.layers.pooling import POOLINGS
 def frozen_masks(model: Any, image_shape: tuple[int, ...], seed: int = 0) -> Any:
     """The model with one set of masks for all images and calls.
 
-    An attack that cannot break even this one is too weak, or too small, to tell
-    what the randomness is worth.
+    An attack that does not break this model is too weak, or its epsilon too small, to
+    measure what the randomness adds.
 
     Args:
-        model: A vote, or a functional or sequential model that ends in one or has
-            masks of its own.
+        model: A vote, or a functional or sequential model that ends in a vote or
+            contains masks.
         image_shape: `(height, width, channels)` of its images.
-        seed: Integer, which masks.
+        seed: Integer that fixes the masks.
 
     Returns:
-        A model without randomness, or `None` where nothing is random, or the masks
-        are within a subclassed or nested model and cannot be told apart.
+        A model without randomness. `None` if nothing is random, or if the masks are
+        inside a subclassed or nested model and cannot be replaced.
     """
     if not is_random(model):
         return None
@@ -38,15 +38,15 @@ def frozen_masks(model: Any, image_shape: tuple[int, ...], seed: int = 0) -> Any
         front, vote = parts
         images = ops.zeros((1, *image_shape))
         generator = generator_of(seed)
-        seen = images if front is None else front(images)
-        keep = vote.mask.sample(seen, views=vote.votes, seed=generator)
+        inputs = images if front is None else front(images)
+        keep = vote.mask.sample(inputs, views=vote.votes, seed=generator)
         fixed = _FrozenVote(front, vote, keep)
         return None if is_random(front) or is_random(vote.classifier) else fixed
     return _with_frozen_layers(model, seed)
 
 
 class _FrozenVote(keras.Model):
-    """A vote of given views."""
+    """A vote over fixed masks."""
 
     def __init__(
         self, front: keras.Model | None, vote: VotingEnsemble, keep: Any
@@ -73,7 +73,7 @@ class _FrozenVote(keras.Model):
 
 
 class _FrozenMask(keras.layers.Layer):
-    """A mask of given cells."""
+    """A mask of fixed cells."""
 
     def __init__(self, mask: RandomGridMask, keep: Any) -> None:
         super().__init__(name=f"frozen_{mask.name}")
@@ -85,7 +85,7 @@ class _FrozenMask(keras.layers.Layer):
         return self.mask.apply(images, keep)
 
 
-# By graph, with its seed: each one made leaves nodes on the layers that it shares.
+# The latest frozen model of each graph: building one adds nodes to shared layers.
 _latest: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 

@@ -1,4 +1,4 @@
-"""The size at which an attack is as strong here as it was elsewhere."""
+"""Finds the epsilon at which an attack is as strong as in a paper."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +23,9 @@ class Match:
     """A matched attack.
 
     Args:
-        setting: The attack in the size that was found.
-        accuracy: What it leaves of the images that were right before, in [0, 1].
+        setting: The attack with the matched epsilon.
+        accuracy: Robust accuracy under it, in [0, 1], over the images that the model
+            classifies correctly without an attack.
     """
 
     setting: AttackSetting
@@ -39,33 +40,32 @@ def match_strength(
     seed: int = 0,
     value_range: Sequence[float] = UNIT,
 ) -> Match:
-    """Finds the size at which an attacked model has a given accuracy.
+    """Finds the epsilon at which an attacked model has a given accuracy.
 
-    A paper's epsilon means little on another model: one that is harder or easier to
-    attack makes every defence look better or worse. At matched strength what the
-    attack leaves of the bare model is as in the paper, and defences can be compared.
+    A paper's epsilon means little on another model: a model that is harder or easier to
+    attack makes every defence look better or worse. At matched strength the attacked
+    base model is as accurate as the paper's, and defences can be compared.
 
     Args:
-        model: Keras model or `attacks.Target`, the bare classifier.
+        model: Keras model or `attacks.Target`, the base model.
         data: Images `(n, height, width, channels)` in `value_range` and labels `(n,)`,
-            or a dataset of batches of them.
-            Those that the model is wrong on are left out, as the papers leave them
-            out.
-        setting: The attack; its size, on the scale of the images, is where the search
-            begins.
-        accuracy: Float in [0, 1], what the attacked model shall have.
+            or a dataset of batches of them. Misclassified images are left out, as in
+            the papers.
+        setting: The attack. The search starts from its epsilon, which is on the scale
+            of the images.
+        accuracy: Float in [0, 1], the wanted accuracy of the attacked model.
         seed: Integer for the attack's random starts.
         value_range: The lowest and the highest value of the images that the model
-            takes, such as `(0, 255)`; of a `Target`, its own.
+            takes, such as `(0, 255)`. A `Target` uses its own.
 
     Returns:
-        The attack in the size found, to three digits, and the accuracy at it. Where no
-        size gives the accuracy, that is the nearest.
+        The attack with the matched epsilon, to three digits, and the accuracy at it. If
+        no epsilon gives the accuracy, the nearest one.
 
     Raises:
         TypeError: For `data` that are no arrays.
         ValueError: For an accuracy outside [0, 1], a model that is right on no image,
-            images outside of `value_range`, or labels that the model has no class for.
+            images outside `value_range`, or labels that the model has no class for.
 
     Example:
 
@@ -92,9 +92,9 @@ def match_strength(
         value_range,
         **dict(setting.options),
     )
-    known = attack.target.value_range
+    image_range = attack.target.value_range
     images, labels, *_ = labelled_arrays("data", data)
-    images, labels = check_attack_inputs(images, labels, [setting.epsilon], known)
+    images, labels = check_attack_inputs(images, labels, [setting.epsilon], image_range)
     right = _right(attack, images, labels)
     check_labels(labels, len(images), attack.target.classes)
     if not right.any():
@@ -103,25 +103,25 @@ def match_strength(
             f"that is wrong on all {len(images)}"
         )
     images, labels = images[right], labels[right]
-    limit = _limit(setting.norm, images.shape[1:]) * span(known)
+    limit = _limit(setting.norm, images.shape[1:]) * span(image_range)
 
     minimal = attack.info.kind == "minimal"
-    # One run serves all sizes.
+    # A minimum-norm attack runs once for all epsilons.
     smallest = attack(images, labels, [limit], seed)[0] if minimal else None
-    units = to_unit(images, known)
+    units = to_unit(images, image_range)
 
     def left_at(epsilon: float) -> float:
         if smallest is None:
-            made = attack(images, labels, [epsilon], seed)[0]
+            adversarial = attack(images, labels, [epsilon], seed)[0]
         else:
-            size = epsilon / span(known)
-            cut = into_ball(to_unit(smallest, known), units, size, setting.norm)
-            made = from_unit(cut, known)
-        return float(_right(attack, made, labels).mean())
+            size = epsilon / span(image_range)
+            cut = into_ball(to_unit(smallest, image_range), units, size, setting.norm)
+            adversarial = from_unit(cut, image_range)
+        return float(_right(attack, adversarial, labels).mean())
 
     first = min(setting.epsilon, limit)
-    found = _three_digits(_search(left_at, first, limit, accuracy))
-    return Match(replace(setting, epsilon=found), left_at(found))
+    matched = _three_digits(_search(left_at, first, limit, accuracy))
+    return Match(replace(setting, epsilon=matched), left_at(matched))
 
 
 def _search(
@@ -151,7 +151,7 @@ def _right(attack: Attack, images: np.ndarray, labels: np.ndarray) -> np.ndarray
 
 
 def _limit(norm: str, shape: tuple[int, ...]) -> float:
-    """The size at which any image in [0, 1] can become any other."""
+    """The epsilon at which any image in [0, 1] can become any other."""
     pixels = float(np.prod(shape))
     return {"l1": pixels, "l2": pixels**0.5, "linf": 1.0}[norm]
 

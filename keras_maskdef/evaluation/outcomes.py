@@ -1,4 +1,4 @@
-"""What came of one attack on one batch: the piece of work of a run."""
+"""The outcome of one attack on one batch, the piece of work of a run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +15,12 @@ from keras_maskdef.evaluation.defence import Defence
 from keras_maskdef.evaluation.scenario import Scenario
 
 EXAMPLES = 8
-# The array of an outcome that says for which images no gradient is left.
+# The array of an outcome that marks images whose gradient is zero.
 WITHOUT_GRADIENT = "without_gradient"
 
 
 class Attacker:
-    """Crafts images, with what is compiled for it kept from batch to batch.
+    """Crafts adversarial images; compiled attacks are kept from batch to batch.
 
     Args:
         value_range: The lowest and the highest value of the images.
@@ -44,10 +44,10 @@ class Attacker:
         key = (id(model), scenario.key, seed)
         if key not in self._crafted:
             attack = self._attack(scenario, model)
-            attack.compile(images)  # draws masks at its first use
+            attack.compile(images)  # its first use draws masks
             reseed([model], seed)
-            self._crafted = {  # those of the batches before are not needed again
-                k: made for k, made in self._crafted.items() if k[2] == seed
+            self._crafted = {  # earlier batches are not needed again
+                k: crafted for k, crafted in self._crafted.items() if k[2] == seed
             }
             self._crafted[key] = attack(images, labels, scenario.epsilons, seed)
         return self._crafted[key]
@@ -55,7 +55,7 @@ class Attacker:
     def without_gradient(
         self, scenario: Scenario, model: Any, images: np.ndarray, labels: np.ndarray
     ) -> np.ndarray:
-        """Whether the gradient of the loss by an image is zero everywhere, `(n,)`."""
+        """Whether the loss gradient by an image is zero everywhere, booleans `(n,)`."""
         target = self._attack(scenario, model).target
         unit = to_unit(images, target.value_range)
         gradient = keras.ops.convert_to_numpy(target.loss_gradient(unit, labels)[1])
@@ -64,7 +64,7 @@ class Attacker:
     def _attack(self, scenario: Scenario, model: Any) -> Any:
         key = (id(model), scenario.key)
         if key not in self._attacks:
-            if id(model) not in self._targets:  # the model is kept, so is its id
+            if id(model) not in self._targets:  # keeping the model keeps its id
                 self._targets[id(model)] = (model, Target(model, self._value_range))
             self._attacks[key] = prepare(
                 scenario.attack,
@@ -77,23 +77,23 @@ class Attacker:
 
 
 def judge(defence: Defence, images: np.ndarray, times: int, seed: int) -> np.ndarray:
-    """Classes of images by several independent judgements, `(times, n)`."""
+    """Predicted classes of images in several repeats, int32 `(times, n)`."""
     reseed([defence.predict], seed)
     return np.stack([defence.labels(images) for _ in range(times)]).astype("int32")
 
 
 def judge_votes(defence: Defence, images: np.ndarray, seed: int) -> np.ndarray | None:
-    """Classes after one view, two, and so on up to twice as many as vote.
+    """Predicted classes after one view, two, and so on up to twice the votes.
 
-    `(views, n)`, or nothing where no views vote.
+    int32 `(views, n)`, or None without a vote.
     """
     if defence.vote is None:
         return None
     front, vote = defence.vote
     reseed([defence.predict], seed)
-    seen = images if front is None else front.predict_on_batch(images)
-    keep = vote.mask.sample(seen, views=2 * vote.votes)
-    logits = keras.ops.convert_to_numpy(vote.logits_of_views(seen, keep))
+    inputs = images if front is None else front.predict_on_batch(images)
+    keep = vote.mask.sample(inputs, views=2 * vote.votes)
+    logits = keras.ops.convert_to_numpy(vote.logits_of_views(inputs, keep))
     pooled = [vote.pool_logits(logits[: n + 1]) for n in range(len(logits))]
     classes = [keras.ops.convert_to_numpy(p).argmax(-1) for p in pooled]
     return np.stack(classes).astype("int32")
@@ -108,32 +108,32 @@ def outcome(
     times: int,
     seed: int,
 ) -> Arrays:
-    """What a defence makes of adversarial images of one batch.
+    """Predicts the adversarial images of one batch with a defence.
 
     Args:
-        defence: Who judges.
-        crafted: One array `(epsilons, n, ...)` for each way to attack the defence.
-        images: What the adversarial images were made of, `(n, ...)`.
+        defence: The defence that predicts.
+        crafted: One array `(epsilons, n, ...)` for each attacked model of the defence.
+        images: The original images, `(n, ...)`.
         labels: Their classes, `(n,)`.
         scenario: The attack.
-        times: Independent judgements of each image.
-        seed: Integer for the judgements.
+        times: Repeats: independent predictions of each image.
+        seed: Integer for the masks of the predictions.
 
     Returns:
         `predictions` `(epsilons, times, n)`, `sizes` `(epsilons, n)` of the
-        perturbations in the attack's norm, `votes` `(epsilons, views, n)` where views
-        vote, and `examples` `(epsilons, 8, ...)`, fewer of very large images, each
-        image by the way that harmed it most.
+        perturbations in the attack's norm, `votes` `(epsilons, views, n)` for a vote,
+        and `examples` `(epsilons, 8, ...)`, fewer of very large images. Each image
+        counts by the attacked model that harmed it most.
     """
     per_size = []
     for number in range(len(scenario.epsilons)):
-        ways = [made[number] for made in crafted]
-        judged = [judge(defence, way, times, seed) for way in ways]
-        right = np.array([(each == labels).mean(axis=0) for each in judged])
+        ways = [by_epsilon[number] for by_epsilon in crafted]
+        predicted = [judge(defence, way, times, seed) for way in ways]
+        right = np.array([(classes == labels).mean(axis=0) for classes in predicted])
         worst = right.argmin(axis=0)
         chosen = _choose(np.stack(ways), worst)
         arrays = {
-            "predictions": _choose(np.stack(judged).swapaxes(1, 2), worst).T,
+            "predictions": _choose(np.stack(predicted).swapaxes(1, 2), worst).T,
             "sizes": sizes(chosen, images, scenario.norm),
             "examples": chosen[: _kept(chosen, len(scenario.epsilons))],
         }
@@ -145,13 +145,13 @@ def outcome(
 
 
 def _kept(images: np.ndarray, sizes: int) -> int:
-    """How many examples of each size a file has room for: of small images all."""
+    """How many examples of each epsilon fit a file; all 8 of small images."""
     room = MOST_ARRAYS // 2 // (sizes * images[0].nbytes)
     return max(1, min(EXAMPLES, room))
 
 
 def sizes(changed: np.ndarray, images: np.ndarray, norm: str | None) -> np.ndarray:
-    """The norm of each image's perturbation, float32 `(n,)`."""
+    """Norms of the perturbations, float32 `(n,)`."""
     change = (changed.astype("float64") - images).reshape(len(images), -1)
     order = ORDERS[norm or "linf"]
     return np.linalg.norm(change, order, axis=1).astype("float32")

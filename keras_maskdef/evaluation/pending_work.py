@@ -1,4 +1,4 @@
-"""The work of a run, piece by piece."""
+"""Does the pending work of a run and stores the outcomes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,14 +15,14 @@ from keras_maskdef.evaluation.worker import AttackBatch, Worker
 
 
 class PendingWork:
-    """Does what a run has not done yet, and stores the outcomes.
+    """Does the work that a run has not done yet, and stores the outcomes.
 
     Args:
-        store: Where outcomes are kept.
-        worker: Who does a piece of work.
+        store: The folder of the run.
+        worker: Attacks and predicts one batch.
         images: `(n, height, width, channels)`, float32 in the run's `value_range`.
         labels: `(n,)`.
-        engine: Where pieces are done.
+        engine: Where the worker runs.
         start: Starts a progress bar.
     """
 
@@ -42,19 +42,19 @@ class PendingWork:
         self._bars: dict[Scenario, Advance] = {}
 
     def work(self) -> None:
-        """All pieces of work of this run's part."""
+        """Does all pending work of this shard."""
         with kept_seeds(self.worker.models), self.engine.started(self.worker) as do:
             for stage in self._stages():
-                for piece, (column, made) in do(self._pieces(stage)):
-                    if made is not None:
+                for piece, (column, arrays) in do(self._pieces(stage)):
+                    if arrays is not None:
                         key = self.stored.key(piece.scenario, column, piece.batch)
-                        self.stored.store.save(key, made)
+                        self.stored.store.save(key, arrays)
                     self._bars[piece.scenario](len(piece.labels))
 
     def _stages(self) -> Iterator[list[Scenario]]:
-        """Scenarios that do not wait for each other.
+        """Groups of scenarios that do not wait for each other.
 
-        One with more masks waits for those with fewer.
+        A scenario with more EOT samples waits for those with fewer.
         """
         stage: list[Scenario] = []
         for scenario in self.stored.plan:
@@ -66,9 +66,9 @@ class PendingWork:
         yield stage
 
     def _is_wanted(self, scenario: Scenario) -> bool:
-        """More masks a step only while they make an attack stronger.
+        """Whether more EOT samples may still make the attack stronger.
 
-        A part of a run cannot tell.
+        A shard cannot tell, and runs all of them.
         """
         stored = self.stored
         if scenario.threat_model != "adaptive" or stored.is_part:
@@ -78,7 +78,7 @@ class PendingWork:
         return scenario in settled(plan, done, stored.labels, stored.is_random)
 
     def _pieces(self, scenarios: Sequence[Scenario]) -> Iterator[AttackBatch]:
-        """What is left of these scenarios, each with a progress bar."""
+        """The pending batches of these scenarios; starts a progress bar for each."""
         stored = self.stored
         for scenario in scenarios:
             total = len(stored.columns) * len(stored.labels)

@@ -1,4 +1,4 @@
-"""From the outcomes of a run to the rows of its report."""
+"""Turns the outcomes of a run into the rows of its report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,14 +12,14 @@ from keras_maskdef.results.report import Row
 from keras_maskdef.results.score import Score
 
 WORST = "the worst of all"
-# Controls tell something of an attack, not of a defence.
+# Threat models of sanity checks: they test an attack, not a defence.
 CONTROLS = ("noise", "frozen")
-# By scenario and defence; only where the attacker can do anything to it.
+# By scenario and column; pairs without a model to attack are left out.
 Outcomes = Mapping[tuple[Scenario, str], Arrays]
 
 
 def right(outcome: Arrays, labels: np.ndarray) -> np.ndarray:
-    """The share of judgements that are right, `(epsilons, n)`."""
+    """The share of repeats that predict the true class, `(epsilons, n)`."""
     return (outcome["predictions"] == labels).mean(axis=1)
 
 
@@ -29,32 +29,32 @@ def rows_of(
     bare: Mapping[str, str],
     labels: np.ndarray,
 ) -> list[Row]:
-    """One row for each attack and size, and the worst of all as the last.
+    """One row for each attack and epsilon, and the worst case as the last row.
 
     Args:
         plan: The scenarios, the clean one first.
-        outcomes: Of all images.
-        bare: The column of each defence's bare classifier.
+        outcomes: Outcomes of all images.
+        bare: The column of each defence's base model.
         labels: The true classes, `(n,)`.
     """
     plan = [scenario for scenario in plan if _ran(scenario, outcomes, bare)]
     first = {name: right(outcomes[plan[0], name], labels)[0] == 1 for name in bare}
-    known = {name: first[bare[name]] for name in bare}
+    right_before = {name: first[bare[name]] for name in bare}
     rows = [
-        _row(scenario, number, outcomes, known, labels)
+        _row(scenario, number, outcomes, right_before, labels)
         for scenario in plan
         for number in range(len(scenario.epsilons))
     ]
-    return [*rows, _worst(plan, outcomes, known, labels)]
+    return [*rows, _worst(plan, outcomes, right_before, labels)]
 
 
 def still_falling(
     scenarios: Sequence[Scenario], outcomes: Outcomes, labels: np.ndarray
 ) -> bool:
-    """Whether more masks a step made an adaptive attack stronger, the last time.
+    """Whether the last increase of EOT samples made an adaptive attack stronger.
 
     Args:
-        scenarios: The same attack with rising numbers of masks, all done.
+        scenarios: The same attack with rising numbers of EOT samples, all done.
         outcomes: Their outcomes.
         labels: The true classes.
     """
@@ -76,7 +76,7 @@ def settled(
     labels: np.ndarray,
     is_random: Mapping[str, bool],
 ) -> list[Scenario]:
-    """The plan without the numbers of masks behind the one that changed nothing."""
+    """The plan up to the first number of EOT samples that changed nothing."""
     kept: list[Scenario] = []
     for scenario in plan:
         if scenario.threat_model == "adaptive":
@@ -134,7 +134,7 @@ def _worst(
     known: Mapping[str, np.ndarray],
     labels: np.ndarray,
 ) -> Row:
-    """An image counts as often as under the attack that harms it most."""
+    """The worst case: each image counts by the attack that harms it most."""
     scores: dict[str, Score | None] = {}
     for name in known:
         shares = [
@@ -169,11 +169,11 @@ def _votes(
 
 
 def with_paper(rows: Sequence[Row], figures: Mapping[Any, Any]) -> list[Row]:
-    """The rows with the paper's figures, by name, norm and size of the attack.
+    """The rows with the paper's figures added.
 
     Args:
-        rows: Of a report.
-        figures: By `(threat model, attack, norm, epsilon)`: what the paper has.
+        rows: Rows of a report.
+        figures: The paper's figures by `(threat model, attack, norm, epsilon)`.
     """
     return [
         replace(

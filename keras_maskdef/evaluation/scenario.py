@@ -1,4 +1,4 @@
-"""Which attacks are run, by what attacker, in which order."""
+"""The attacks of a run, their threat models and their order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,28 +8,28 @@ from keras_maskdef.attacks import describe
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
 from keras_maskdef.results.wording import eot_samples, norm
 
-# Strong, cheap, and in every norm; steps and sizes are foolbox's.
+# Strong, cheap, and there in every norm; steps and step sizes are foolbox's.
 _ADAPTIVE = "pgd"
 
 
 @dataclass(frozen=True)
 class AttackSetting:
-    """An attack by name, its norm and size, and what is not as the library has it.
+    """An attack: its name, norm, epsilon and options.
 
     Args:
         name: Name of `attacks.available()`.
         norm: `"l1"`, `"l2"` or `"linf"`.
-        epsilon: Size of the perturbation, on the scale of the images.
-        library: Where several have the attack; `None` for the first.
-        options: Such as `{"steps": 30, "step_size": 1 / 255}`, those that are on the
-            scale of the images as well.
+        epsilon: Perturbation budget, on the scale of the images.
+        library: Library of the attack, if several have it; `None` for the first.
+        options: Options that differ from the library's defaults, such as `{"steps": 30,
+            "step_size": 1 / 255}`. Step sizes are on the scale of the images, too.
 
     Returns:
-        A frozen record; its options are sorted pairs, without those that are None.
+        A frozen record; its options are sorted pairs, without values of None.
 
     Raises:
-        ValueError: Where it is used, by `evaluate` and `match_strength`: for an attack,
-            an option or a size that there is not.
+        ValueError: In `evaluate` and `match_strength`, for an unknown attack or option,
+            or an invalid epsilon.
 
     Example:
 
@@ -54,16 +54,16 @@ class AttackSetting:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One attack by one attacker, in all its sizes.
+    """One attack under one threat model, with all its epsilons.
 
     Args:
         threat_model: A name of `THREAT_MODELS`, or `"none"`, `"noise"`, `"frozen"`.
         attack: Name of the attack, or `"clean"`.
         norm: Norm of the attack.
-        epsilons: Its sizes, in rising order.
+        epsilons: Its epsilons, in rising order.
         library: Its library.
-        options: What is not as the library has it.
-        samples: Masks in each step of an adaptive attack.
+        options: Options that differ from the library's defaults.
+        samples: EOT samples of an adaptive attack.
     """
 
     threat_model: str
@@ -76,7 +76,7 @@ class Scenario:
 
     @property
     def key(self) -> str:
-        """A name for files, that tells it from all other scenarios of a run."""
+        """A name for files, different for every scenario of a run."""
         options = [f"{name}={value!r}" for name, value in self.options]
         parts = [self.threat_model, self.attack, self.norm, self.library]
         masks = "" if self.samples is None else f"-{self.samples}masks"
@@ -84,25 +84,25 @@ class Scenario:
 
     @property
     def uses_gradient(self) -> bool:
-        """Whether it follows a gradient by images."""
+        """Whether the attack follows the gradient by the images."""
         if self.attack == "clean":
             return False
         return describe(self.attack, self.norm or "linf", self.library).uses_gradient
 
     @property
     def key_without_samples(self) -> str:
-        """Of what a defence without randomness makes of it."""
+        """The key for a defence without randomness, where EOT samples do not matter."""
         return replace(self, samples=None).key
 
     @property
     def title(self) -> str:
-        """For a progress bar."""
-        known = self.threat_model.replace("_", " ")
+        """Title of the progress bar."""
+        knowledge = self.threat_model.replace("_", " ")
         samples = "" if self.samples is None else f", {eot_samples(self.samples)}"
         attack = f"{self.attack} {norm(self.norm)}".strip()
-        if known in ("none", self.attack):
+        if knowledge in ("none", self.attack):
             return attack
-        return f"{known}: {attack}{samples}"
+        return f"{knowledge}: {attack}{samples}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -110,17 +110,17 @@ class Scenario:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Scenario":
-        """The scenario that `to_dict` made plain."""
-        known = {
+        """The scenario from what `to_dict` returned."""
+        fields = {
             **plain,
             "epsilons": tuple(plain["epsilons"]),
             "options": tuple(sorted(plain["options"].items())),
         }
-        return cls(**known)
+        return cls(**fields)
 
     @property
     def same_attack(self) -> tuple[Any, ...]:
-        """What adaptive scenarios of different numbers of masks share."""
+        """What adaptive scenarios with different numbers of EOT samples share."""
         return (self.threat_model, self.attack, self.norm, self.library, self.options)
 
 
@@ -135,11 +135,11 @@ def scenarios(
 
     Args:
         attacks: The attacks of each threat model.
-        threat_models: Names of `THREAT_MODELS`; the adaptive one is there always.
-        adaptive: The adaptive attacks; by default PGD in each norm and size of
+        threat_models: Names of `THREAT_MODELS`; the adaptive one is always there.
+        adaptive: The adaptive attacks; by default PGD in each norm and epsilon of
             `attacks`.
-        samples: Numbers of masks in a step of them, in rising order.
-        checks: Whether to run the controls as well.
+        samples: Numbers of EOT samples of the adaptive attacks, in rising order.
+        checks: Whether to run the sanity checks as well.
     """
     unknown = sorted(set(threat_models) - set(THREAT_MODELS))
     if unknown:

@@ -1,4 +1,4 @@
-"""The report of a run, from its folder alone."""
+"""Builds the report of a run from its folder."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,29 +14,29 @@ from keras_maskdef.results.wording import budget, percent
 
 
 def summary(store: RunFolder) -> Report:
-    """Puts the outcomes of a run together.
+    """Builds the report from the outcomes of a run.
 
     Args:
-        store: A folder whose work is done.
+        store: The folder of a finished run.
 
     Returns:
         The report, the same to the last bit for the same outcomes.
 
     Raises:
         OSError: If a file is damaged.
-        ValueError: If the work is not done.
+        ValueError: If the run is not finished.
     """
     stored = Stored(store)
     outcomes, labels = stored.outcomes(), stored.labels
     plan = settled(stored.plan, outcomes, labels, stored.is_random)
-    unjudged = [name for name in stored.columns if (plan[0], name) not in outcomes]
-    if unjudged:
+    unpredicted = [name for name in stored.columns if (plan[0], name) not in outcomes]
+    if unpredicted:
         raise ValueError(
             "The folder must hold a run that is done; resume this one first. Received: "
-            f"{store.path}, without {plan[0].attack} images of {', '.join(unjudged)}"
+            f"{store.path}, without {plan[0].attack} images of {', '.join(unpredicted)}"
         )
     rows = rows_of(plan, outcomes, stored.bare, labels)
-    if not any(stored.is_random.values()):  # then there are no masks to count
+    if not any(stored.is_random.values()):  # no masks, so no EOT samples
         rows = [replace(row, samples=None) for row in rows]
     shown = [row for row in rows if row.threat_model != "frozen"]
     frozen = [row for row in rows if row.threat_model == "frozen"]
@@ -92,7 +92,7 @@ def _notes(config: dict[str, Any], images: int, frozen: Sequence[Row]) -> list[s
 
 
 def _scale(config: dict[str, Any]) -> list[str]:
-    """In which units sizes are, where those are not the usual ones."""
+    """The scale of images and epsilons, if it is not [0, 1]."""
     low, high = config["value_range"]
     if (low, high) == UNIT:
         return []
@@ -100,7 +100,7 @@ def _scale(config: dict[str, Any]) -> list[str]:
 
 
 def _unfrozen(config: dict[str, Any], frozen: Sequence[Row]) -> list[str]:
-    """Where the control could not be run."""
+    """Columns whose masks could not be frozen."""
     run = {name for row in frozen for name, score in row.scores.items() if score}
     plan = {scenario["threat_model"] for scenario in config["plan"]}
     return [
@@ -111,19 +111,19 @@ def _unfrozen(config: dict[str, Any], frozen: Sequence[Row]) -> list[str]:
 
 
 def _options(config: dict[str, Any]) -> list[str]:
-    """What was not as the library has it."""
-    found = {
+    """Options that differ from the library's defaults."""
+    lines = {
         f"{s['attack']} ({s['norm']}, {s['library']}) ran with "
         + ", ".join(f"{name} {value:.4g}" for name, value in s["options"].items())
         + "."
         for s in config["plan"]
         if s["options"]
     }
-    return sorted(found)
+    return sorted(lines)
 
 
 def _control(frozen: Sequence[Row]) -> list[str]:
-    """How the control that is no row came out."""
+    """Results of the frozen-mask sanity check, which has no row."""
     return [
         f"Sanity check: with its masks frozen, {budget(row)} leaves {name} "
         f"{percent(score.accuracy)} % robust accuracy."

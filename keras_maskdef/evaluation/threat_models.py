@@ -1,8 +1,7 @@
-"""What attackers of each knowledge would differentiate.
+"""Threat models: the models that an attacker of each knowledge differentiates.
 
-Each function takes a defence and gives the models that such an attacker can attack;
-more than one where there is more than one way through, and then each image counts by
-the one that harms it most.
+Each function takes a defence and returns the models that the attacker attacks. If there
+are several, each image counts by the model that harms it most.
 """
 
 from collections.abc import Callable
@@ -17,7 +16,7 @@ SAMPLES = (1, 5, 20, 50)
 
 
 def classifier(defence: Any) -> tuple[Any, ...]:
-    """The bare classifier: the attacker knows nothing of the defence.
+    """The base model: the attacker knows nothing of the defence.
 
     The setting of the MAD paper (section 3.3).
 
@@ -31,7 +30,7 @@ def classifier(defence: Any) -> tuple[Any, ...]:
 
 
 def gray_box(defence: Any) -> tuple[Any, ...]:
-    """The classifier with its masker; the filters and random masks are unknown.
+    """The base model with its masker; filters and random masks are unknown.
 
     The gray box of the SFM-Defense paper (section 6.1).
 
@@ -45,7 +44,7 @@ def gray_box(defence: Any) -> tuple[Any, ...]:
 
 
 def white_box(defence: Any) -> tuple[Any, ...]:
-    """All of it, with straight-through gradients where there are none.
+    """The whole defence; parts without a gradient get a straight-through one.
 
     A median filter is attacked through its exact gradient as well. Random masks are
     drawn once in each step, as the defence draws them.
@@ -60,15 +59,15 @@ def white_box(defence: Any) -> tuple[Any, ...]:
 
 
 def adaptive(defence: Any, samples: int) -> tuple[Any, ...]:
-    """The white box, with an expectation over fresh masks in each step.
+    """The white box; each step averages over fresh masks (EOT).
 
     Args:
         defence: Keras model or `Defence`.
-        samples: Integer, masks in each step.
+        samples: Integer, EOT samples: masks that one step averages over.
 
     Returns:
-        The models to attack. A white box that is a function, not a Keras model, is
-        attacked as it is.
+        The models to attack. A white box that is not a Keras model is attacked
+        unchanged.
     """
     return tuple(
         expectation(model, samples) if isinstance(model, keras.Model) else model
@@ -80,7 +79,7 @@ def surrogate(defence: Any, model: Any) -> tuple[Any, ...]:
     """An independently trained model: the black box of the SFM-Defense paper.
 
     Args:
-        defence: Keras model or `Defence`, of which the attacker knows nothing.
+        defence: Keras model or `Defence`; the attacker knows nothing of it.
         model: Keras model that the attacker has.
 
     Returns:

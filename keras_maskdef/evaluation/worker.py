@@ -1,4 +1,4 @@
-"""Attacks and judges: what is done with a piece of work, wherever that is."""
+"""Attacks one batch and predicts it, in this process or on a cluster."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from keras_maskdef.evaluation.threat_models import THREAT_MODELS
 
 @dataclass(frozen=True, eq=False)
 class AttackBatch:
-    """One attack on one batch: what its columns share is crafted once.
+    """One attack on one batch; columns that share a model share the crafted images.
 
     Args:
         scenario: The attack.
         batch: Number of the batch.
         images: Its images, `(n, height, width, channels)`.
         labels: Their classes, `(n,)`.
-        columns: Names of the columns that are not done yet.
+        columns: Names of the columns still to do.
     """
 
     scenario: Scenario
@@ -38,15 +38,15 @@ class AttackBatch:
 
 
 class Worker:
-    """Does pieces of work, of which none depends on those before.
+    """Attacks batches and predicts the results; no batch depends on another.
 
     Args:
-        defences: What `evaluate` was given, to make the columns of elsewhere.
-        columns: Who judges.
+        defences: What `evaluate` was given; another process rebuilds the columns of it.
+        columns: The columns that predict.
         images: Some images.
-        surrogate: Model of the attacker who has one.
-        seed: Integer, that of the run.
-        judgements: Integer, of each image where the defence is random.
+        surrogate: Model that a surrogate attacker has, or None.
+        seed: Integer, the seed of the run.
+        judgements: Integer, repeats of each prediction where the defence is random.
         value_range: The lowest and the highest value of the images.
     """
 
@@ -69,20 +69,20 @@ class Worker:
         self._models: dict[tuple[str, str], tuple[Any, ...]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without what is derived from the models, which would be sent many times."""
+        """Leaves out what is derived from the models, to send each model once."""
         columns = list(self._columns.values())
-        known = [(*_head(column), _answers(column, self._few)) for column in columns]
+        heads = [(*_head(column), _answers(column, self._few)) for column in columns]
         rest = (self._surrogate, self._seed, self._judgements, self._value_range)
-        return _elsewhere, (known, self._defences, self._few, *rest)
+        return _elsewhere, (heads, self._defences, self._few, *rest)
 
     @property
     def models(self) -> list[Any]:
-        """All that may have a random state."""
+        """The models that may have a random state."""
         columns = self._columns.values()
         return [*(m for column in columns for m in column.models), self._surrogate]
 
     def __call__(self, piece: AttackBatch) -> Iterator[tuple[str, Arrays | None]]:
-        """The outcome for each column, none where the attacker can do nothing."""
+        """Yields the outcome of each column; None where there is nothing to attack."""
         for name in piece.columns:
             yield name, self._outcome(piece, self._columns[name])
 
@@ -110,15 +110,15 @@ class Worker:
                     for model in models
                 ]
                 gradients = {WITHOUT_GRADIENT: np.all(lost, axis=0)}
-        # Of its own: no judge may replay the masks that the attacker saw.
+        # A separate seed: predictions must not replay the masks of the attack.
         judge_seed = seed_of(seed, key, piece.batch, "judge", column.name)
         random = column.is_random and scenario.threat_model != "frozen"
         times = self._judgements if random else 1
-        made = outcome(defence, crafted, images, labels, scenario, times, judge_seed)
-        return {**made, **gradients}
+        arrays = outcome(defence, crafted, images, labels, scenario, times, judge_seed)
+        return {**arrays, **gradients}
 
     def _attacked(self, scenario: Scenario, column: Column) -> tuple[Any, ...]:
-        """The models that this attacker differentiates, made once."""
+        """The models that this attacker differentiates, built once."""
         samples = scenario.samples if column.is_random else None
         name = f"{scenario.threat_model} {samples}"
         if (name, column.name) not in self._models:
@@ -150,15 +150,15 @@ def _elsewhere(
     few: np.ndarray,
     *rest: Any,
 ) -> Worker:
-    """The worker in another process, with the same columns."""
+    """Rebuilds the worker in another process and checks that its columns agree."""
     columns = columns_of(defences, few)
     heads = [head for *head, _ in known]
-    found = [_head(column) for column in columns]
-    if [tuple(head) for head in heads] != found:
+    rebuilt = [_head(column) for column in columns]
+    if [tuple(head) for head in heads] != rebuilt:
         raise ValueError(
             "`defences` must be the same after they were sent to a worker of a "
-            f"cluster. Received: columns (name, bare classifier, random) {heads}, "
-            f"and there {found}"
+            f"cluster. Received: columns (name, base model, random) {heads}, "
+            f"and there {rebuilt}"
         )
     for column, (*_, answers) in zip(columns, known, strict=True):
         if answers is not None:
@@ -171,7 +171,7 @@ def _head(column: Column) -> tuple[str, str, bool]:
 
 
 def _answers(column: Column, images: np.ndarray) -> Any:
-    """Outputs under masks that are the same everywhere; none if others are drawn."""
+    """Outputs under masks of a fixed seed; None if random in a way seeds do not fix."""
     defence = column.defence
     if column.is_random and not defence.is_random:
         return None

@@ -1,11 +1,11 @@
 """The figures of the MAD paper, in percent.
 
-Each table has an attack a line; in the names of its columns `_` stands for a space, and
-`-` for what the paper does not give.
+Each line of a table is an attack. In column names `_` stands for a space; `-` stands
+for a figure that the paper does not give.
 """
 
-# Table 1. In column 0 the network never saw a mask. The paper prints 1 as the size of
-# the first PGD in L1, where Tables 3 and 4 have the same figure for 15.
+# Table 1. The network of column 0 never saw a mask. The paper prints epsilon 1 for the
+# first PGD in L1; Tables 3 and 4 have the same figure for 15.
 MASK_RATES = """
 attack   norm epsilon     0   1/3   1/2   3/4   4/5
 clean    -    -       84.18 85.31 84.59 82.65 76.14
@@ -189,8 +189,8 @@ deepfool linf 0.01     62.79              81.43             30.49 58.80 85.23
 deepfool linf 0.015    54.26              71.68              9.49 53.28 80.44
 """
 
-# Figure 2, as the text of section 3.1 has it: accuracies without masks and with one and
-# seven masked views, from 0 to 1, and images a second with seven on an RTX 3090.
+# Figure 2, from the text of section 3.1: accuracies, from 0 to 1, without masks and
+# with one and seven masked views; images a second with seven views on an RTX 3090.
 FIGURE2 = {
     "unmasked": 0.8418,
     "one view": 0.7589,

@@ -1,7 +1,7 @@
 """The figures of the SFM-Defense paper: accuracies in percent, and times.
 
-Each table has an attack a line; `-` stands for what is not known, and for CW's size, of
-which there is none.
+Each line of a table is an attack. `-` stands for an unknown figure, and for the epsilon
+of CW, which has none.
 """
 
 # Table 1.
@@ -39,8 +39,8 @@ diverse linf 8/255      28.8 31.6 32.7  34.2        29.4        60.4        65.8
 diverse linf 16/255      9.3 10.7 10.4  11.1         9.3        24.2        48.1
 """
 
-# Table 4. TVM's line has its clean figure twice, and so under PGD a higher accuracy for
-# the larger size. It is read as shifted by one place, with CW's figure lost.
+# Table 4. The paper prints TVM's clean figure twice, and so a higher accuracy for the
+# larger epsilon of PGD. Read as shifted by one place; CW's figure is lost.
 SVHN_GRAY = """
 attack norm epsilon Vanilla   FS  TVM Quilt PixelDefend Sensitivity SFM-Defense
 clean  -    -          93.8 92.7 92.6  93.3        92.5        92.5        91.3
@@ -74,7 +74,7 @@ pgd    linf 16/255      5.9  6.4  5.5   8.8        17.2        19.9
 cw     l2   -          11.4  0.0 12.3  20.4        35.0        53.0
 """
 
-# Table 7, a data set a block.
+# Table 7, one block for each data set.
 CIFAR10_WHITE = """
 attack norm epsilon SFM-Defense
 clean  -    -              86.2
@@ -105,8 +105,8 @@ pgd    linf 16/255          0.1
 cw     l2   -               0.2
 """
 
-# Table 8, on CIFAR-10: minutes to train for 50 epochs, the classifier's included, and
-# minutes to defend and classify 10,000 images. Vanilla is without a defence.
+# Table 8, on CIFAR-10: minutes to train for 50 epochs, classifier included, and minutes
+# to defend and classify 10,000 images. Vanilla has no defence.
 TIME_COST = {
     "Vanilla": (78.9, 0.3),
     "FS": (78.9, 0.3),

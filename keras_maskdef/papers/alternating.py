@@ -1,4 +1,4 @@
-"""Training of SFM-Defense that lasts: masker and classifier in turn."""
+"""Resumable training of SFM-Defense: masker and classifier in turn."""
 
 import shutil
 from collections.abc import Callable
@@ -22,12 +22,12 @@ MASKER_BACKUP = "masker-backup"
 
 @dataclass(frozen=True)
 class Alternated:
-    """What an alternation made.
+    """The result of an alternation.
 
     Args:
-        classifier: The bare classifier, to logits.
+        classifier: The base model, which returns logits.
         masker: The masker, if there is one.
-        history: By name, the figures of each epoch.
+        history: The figures of each epoch, by name.
     """
 
     classifier: keras.Model
@@ -44,19 +44,18 @@ def alternate(
     start: Start = silent,
     keep: Callable[[Alternated], None] | None = None,
 ) -> Alternated:
-    """Trains a new masker in turn with a classifier that is trained already.
+    """Trains a new masker in turn with a trained classifier.
 
-    Goes on with an alternation that was stopped, as `training.train` does. Sets Keras'
-    random seed.
+    Resumes a stopped alternation, as `training.train` does. Sets Keras' random seed.
 
     Args:
-        alternation: What to train, and how long.
-        classifier: Of `alternation.network`; it is trained on.
+        alternation: The settings of the training.
+        classifier: Trained model of `alternation.network`; its training continues.
         data: Training images and labels.
         validation: Images and labels that each alternation is evaluated on.
         folder: Where to keep backups and `log.csv`; nowhere by default.
         start: Starts a progress bar, see `keras_maskdef.core.progress`.
-        keep: Is given what is returned before the backups are deleted.
+        keep: Called with the result before the backups are deleted.
 
     Returns:
         The classifier and its masker, and the figures of each epoch.
@@ -77,28 +76,28 @@ def alternate(
     title = alternation.title
 
     def finished(history: dict[str, list[float]]) -> Alternated:
-        made = Alternated(classifier, masker, history)
+        alternated = Alternated(classifier, masker, history)
         if keep is not None:
-            keep(made)
-        return made
+            keep(alternated)
+        return alternated
 
     epochs = alternation.epochs
-    made = fit(model, batches, epochs, folder, start, title, finished, callbacks)
+    result = fit(model, batches, epochs, folder, start, title, finished, callbacks)
     if folder is not None:
         shutil.rmtree(folder / MASKER_BACKUP, ignore_errors=True)
-    return made
+    return result
 
 
 def new_masker(
     alternation: Alternation, image_shape: tuple[int, ...]
 ) -> SparseFeatureMasker:
-    """The masker, not trained."""
+    """The untrained masker."""
     network = architectures.attention_unet(image_shape, alternation.masker_widths)
     return SparseFeatureMasker(network)
 
 
 def check(alternation: Alternation, image_shape: tuple[int, ...]) -> None:
-    """Builds what will be trained, to fail before a training and not after it.
+    """Builds the models, to fail before the training and not after it.
 
     Args:
         alternation: What to check.

@@ -1,4 +1,4 @@
-"""A masker trained in turn with its classifier, as data."""
+"""Settings of a masker that is trained in turn with its classifier."""
 
 from dataclasses import dataclass
 
@@ -10,24 +10,25 @@ from keras_maskdef.papers.network import Network
 
 @dataclass(frozen=True)
 class Alternation:
-    """A masker and the classifier that it is trained in turn with.
+    """A masker and a classifier that are trained in turn.
 
     Args:
-        network: The classifier as it is before, trained on images as they are (SFM
+        network: The classifier before the alternation, trained on unmasked images (SFM
             paper, section 5.1).
         masker_widths: Widths of the Attention U-Net.
-        masker: Whether there is one; without, the classifier goes on with filtered
-            images alone.
-        median: Side of the median filter's window.
-        rho: Of `AlternatingTraining`, in place of the weight of the reconstruction.
-        weights: Of sparsity, meaning and reconstruction, in place of `rho`.
-        without: Of `"semantic"` and `"reconstruction"`, losses that are left out.
-        norms: Of `AlternatingTraining`.
-        train_on: Of `AlternatingTraining`.
-        epochs: Alternations.
+        masker: Whether there is a masker; without one the classifier is trained on
+            with filtered images only.
+        median: Side of the median filter's window in pixels.
+        rho: Argument of `AlternatingTraining`, in place of the reconstruction weight.
+        weights: Weights of the sparsity, semantic and reconstruction losses, in place
+            of `rho`.
+        without: Losses to leave out, some of `"semantic"` and `"reconstruction"`.
+        norms: Argument of `AlternatingTraining`.
+        train_on: Argument of `AlternatingTraining`.
+        epochs: Number of alternations.
         images: Images in one phase of an alternation; all by default.
-        learning_rate: Adam's, of the classifier.
-        masker_learning_rate: Adam's, of the masker.
+        learning_rate: Adam's learning rate for the classifier.
+        masker_learning_rate: Adam's learning rate for the masker.
         seed: Integer of at least 0 for the masker's weights and the order of images.
     """
 
@@ -47,12 +48,12 @@ class Alternation:
     seed: int = 0
 
     def filters(self) -> list[keras.layers.Layer]:
-        """New layers, as they come behind the masker."""
+        """New filter layers that follow the masker."""
         return [MedianFilter(self.median)]
 
     @property
     def title(self) -> str:
-        """What tells it from other trainings, in a few words."""
+        """A short description that identifies the training."""
         if not self.masker:
             return f"{self.network.title}, on filtered images"
         weights = f"rho {self.rho:g}"

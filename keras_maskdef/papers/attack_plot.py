@@ -1,4 +1,4 @@
-"""A table of attacks as a picture."""
+"""Draws a table of attacks."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +19,11 @@ from keras_maskdef.results import Report
 
 
 def plot_beside(recipe: Any, result: Mapping[str, Any], path: Path) -> None:
-    """Draws one dot for each row and column, hollow ones for the paper's.
+    """Draws a dot for each row and column; the paper's are hollow.
 
     Args:
         recipe: `AttackTable`.
-        result: What its `run` returned.
+        result: The result of its `run`.
         path: Where to write a PNG.
     """
     report = Report.from_dict(result)
@@ -42,11 +42,13 @@ def plot_beside(recipe: Any, result: Mapping[str, Any], path: Path) -> None:
             score = row.scores[name]
             if score is None:
                 continue
-            found, (low, high) = counted(score, row, recipe.counts)
-            reach = [[100 * max(0, found - low)], [100 * max(0, high - found)]]
+            accuracy, (low, high) = counted(score, row, recipe.counts)
+            reach = [[100 * max(0, accuracy - low)], [100 * max(0, high - accuracy)]]
             style = {"color": colour, "ms": 4, "lw": 1, "label": label}
-            axis.errorbar(100 * found, place + offset, xerr=reach, fmt=marker, **style)
-            label = "_"  # one entry a column in the legend
+            axis.errorbar(
+                100 * accuracy, place + offset, xerr=reach, fmt=marker, **style
+            )
+            label = "_"  # one legend entry for each column
             column = recipe.beside.get(name)
             paper = None if column is None else recipe.paper_figure(row, column)
             if paper is not None:

@@ -1,4 +1,4 @@
-"""A table of attacks, as data."""
+"""A recipe for a table of attacks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -30,7 +30,7 @@ from keras_maskdef.results import Report, Row
 from keras_maskdef.results.saved_run import read_speed
 
 KNOWN = {
-    "surrogate": "another classifier only",
+    "surrogate": "a surrogate only",
     "classifier": "the base model of each column",
     "gray_box": "the classifier and its masker",
     "white_box": "the whole defence",
@@ -44,22 +44,22 @@ class AttackTable(Recipe):
 
     Args:
         table_name: A key of `TABLES`: attacks, threat model and the paper's figures.
-        defences: By the heading of its column, what is attacked.
-        beside: By heading, the paper's column that it stands beside, where it has one.
+        defences: The attacked defences, by heading of their column.
+        beside: By heading, the paper's column to compare with, if there is one.
         not_built: The paper's columns of methods that are not in this library.
         surrogate: The independently trained network of a black box.
-        threat_models: What the attackers know; that of the table by default.
+        threat_models: Threat models; the table's by default.
         only: Names of the attacks that are run; all of the table by default.
-        first_size: Whether each attack of each norm is run in its first size only.
-        match_images: Images of the search for matched sizes; 0 for none.
-        match_first_size: Whether a size is searched for the first rows only, of each
-            attack and norm.
+        first_size: Whether each attack and norm is run with its first epsilon only.
+        match_images: Images of the search for matched epsilons; 0 for none.
+        match_first_size: Whether only the first epsilon of each attack and norm is
+            matched.
         options: By name of an attack, options in place of the table's.
         adaptive_norms: Norms of the adaptive attack; all of the table by default.
-        adaptive_options: Of the adaptive attack.
-        samples: Masks in each step of the adaptive attack.
-        judgements: Of each image, where a defence is random.
-        checks: Whether the controls are run.
+        adaptive_options: Options of the adaptive attack.
+        samples: Numbers of EOT samples of the adaptive attack.
+        judgements: Repeats of each prediction, for a random defence.
+        checks: Whether the sanity checks are run.
         batch_size: Images attacked at once.
     """
 
@@ -91,7 +91,7 @@ class AttackTable(Recipe):
         return replace(table, rows=tuple(rows))
 
     def cut(self, cuts: Cuts) -> "AttackTable":
-        """As every recipe, and without the columns that are left out."""
+        """Reduces the recipe, and drops the columns that are left out."""
         small = super().cut(cuts)
         assert isinstance(small, AttackTable)
         if cuts.columns is None:
@@ -100,24 +100,26 @@ class AttackTable(Recipe):
         return replace(small, defences=kept)
 
     def cuts(self) -> list[str]:
-        """As of every recipe, and the columns that are left out."""
+        """Descriptions of what is reduced, and the columns that are left out."""
         small = self.at("cpu")
         assert isinstance(small, AttackTable)
         left_out = [name for name in self.defences if name not in small.defences]
-        said = super().cuts()
-        return [*said, f"left out: {', '.join(left_out)}"] if left_out else said
+        lines = super().cuts()
+        return [*lines, f"left out: {', '.join(left_out)}"] if left_out else lines
 
     def check(self) -> None:
-        """Asks for the libraries of its attacks and of the defences it compares."""
+        """Checks for the libraries of its attacks and baselines."""
         for library in {row.library for row in self.paper.rows} - {"keras_maskdef"}:
             require(library, "attacks")
-        if any(isinstance(each, Compared) for each in self.defences.values()):
+        if any(isinstance(defence, Compared) for defence in self.defences.values()):
             for library in ("art", "skimage"):
                 require(library, "baselines")
 
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
-        """The report of the evaluation, as `Report.to_dict` has it."""
-        defences = {name: each.build(models) for name, each in self.defences.items()}
+        """Evaluates the defences; returns `Report.to_dict()`."""
+        defences = {
+            name: setting.build(models) for name, setting in self.defences.items()
+        }
         test = models.data(self.dataset, "held out", self.images)
         plan = self._plan(defences, test, store, start)
         surrogate = self.surrogate
@@ -138,13 +140,13 @@ class AttackTable(Recipe):
             paper=plan.paper,
             start=start,
         )
-        found = report.to_dict()
-        if any(column["votes"] for column in found["defences"].values()):
-            found["speed"] = read_speed(store.path / RUN)
-        return found
+        result = report.to_dict()
+        if any(column["votes"] for column in result["defences"].values()):
+            result["speed"] = read_speed(store.path / RUN)
+        return result
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
-        """Paper and here in one cell, where the column stands beside one of it."""
+        """The table; cells of columns that the paper has hold both figures."""
         report = Report.from_dict(result)
         rows, names = ordered(report.rows), columns(report)
         headings = [
@@ -156,9 +158,9 @@ class AttackTable(Recipe):
         ]
         not_built = [f"Not built: {', '.join(self.not_built)}."] * bool(self.not_built)
         images = report.settings["images"]
-        known = [KNOWN[name] for name in self._threat_models()]
+        parts = [KNOWN[name] for name in self._threat_models()]
         notes = [
-            f"{images:,} test images. The paper's attacks know {' or '.join(known)}.",
+            f"{images:,} test images. The paper's attacks know {' or '.join(parts)}.",
             *NOTES[self.counts],
             *not_built,
             *_warned(report),
@@ -171,7 +173,7 @@ class AttackTable(Recipe):
 
     @property
     def counts(self) -> str:
-        """Which images the paper counts, a key of `NOTES`."""
+        """The images that the paper counts, a key of `NOTES`."""
         return "right before" if self.table_name.startswith("mad/") else "all"
 
     def _cell(self, row: Row, name: str) -> str:
@@ -182,33 +184,33 @@ class AttackTable(Recipe):
         return here if paper is None else f"{100 * paper:.1f} / {here}"
 
     def paper_figure(self, row: Row, column: str) -> float | None:
-        """The paper's accuracy beside a row of the report, if it has one."""
+        """The paper's accuracy for a row of the report; None without one."""
         if row.threat_model == "none":
             return self.paper.clean.get(column)
         if row.paper is None:
             return None
         key = (row.attack, row.norm, row.paper["epsilon"])
-        for each in self.paper.rows:
-            if (each.attack, each.norm, each.epsilon) == key:
-                return each.figures[column]
+        for paper_row in self.paper.rows:
+            if (paper_row.attack, paper_row.norm, paper_row.epsilon) == key:
+                return paper_row.figures[column]
         return None
 
     def plot(self, result: Mapping[str, Any], path: Path) -> bool:
-        """One dot for each row and column, hollow ones for the paper's."""
+        """Draws a dot for each row and column; the paper's are hollow."""
         plot_beside(self, result, path)
         return True
 
     def _plan(self, defences: Any, test: Any, store: RunFolder, start: Any) -> TableRun:
-        """The attacks; matched sizes take minutes and are not searched for again."""
+        """The attacks; matched epsilons take minutes and are searched only once."""
 
         def search() -> dict[str, Any]:
             return self._searched(defences, test, start)
 
-        known = store.kept(MATCHED, search)
+        planned = store.kept(MATCHED, search)
         return TableRun(
-            [AttackSetting(**each) for each in known["attacks"]],
-            [AttackSetting(**each) for each in known["adaptive"]],
-            {tuple(key): figures for key, figures in known["paper"]},
+            [AttackSetting(**setting) for setting in planned["attacks"]],
+            [AttackSetting(**setting) for setting in planned["adaptive"]],
+            {tuple(key): figures for key, figures in planned["paper"]},
         )
 
     def _searched(self, defences: Any, test: Any, start: Any) -> dict[str, Any]:
@@ -225,23 +227,23 @@ class AttackTable(Recipe):
         )
         norms = self.adaptive_norms
         adaptive = [
-            replace(each, options={**dict(each.options), **self.adaptive_options})
-            for each in plan.adaptive
-            if norms is None or each.norm in norms
+            replace(setting, options={**dict(setting.options), **self.adaptive_options})
+            for setting in plan.adaptive
+            if norms is None or setting.norm in norms
         ]
         return {
-            "attacks": [asdict(each) for each in plan.attacks],
-            "adaptive": [asdict(each) for each in adaptive],
+            "attacks": [asdict(setting) for setting in plan.attacks],
+            "adaptive": [asdict(setting) for setting in adaptive],
             "paper": [[list(key), figures] for key, figures in plan.paper.items()],
         }
 
 
 def _warned(report: Report) -> list[str]:
-    """Each warning once, with the headings of all columns that it is about."""
+    """The warnings; those with the same text share a line."""
     by_text: dict[tuple[str, str], list[str]] = {}
-    for each in report.warnings:
-        column, _, text = each["message"].partition(": ")
-        by_text.setdefault((each["name"], text), []).append(report.heading(column))
+    for warning in report.warnings:
+        column, _, text = warning["message"].partition(": ")
+        by_text.setdefault((warning["name"], text), []).append(report.heading(column))
     return [
         f"{name}: {', '.join(headings)}: {text}."
         for (name, text), headings in by_text.items()
@@ -249,7 +251,7 @@ def _warned(report: Report) -> list[str]:
 
 
 def first_sizes(rows: Iterable[PaperRow]) -> list[PaperRow]:
-    """Of each attack and norm the first row."""
+    """The first row of each attack and norm."""
     first: dict[tuple[str, str], PaperRow] = {}
     for row in rows:
         first.setdefault((row.attack, row.norm), row)

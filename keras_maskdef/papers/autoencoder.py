@@ -1,20 +1,20 @@
-"""MagNet's reformer, as data."""
+"""Settings of MagNet's reformer."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """An autoencoder that is trained to give noisy images back without the noise.
+    """An autoencoder that is trained to remove noise from images.
 
     Args:
         dataset: A name of `keras_maskdef.datasets`.
-        width: Of `baselines.autoencoder`.
+        width: Width of `baselines.autoencoder`.
         noise: Standard deviation of the noise in training.
         epochs: Passes over the training images.
         batch_size: Images in a training step.
         learning_rate: Adam's.
-        images: The first of the training images; all by default.
+        images: Number of training images, the first ones; all by default.
         seed: Integer for weights, noise and the order of the images.
     """
 
@@ -29,5 +29,5 @@ class Autoencoder:
 
     @property
     def title(self) -> str:
-        """What it is, in a few words."""
+        """A short description."""
         return f"autoencoder of width {self.width}"

@@ -9,10 +9,10 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find(name: str) -> Recipe:
-    """The recipe of a name.
+    """Finds a recipe by name.
 
     Raises:
-        ValueError: For an unknown name; it lists what there is.
+        ValueError: For an unknown name; the message lists all names.
     """
     if name not in RECIPES:
         raise ValueError(

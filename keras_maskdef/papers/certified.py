@@ -1,4 +1,4 @@
-"""A classifier that is trained to be certified, as data."""
+"""Settings of a classifier that is trained for certificates."""
 
 from keras_maskdef.papers.defences import Vote
 from keras_maskdef.papers.mask_setting import MaskSetting
@@ -11,21 +11,21 @@ def trained_for(
     """The masks of a training for certificates.
 
     Args:
-        cell_size: Pixels, the side of a cell.
-        rates: The fractions of cells hidden: each image has one between the two. Few
-            hidden cells are what double masking looks at, many what the vote does.
-        fill_value: Number that hidden pixels get. One that images seldom have lets the
-            classifier tell a hidden cell from an empty one.
+        cell_size: Side of a cell in pixels.
+        rates: Lowest and highest fraction of hidden cells; each image draws one between
+            them. Double masking predicts with few hidden cells, the vote with many.
+        fill_value: Value of hidden pixels. With a value that is rare in images, the
+            classifier can tell a hidden cell from an empty one.
     """
     return MaskSetting(cell_size, rates, "fixed_count", fill_value)
 
 
 def certified_vote(network: Network, mask_rate: float) -> Vote:
-    """The vote that is certified: masks of a fixed count, of which there are few.
+    """The vote to certify. Its masks hide a fixed number of cells, so they are few.
 
     Args:
         network: Trained under masks of `trained_for`.
-        mask_rate: Fraction of cells hidden in the vote.
+        mask_rate: Fraction of hidden cells in the vote.
 
     Raises:
         ValueError: For a network without masks.
@@ -34,8 +34,10 @@ def certified_vote(network: Network, mask_rate: float) -> Vote:
         raise ValueError(
             "`network` must be trained under masks. Received: network.mask=None"
         )
-    seen = network.mask
+    train_mask = network.mask
     return Vote(
         network,
-        MaskSetting(seen.cell_size, mask_rate, "fixed_count", seen.fill_value),
+        MaskSetting(
+            train_mask.cell_size, mask_rate, "fixed_count", train_mask.fill_value
+        ),
     )

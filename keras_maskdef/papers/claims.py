@@ -1,4 +1,4 @@
-"""What the papers claim, put to the test of figures that were measured."""
+"""Claims of the papers, and whether measured figures support them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from keras_maskdef.papers.report_rows import counted, is_matched, title
 from keras_maskdef.results import Report, Row, Score
 
 HOLDS, PARTLY, FAILS = "holds", "holds in part", "does not hold"
-Result = Mapping[str, Any]  # what the `run` of a recipe returned
+Result = Mapping[str, Any]  # the result of a recipe's `run`
 Results = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a claim holds in the figures, and in which.
+    """Whether a claim holds, with the figures.
 
     Args:
         word: `"holds"`, `"holds in part"` or `"does not hold"`.
-        figures: The figures that say so, in percent.
+        figures: The figures that decide, in percent.
     """
 
     word: str
@@ -28,13 +28,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a paper that figures can contradict.
+    """A claim of a paper that figures can contradict.
 
     Args:
         source: Paper and table.
-        text: What is claimed.
+        text: The claim.
         recipes: Names of the recipes whose figures decide.
-        judge: From the results of those, in that order, to a verdict.
+        judge: Function of the results of these recipes, in order; returns a verdict.
     """
 
     source: str
@@ -43,10 +43,10 @@ class Claim:
     judge: Callable[..., Verdict]
 
     def verdict(self, results: Results) -> Verdict | None:
-        """The verdict; `None` as long as figures are missing.
+        """The verdict; `None` if figures are missing.
 
         Args:
-            results: By name of a recipe, what its `run` returned.
+            results: Results of `run`, by name of the recipe.
         """
         if any(name not in results for name in self.recipes):
             return None
@@ -82,7 +82,7 @@ def _percent(row: Row, column: str) -> float:
 
 
 def _leads(rows: Iterable[Row], better: str, worse: Iterable[str]) -> list[float]:
-    """By how many points one column is ahead of the best of the others, by row."""
+    """By row, the lead in points of one column over the best of the others."""
     others = list(worse)
     return [
         _percent(row, better) - max(_percent(row, other) for other in others)
@@ -91,7 +91,7 @@ def _leads(rows: Iterable[Row], better: str, worse: Iterable[str]) -> list[float
 
 
 def _judged(leads: list[float], least: float = 0.0) -> Verdict:
-    """Holds if the lead is more than this in every row, in part in half of them."""
+    """Holds if every row leads by more than `least`; in part if half of them do."""
     ahead = sum(lead > least for lead in leads)
     part = PARTLY if 2 * ahead >= len(leads) else FAILS
     word = HOLDS if ahead == len(leads) else part
@@ -135,15 +135,15 @@ def _gain(result: Any) -> Verdict:
 
 
 def _votes(result: Any) -> Verdict:
-    """Clean, and under the attacks that know the base model."""
+    """Accuracy by number of views, clean and under attacks on the base model."""
     rises = []
     for row in [Report.from_dict(result).rows[0], *_rows(result)]:
         votes = _score(row, mad.MAD).votes or ()
-        odd = [100 * share for share in votes[::2]]  # even ones can tie
+        odd = [100 * share for share in votes[::2]]  # even numbers can tie
         pairs = zip(odd, odd[1:], strict=False)
-        said = ", ".join(f"{share:.1f}" for share in odd)
+        accuracies = ", ".join(f"{share:.1f}" for share in odd)
         name = title(row)
-        figures = f"{name} with 1, 3, 5, ... views: {said}"
+        figures = f"{name} with 1, 3, 5, ... views: {accuracies}"
         rises.append(_that(all(after >= before for before, after in pairs), figures))
     return _all(*rises)
 
@@ -157,8 +157,8 @@ def _ours(result: Any) -> Verdict:
 
 def _keeps_clean(result: Any) -> Verdict:
     plain, defended = _clean(result, sfm.VANILLA), _clean(result, sfm.SFM)
-    said = f"clean {defended:.1f} against {plain:.1f}"
-    return _that(defended > plain - 3, said)
+    figures = f"clean {defended:.1f} against {plain:.1f}"
+    return _that(defended > plain - 3, figures)
 
 
 def _beats_squeezing(black: Any, gray: Any) -> Verdict:
@@ -169,14 +169,14 @@ def _beats_squeezing(black: Any, gray: Any) -> Verdict:
 def _prevents_cw(result: Any) -> Verdict:
     (row,) = _rows(result, attack="cw")
     clean, attacked = _clean(result, sfm.SFM), _percent(row, sfm.SFM)
-    said = f"{attacked:.1f} under CW, {clean:.1f} clean"
-    return _that(attacked > clean - 5, said)
+    figures = f"{attacked:.1f} under CW, {clean:.1f} clean"
+    return _that(attacked > clean - 5, figures)
 
 
 def _falls(result: Any) -> Verdict:
     row = Report.from_dict(result).rows[-1]
     left = 100 * _score(row, sfm.SFM).accuracy
-    return _that(left < 15, f"{left:.1f} withstand all of its attacks")
+    return _that(left < 15, f"{left:.1f} worst-case robust accuracy")
 
 
 def _costs_twice(result: Any) -> Verdict:

@@ -1,4 +1,4 @@
-"""Learning curves."""
+"""Draws learning curves."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ def plot_curves(
 ) -> None:
     """Writes a PNG with the figures of each epoch.
 
-    Losses are on the left; accuracies and whatever else is a share on the right, if
-    there is any.
+    Losses are in the left panel; accuracies and other fractions, if there are any, in
+    the right one.
 
     Args:
-        history: By name, as `fit` returns it.
-        title: Of the picture.
+        history: Figures of each epoch by name, as in `fit(...).history`.
+        title: Title of the picture.
         path: Where to write.
     """
     shown = {name: values for name, values in history.items() if name != "seconds"}

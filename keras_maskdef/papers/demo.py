@@ -1,4 +1,4 @@
-"""MAD from end to end, small enough to watch."""
+"""A small end-to-end demonstration of MAD."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ PAPER, PARTITION = "paper's vote", "partition vote"
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made."""
+    """The result of the demo."""
 
     report: Report
     defences: dict[str, keras.Model]
@@ -44,21 +44,21 @@ def run_demo(
     network: Network = LENET,
     start: Start = silent,
 ) -> Demo:
-    """Trains a plain and a masked classifier and attacks both, and two votes.
+    """Trains a plain and a masked classifier; attacks both, and two votes.
 
     Args:
         train_data: Training images.
         test: Test images; all of them are attacked.
-        epsilon: Linf size of the perturbations.
-        epochs: Passes over the training images under masks.
-        plain_epochs: Passes of the plain model, which learns faster; a quarter
+        epsilon: Linf perturbation budget.
+        epochs: Training epochs under masks.
+        plain_epochs: Training epochs of the plain model, which learns faster; a quarter
             of `epochs` by default.
         seed: Integer for weights, masks, order and attacks.
         network: Architecture and masks.
         start: Starts a progress bar, see `keras_maskdef.core.progress`.
 
     Returns:
-        The report, the four models, and what they were tested on.
+        The report, the four models, the test images and epsilon.
     """
     assert network.mask is not None
     masked = replace(network, epochs=epochs, seed=seed)

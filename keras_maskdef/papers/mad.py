@@ -1,9 +1,9 @@
 """Experiments of the MAD paper, as data.
 
-The paper gives neither the passes over the training images nor the batch size. It
-trains with Adam at 0.001; for the larger networks that is where the rate begins, and it
-falls to zero. It "retrains" a classifier under masks (section 3.1); the larger networks
-begin with the weights of the plain one.
+The paper gives neither the number of epochs nor the batch size. It trains with Adam at
+0.001; here the rate of the larger networks starts there and falls to zero. The paper
+"retrains" a classifier under masks (section 3.1); here the larger networks start from
+the weights of the network trained without masks.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from keras_maskdef.papers.vote_curve import VoteCurve
 NO_MASKS, MAD, OURS = "no masks", "MAD", "ours"
 UNDEFENDED = "no defence"
 RATE = 0.75
-# foolbox's own, 9 times 10,000 steps, would take days.
+# foolbox's default, 9 times 10,000 steps, would take days.
 _CW = {"steps": 100, "step_size": 0.05, "binary_search_steps": 5, "initial_const": 0.1}
 _FEW_CW = {"steps": 40, "step_size": 0.1, "binary_search_steps": 2, "initial_const": 1}
 
@@ -37,7 +37,7 @@ VGG16 = replace(PLAIN, mask=MaskSetting(8, RATE), pretrained=PLAIN)
 _SVHN = replace(PLAIN, dataset="svhn_cropped", architecture="resnet18", width=64)
 RESNET18 = replace(_SVHN, mask=MaskSetting(8, RATE), pretrained=_SVHN)
 
-# Half the width and an eighth of the passes; figures of 500 images, judged less often.
+# Half the width, 12 of 100 epochs; figures of 500 images, with fewer repeats.
 _VGG16_CUTS = Cuts(
     networks={"width": 0.5, "epochs": 12},
     recipe={
@@ -50,7 +50,7 @@ _VGG16_CUTS = Cuts(
         "checks": False,
     },
 )
-# Of each attack and norm its first size: what the claims are about.
+# The first epsilon of each attack and norm, which the claims are about.
 _ABLATION_CUTS = replace(_VGG16_CUTS, recipe={**_VGG16_CUTS.recipe, "first_size": True})
 _MAIN_CUTS = replace(
     _VGG16_CUTS,

@@ -1,4 +1,4 @@
-"""Pictures of masks, as data."""
+"""A recipe for pictures of masks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,25 +15,25 @@ from keras_maskdef.reporting.pictures import plot_masks
 
 @dataclass(frozen=True, kw_only=True)
 class MaskPictures(Recipe):
-    """The masks that several alternations lead to, on the same images.
+    """The masks of several alternations on the same images.
 
     Args:
-        alternations: By name; each gives one picture.
+        alternations: Alternations by name; one picture for each.
     """
 
     alternations: Mapping[str, Alternation] = field(hash=False)
 
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
-        """Draws the pictures; by name, density and accuracy after the last epoch."""
+        """Draws the pictures; returns density and accuracy after the last epoch."""
         data = models.data(self.dataset, "held out")
         _, first = np.unique(data.labels, return_index=True)
         shown = data.images[first[: self.images]]
         figures = {}
         for name, alternation in self.alternations.items():
-            made = models(alternation)
+            trained = models(alternation)
             picture = store.path / f"{name.replace(' ', '-')}.png"
-            plot_masks(made.masker, alternation.filters(), shown, picture)
-            last = {key: values[-1] for key, values in made.history.items()}
+            plot_masks(trained.masker, alternation.filters(), shown, picture)
+            last = {key: values[-1] for key, values in trained.history.items()}
             figures[name] = {
                 "density": last["masker_density"],
                 "accuracy": last["val_defended_accuracy"],
@@ -42,10 +42,10 @@ class MaskPictures(Recipe):
         return {"masks": figures}
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
-        """Density of the mask and accuracy behind it, by alternation."""
+        """Density of the mask and accuracy of the defended model, by alternation."""
         rows = [
-            (name, f"{found['density']:.3f}", f"{100 * found['accuracy']:.1f}")
-            for name, found in result["masks"].items()
+            (name, f"{figures['density']:.3f}", f"{100 * figures['accuracy']:.1f}")
+            for name, figures in result["masks"].items()
         ]
-        note = "Density of the mask on held-out images, and accuracy in % behind it."
+        note = "On held-out images: density of the mask, and defended accuracy in %."
         return ResultTable(("alternation", "density", "accuracy"), rows, [note])

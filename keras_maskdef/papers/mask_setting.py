@@ -1,4 +1,4 @@
-"""The masks of a training or of a vote, as data."""
+"""Settings of the masks of a training or a vote."""
 
 from dataclasses import asdict, dataclass
 
@@ -10,10 +10,10 @@ class MaskSetting:
     """The arguments of a `RandomGridMask` that matter in an experiment.
 
     Args:
-        cell_size: Pixels, the side of a cell.
-        mask_rate: Fraction of cells hidden, or the lowest and the highest.
+        cell_size: Side of a cell in pixels.
+        mask_rate: Fraction of hidden cells, or the lowest and the highest.
         sampling: As `RandomGridMask` takes it.
-        fill_value: Number that hidden pixels get.
+        fill_value: Value of hidden pixels.
     """
 
     cell_size: int
@@ -22,5 +22,5 @@ class MaskSetting:
     fill_value: float = 0.0
 
     def layer(self) -> RandomGridMask:
-        """A new layer of this setting."""
+        """A new layer with this setting."""
         return RandomGridMask(**asdict(self))

@@ -1,4 +1,4 @@
-"""Trained models on disk, each trained once."""
+"""A cache of trained models on disk."""
 
 import hashlib
 import json
@@ -32,19 +32,20 @@ Load = Callable[[str, str], ImageData]
 
 
 class ModelCache:
-    """Trains what a recipe needs, and never again what is trained already.
+    """Trains the models that a recipe needs, each only once.
 
-    A model is known by all that its training depends on: two tables that need the same
-    network share it, and a cut training is another one. What one process trains, others
-    wait for.
+    A model is identified by everything that its training depends on: tables that need
+    the same network share it, and a reduced training is another model. If one process
+    trains a model, other processes wait for it.
 
     Args:
-        path: Folder, one below it for each model; by default below Keras' own, which
-            `KERAS_HOME` says.
-        load: From the name of a data set and `"train"` or `"held out"` to its images.
+        path: Folder with a subfolder for each model; by default inside Keras' folder,
+            which `KERAS_HOME` sets.
+        load: Function of the name of a data set and `"train"` or `"held out"` that
+            returns its images.
         start: Starts a progress bar, see `keras_maskdef.core.progress`.
-        precision: Of a `Network` in training, see `training.train`. Models of another
-            precision are other models.
+        precision: Dtype policy for training a `Network`, see `training.train`. Models
+            trained with another precision are cached separately.
     """
 
     def __init__(
@@ -60,40 +61,42 @@ class ModelCache:
         self._data: dict[tuple[str, str], ImageData] = {}
 
     def __call__(self, setting: Any) -> Any:
-        """What the training of a setting makes.
+        """Trains a setting, or loads its trained model.
 
         Args:
             setting: `Network`, `Alternation` or `Autoencoder`.
 
         Returns:
-            A model, or of an `Alternation` its `Alternated`.
+            A model; an `Alternated` for an `Alternation`.
         """
         if setting not in self._made:
             folder = self.folder(setting)
             if not (folder / MODEL).exists():
                 with self._alone(setting, folder):
-                    if not (folder / MODEL).exists():  # or it was waited for
+                    if not (
+                        folder / MODEL
+                    ).exists():  # else another process has trained it
                         self._train(setting, folder)
             self._made[setting] = self._read(setting, folder)
         return self._made[setting]
 
     def folder(self, setting: Any) -> Path:
-        """Where a training is kept, whether it has been or not."""
-        told = _told(setting)
+        """The folder of a training, which need not exist yet."""
+        setting_data = _told(setting)
         if self._precision != "float32" and not isinstance(setting, Autoencoder):
-            told["precision"] = self._precision
-        text = json.dumps(told, sort_keys=True)
+            setting_data["precision"] = self._precision
+        text = json.dumps(setting_data, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         network = setting.network if isinstance(setting, Alternation) else setting
         words = re.findall(r"[\w.]+", f"{network.dataset} {setting.title}")
         return self.path / f"{'-'.join(words)}-{digest}"
 
     def record(self, setting: Any) -> dict[str, Any]:
-        """What is known of a finished training: history and seconds of each epoch."""
+        """The record of a finished training: history and seconds of each epoch."""
         return json.loads((self.folder(setting) / RECORD).read_text())
 
     def data(self, dataset: str, part: str, images: int | None = None) -> ImageData:
-        """Images of a data set, read once; the first of them if not all."""
+        """The first images of a data set, or all; the data set is read only once."""
         if (dataset, part) not in self._data:
             self._data[dataset, part] = self._load(dataset, part)
         data = self._data[dataset, part]
@@ -101,7 +104,7 @@ class ModelCache:
 
     @contextmanager
     def _alone(self, setting: Any, folder: Path) -> Iterator[None]:
-        """Lets one process at a time train; the lock of a killed one is free."""
+        """Lets one process at a time train; a killed process releases its lock."""
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK)
         try:
@@ -165,7 +168,7 @@ class ModelCache:
         history: dict[str, list[float]],
         precision: str = "float32",
     ) -> None:
-        """The model last: it says that all else is there."""
+        """Writes the model last: its file marks the training as complete."""
         record = {
             "setting": asdict(setting),
             "precision": precision,
@@ -190,13 +193,13 @@ class ModelCache:
 
 
 def _told(setting: Any) -> Any:
-    """What a setting says beyond its defaults: a new field leaves what is trained."""
+    """Fields that differ from their defaults, so that new fields keep old digests."""
     if not is_dataclass(setting):
         return setting
     return {
-        each.name: _told(getattr(setting, each.name))
-        for each in fields(setting)
-        if getattr(setting, each.name) != each.default
+        field.name: _told(getattr(setting, field.name))
+        for field in fields(setting)
+        if getattr(setting, field.name) != field.default
     }
 
 
@@ -205,6 +208,6 @@ VALIDATION = 1000
 
 
 def default_path() -> Path:
-    """Below the folder where Keras keeps what it downloads."""
+    """A folder inside the one where Keras keeps its downloads."""
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     return Path(home) / "keras_maskdef"

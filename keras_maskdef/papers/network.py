@@ -1,4 +1,4 @@
-"""A classifier to be trained, as data."""
+"""Settings of a classifier and its training."""
 
 import inspect
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ SCHEDULES = ("constant", "cosine")
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier to be trained.
+    """A classifier and its training.
 
     Args:
         dataset: A name of `keras_maskdef.datasets`.
         architecture: A name of `keras_maskdef.architectures`.
-        width: Of an architecture that comes in several; `None` for its default.
-        mask: The masks that each image is seen through in training, if any.
+        width: Width, for architectures that have one; `None` for the default.
+        mask: Masks on the training images, if any.
         noise: Standard deviation of Gaussian noise in training.
         parseval: Beta of `baselines.Parseval` on every kernel; 0 for none.
         epochs: Passes over the training images.
         batch_size: Images in a training step.
-        learning_rate: Adam's, at the beginning.
-        schedule: `"constant"`, or `"cosine"` from there to zero.
-        images: The first of the training images; all by default.
+        learning_rate: Adam's initial learning rate.
+        schedule: `"constant"`, or `"cosine"` from the initial rate to zero.
+        images: Number of training images, the first ones; all by default.
         seed: Integer for weights, masks and the order of the images.
-        pretrained: The network of the same architecture and width whose weights the
-            training begins with; from scratch by default.
+        pretrained: A network of the same architecture and width whose weights the
+            training starts from; by default it starts from scratch.
     """
 
     dataset: str
@@ -48,15 +48,15 @@ class Network:
     pretrained: Optional["Network"] = None
 
     def build(self, image_shape: tuple[int, ...], classes: int) -> keras.Model:
-        """The network, not trained.
+        """Builds the untrained network.
 
         Args:
             image_shape: `(height, width, channels)`.
             classes: Number of classes.
 
         Raises:
-            ValueError: For a width of an architecture that has none, or images that it
-                is not for.
+            ValueError: For a width of an architecture that has none, or images that do
+                not fit it.
         """
         function = getattr(architectures, self.architecture)
         width = {} if self.width is None else {"width": self.width}
@@ -74,7 +74,7 @@ class Network:
 
     @property
     def title(self) -> str:
-        """What tells it from other networks, in a few words."""
+        """A short description that identifies the network."""
         parts = [self.architecture]
         if self.width is not None:
             parts.append(f"of width {self.width:g}")

@@ -1,4 +1,4 @@
-"""The papers' tables, as the experiments that gave them and what they gave."""
+"""The papers' tables: their attacks and their figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ class PaperRow:
     Args:
         attack: Name of the attack in `keras_maskdef.attacks`.
         norm: `"l1"`, `"l2"` or `"linf"`.
-        epsilon: Size of the perturbation, for images in [0, 1].
-        library: Where the attack comes from.
+        epsilon: Perturbation budget, for images in [0, 1].
+        library: Library of the attack.
         figures: The paper's accuracy under it, from 0 to 1, by column of the table;
-            None where it is not known.
-        options: Options of the attack; none are the library's defaults.
+            None if unknown.
+        options: Options that differ from the library's defaults.
 
     Returns:
         A frozen record.
@@ -47,20 +47,20 @@ class PaperTable:
 
     Args:
         name: Its key in `TABLES`.
-        title: What the paper calls it.
+        title: Its name in the paper.
         dataset: A name of `keras_maskdef.datasets`.
         architecture: A name of `keras_maskdef.architectures`.
-        threat_model: What the attacker knows: `"classifier"` for the bare classifier,
+        threat_model: What the attacker knows: `"classifier"` for the base model,
             `"gray_box"` for the masker too, `"white_box"` for the whole defence,
             `"surrogate"` for another classifier only.
         columns: Names of its columns, in the paper's order.
         rows: Its attacks.
-        clean: The paper's accuracy without an attack, from 0 to 1, by column; None
-            where it is not known.
+        clean: The paper's accuracy without an attack, from 0 to 1, by column; None if
+            unknown.
         undefended: The column of the attacked model without its defence; None if the
             table has none.
-        defended: The column of the paper's defence as it recommends it; None if the
-            table has none.
+        defended: The column of the paper's defence with the recommended setting; None
+            if the table has none.
 
     Returns:
         A frozen record.
@@ -86,12 +86,12 @@ class PaperTable:
     defended: str | None = None
 
 
-# SFM-Defense, section 6.1 (3). The paper has no steps for Diverse: those of PGD.
+# SFM-Defense, section 6.1 (3). The paper gives no steps for Diverse; PGD's are used.
 _STEPS = MappingProxyType({"steps": 30, "step_size": 1 / 255})
 _CW = MappingProxyType({"binary_search_steps": 5, "steps": 20, "initial_const": 0.1})
 _SFM_OPTIONS = {"pgd": _STEPS, "mim": _STEPS, "diverse": _STEPS, "cw": _CW}
 _LIBRARIES = {"mim": "cleverhans", "diverse": "keras_maskdef"}
-# The paper gives CW no size. No two images of 64 x 64 x 3 are as far apart as this.
+# The paper gives no epsilon for CW. Images of 64 x 64 x 3 are never this far apart.
 UNCUT = 128.0
 
 _BOXES = {"surrogate": "black", "gray_box": "gray", "white_box": "white"}
@@ -108,7 +108,7 @@ def _mad(
     dataset: str = "cifar10",
     architecture: str = "vgg16",
 ) -> PaperTable:
-    """Adversarial images of foolbox's defaults, of images first classified right."""
+    """A table of MAD: foolbox's defaults, on images classified correctly before."""
     return PaperTable(
         f"mad/table{name}",
         f"MAD, Table {name[0]}: {architecture} on {dataset}",
@@ -139,15 +139,15 @@ def _sfm(
 def _parse(
     text: str, options: Mapping[str, Mapping[str, Any]]
 ) -> tuple[tuple[str, ...], tuple[PaperRow, ...], _Figures]:
-    """Columns, attacks and the clean line of a block, with options by attack."""
+    """Parses a block of text into columns, rows and clean figures."""
     header, clean, *lines = [line.split() for line in text.strip().splitlines()]
     columns = tuple(name.replace("_", " ") for name in header[3:])
     rows = []
     for attack, norm, size, *percents in lines:
         epsilon = UNCUT if size == "-" else float(Fraction(size))
         library = _LIBRARIES.get(attack, "foolbox")
-        figures, own = _shares(columns, percents), options.get(attack, {})
-        rows.append(PaperRow(attack, norm, epsilon, library, figures, own))
+        figures, row_options = _shares(columns, percents), options.get(attack, {})
+        rows.append(PaperRow(attack, norm, epsilon, library, figures, row_options))
     return columns, tuple(rows), _shares(columns, clean[3:])
 
 
@@ -157,8 +157,8 @@ def _shares(columns: tuple[str, ...], percents: list[str]) -> _Figures:
 
 
 _ALL = (
-    # Column 0 of Table 1 is another network than those that were attacked. These have
-    # no column without their masks there, nor in Tables 3 and 6.
+    # Column 0 of Table 1 is not the network that was attacked. The attacked networks
+    # have no undefended column in Tables 1, 3 and 6.
     _mad("1-mask-rates", mad.MASK_RATES, None, "3/4"),
     _mad("2-masked-phases", mad.MASKED_PHASES, "training", "both"),
     _mad("3-grid-sizes", mad.GRID_SIZES, None, "8 and 4"),

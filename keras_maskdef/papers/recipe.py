@@ -1,4 +1,4 @@
-"""An experiment of a paper, as data."""
+"""Recipes: the experiments of the papers as data."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -16,14 +16,14 @@ SCALES = ("paper", "cpu")
 
 @dataclass(frozen=True)
 class Cuts:
-    """What `--scale cpu` makes smaller; what is `None` stays.
+    """What `--scale cpu` reduces.
 
     Args:
         networks: Fields of every `Network`, such as `{"width": 0.5, "epochs": 12}`.
         alternations: Fields of every `Alternation`.
         autoencoders: Fields of every `Autoencoder`.
         recipe: Fields of the recipe itself, such as `{"images": 500}`.
-        columns: Headings of the columns that stay, where not all do.
+        columns: Headings of the columns that stay; `None` for all.
     """
 
     networks: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -35,19 +35,19 @@ class Cuts:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """An experiment: what is trained, what is done to it, and what a paper found.
+    """An experiment: its trainings, its measurements, and the paper's figures.
 
-    A kind of experiment is a subclass with a `run`.
+    Each kind of experiment is a subclass with a `run`.
 
     Args:
-        name: Its key in `RECIPES`, the paper before the slash.
-        title: What the paper calls it, and what it is about.
+        name: Its key in `RECIPES`; the paper comes before the slash.
+        title: The paper's name for it, and its topic.
         dataset: A name of `keras_maskdef.datasets`.
-        images: Test images.
-        minutes: Expected at `--scale cpu` on two cores, trainings included.
-        cpu: What `--scale cpu` cuts.
-        not_run: Why no figures of it are published, if none are.
-        seed: Integer for everything that is random in the evaluation.
+        images: Number of test images.
+        minutes: Expected minutes at `--scale cpu` on two cores, trainings included.
+        cpu: What `--scale cpu` reduces.
+        not_run: Why no figures of it are published; `None` if they are.
+        seed: Integer for all randomness of the evaluation.
     """
 
     name: str
@@ -60,18 +60,18 @@ class Recipe:
     seed: int = 0
 
     def check(self) -> None:
-        """Fails before hours of training, and not after them.
+        """Checks requirements before the training.
 
         Raises:
-            ImportError: If a library is missing that the experiment needs.
+            ImportError: If a library that the experiment needs is missing.
         """
 
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
-        """Does the experiment, or what is left of it.
+        """Runs the experiment, or resumes it.
 
         Args:
             models: `ModelCache`.
-            store: Where to keep the work, and where a stopped run goes on.
+            store: The folder of the run; a stopped run is resumed from it.
             start: Starts a progress bar, see `keras_maskdef.core.progress`.
 
         Returns:
@@ -80,7 +80,7 @@ class Recipe:
         raise NotImplementedError
 
     def trainings(self) -> list[Any]:
-        """All that is trained for it, what others are trained from first."""
+        """All trainings it needs; those that others start from come first."""
         return settings_of(self)
 
     def at(self, scale: str) -> "Recipe":
@@ -96,7 +96,7 @@ class Recipe:
         return self if scale == "paper" else self.cut(self.cpu)
 
     def cut(self, cuts: Cuts) -> "Recipe":
-        """The same experiment, made smaller."""
+        """The same experiment, reduced."""
         by_type = {
             Network: cuts.networks,
             Alternation: cuts.alternations,
@@ -109,7 +109,7 @@ class Recipe:
         return replace(_mapped(self, smaller), **cuts.recipe)
 
     def cuts(self) -> list[str]:
-        """What `--scale cpu` cuts, one line each."""
+        """Descriptions of what `--scale cpu` reduces, one line each."""
         whole, small = (dict(_leaves(r.plain())) for r in (self, self.at("cpu")))
         lines = [
             f"{name}: {_said(value, path)} instead of "
@@ -129,19 +129,19 @@ class Recipe:
         raise NotImplementedError
 
     def plot(self, result: Mapping[str, Any], path: Path) -> bool:
-        """Draws the figures of a run, where there is something to draw.
+        """Draws the figures of a run, if there is something to draw.
 
         Args:
             result: What `run` returned.
             path: Where to write a PNG.
 
         Returns:
-            Whether it was written.
+            Whether a file was written.
         """
         return False
 
     def plain(self) -> dict[str, Any]:
-        """Its setting as plain data, without what it says of itself."""
+        """Its setting as plain data, without `cpu`, `minutes` and `not_run`."""
         setting = asdict(self)
         for name in ("cpu", "minutes", "not_run"):
             del setting[name]
@@ -149,30 +149,30 @@ class Recipe:
 
 
 def settings_of(value: Any) -> list[Any]:
-    """All that is trained for a part of a recipe, each once."""
-    found: list[Any] = []
+    """All trainings that a part of a recipe needs, without repeats."""
+    settings: list[Any] = []
     for setting in _settings(value):
-        if setting not in found:
-            found.append(setting)
-    return found
+        if setting not in settings:
+            settings.append(setting)
+    return settings
 
 
 def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """A dataclass whose parts, and the parts of those, are changed first."""
+    """Applies `change` to a dataclass and its parts, inner parts first."""
     if isinstance(value, Cuts):
         return value
     if is_dataclass(value) and not isinstance(value, type):
         parts = {f.name: _mapped(getattr(value, f.name), change) for f in fields(value)}
         return change(replace(value, **parts))
     if isinstance(value, Mapping):
-        return {key: _mapped(each, change) for key, each in value.items()}
+        return {key: _mapped(part, change) for key, part in value.items()}
     if isinstance(value, tuple):
-        return tuple(_mapped(each, change) for each in value)
+        return tuple(_mapped(part, change) for part in value)
     return value
 
 
 def _settings(value: Any) -> Iterator[Any]:
-    """Networks and what is trained from them, in that order."""
+    """Yields networks before what is trained from them."""
     if isinstance(value, Cuts):
         return
     parts: list[Any] = []
@@ -194,8 +194,8 @@ def _leaves(
     if not isinstance(value, Mapping):
         yield path, value
         return
-    for key, each in value.items():
-        yield from _leaves(each, (*path, key))
+    for key, part in value.items():
+        yield from _leaves(part, (*path, key))
 
 
 _LIBRARY = "the library's"
@@ -207,9 +207,9 @@ _OWNERS = {
 
 
 def _subject(path: tuple[str, ...]) -> str:
-    """Whose field it is, where it is not the recipe's own."""
+    """The name of a field, with its owner unless that is the recipe."""
     owner = path[-2] if len(path) > 1 else ""
-    if path[-3:-2] == ("alternations",):  # by name, in which there is no meaning
+    if path[-3:-2] == ("alternations",):  # then the owner is an arbitrary name
         owner = "alternation"
     return f"{_OWNERS.get(owner, owner)} {path[-1]}".strip().replace("_", " ")
 

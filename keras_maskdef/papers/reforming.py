@@ -1,4 +1,4 @@
-"""Training of MagNet's reformer."""
+"""Trains MagNet's reformer."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,16 +20,16 @@ def train_autoencoder(
     start: Start = silent,
     keep: Callable[[Trained], None] | None = None,
 ) -> Trained:
-    """Trains an autoencoder to take Gaussian noise off images.
+    """Trains an autoencoder to remove Gaussian noise from images.
 
     Sets Keras' random seed.
 
     Args:
-        setting: What to train, and how long.
+        setting: The settings of the training.
         data: Training images.
-        folder: Of backup and log, see `training.fit`.
+        folder: Folder of backup and log, see `training.fit`.
         start: Starts a progress bar, see `keras_maskdef.core.progress`.
-        keep: Is given what is returned before the backup is deleted.
+        keep: Called with the result before the backup is deleted.
 
     Returns:
         The autoencoder, from images to images, and the figures of each epoch.
@@ -40,16 +40,16 @@ def train_autoencoder(
     model = baselines.autoencoder(data.images.shape[1:], setting.width)
     inputs = keras.Input(data.images.shape[1:])
     noisy = keras.layers.GaussianNoise(setting.noise, seed=setting.seed)(inputs)
-    seen = keras.ops.clip(noisy, 0.0, 1.0)
-    trained = keras.Model(inputs, model(seen))
+    clipped = keras.ops.clip(noisy, 0.0, 1.0)
+    trained = keras.Model(inputs, model(clipped))
     trained.compile(keras.optimizers.Adam(setting.learning_rate), "mse")
     images = np.asarray(data.images)
     batches = ShuffledBatches((images, images), setting.batch_size, setting.seed)
 
     def finished(history: dict[str, list[float]]) -> Trained:
-        made = Trained(model, history)
+        result = Trained(model, history)
         if keep is not None:
-            keep(made)
-        return made
+            keep(result)
+        return result
 
     return fit(trained, batches, setting.epochs, folder, start, setting.title, finished)

@@ -1,4 +1,4 @@
-"""How much of a perturbation it takes, as data."""
+"""A recipe that measures accuracy when part of a perturbation is removed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,15 +23,15 @@ BATCH = 250
 
 @dataclass(frozen=True, kw_only=True)
 class RemainingPerturbation(Recipe):
-    """A classifier on adversarial images of which a random part is taken back.
+    """A classifier on adversarial images with a random part of the perturbation undone.
 
-    No defence: of each perturbation only a share of the pixels is kept, all channels of
-    a pixel together, a larger share with all that a smaller one has.
+    There is no defence. A share of the perturbed pixels is kept, with all channels of a
+    pixel together; a larger share includes the pixels of a smaller one.
 
     Args:
         network: The classifier.
-        table_name: A key of `TABLES`, whose attacks are run in their first size.
-        shares: Of the pixels that stay perturbed, in [0, 1].
+        table_name: A key of `TABLES`, whose attacks are run with their first epsilon.
+        shares: Shares of the pixels that stay perturbed, in [0, 1].
         options: By name of an attack, options in place of the table's.
     """
 
@@ -46,7 +46,7 @@ class RemainingPerturbation(Recipe):
         return TABLES[self.table_name]
 
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
-        """By attack, the accuracy at each share, of images classified right before."""
+        """Accuracy by attack and share, of images classified correctly before."""
         model = models(self.network)
         images, labels, _ = models.data(self.dataset, "held out", self.images)
         right = _right(model, images, labels)
@@ -56,10 +56,10 @@ class RemainingPerturbation(Recipe):
             file = f"{row.attack}-{row.norm}.json"
             name = f"{row.attack} {row.norm} {row.epsilon:g}"
             measure = partial(self._accuracies, model, row, images, labels, start)
-            found = store.kept(file, measure)
+            accuracies = store.kept(file, measure)
             attacks[name] = {
-                "accuracy": found,
-                "interval_95": [wilson(share, len(images)) for share in found],
+                "accuracy": accuracies,
+                "interval_95": [wilson(share, len(images)) for share in accuracies],
             }
         return {
             "images": len(right),
@@ -73,27 +73,28 @@ class RemainingPerturbation(Recipe):
         """One row for each attack, one column for each share."""
         headings = ("attack", *(f"{share:.0%}" for share in result["shares"]))
         rows = [
-            (name, *(f"{100 * accuracy:.1f}" for accuracy in found["accuracy"]))
-            for name, found in result["attacks"].items()
+            (name, *(f"{100 * accuracy:.1f}" for accuracy in figures["accuracy"]))
+            for name, figures in result["attacks"].items()
         ]
         note = (
             f"Accuracy in % of the {result['right_before']} of {result['images']} test "
-            "images classified right before, by the share of the perturbed pixels left "
-            "(the paper takes away single values)."
+            "images that the network classifies correctly without an attack, by the "
+            "share of the perturbed pixels that is kept (the paper removes single "
+            "values)."
         )
         return ResultTable(headings, rows, [note])
 
     def plot(self, result: Mapping[str, Any], path: Path) -> bool:
-        """One line for each attack, as in the paper's figure."""
+        """Draws a line for each attack, as in the paper's figure."""
         figure, axes = new_figure(1, 1, (6.4, 4.2))
         axis = axes[0, 0]
         shares = [100 * share for share in result["shares"]]
-        for number, (name, found) in enumerate(result["attacks"].items()):
+        for number, (name, figures) in enumerate(result["attacks"].items()):
             style = {
                 "color": LINES[number % len(LINES)],
                 "marker": "os^Dv"[number // 6],
             }
-            accuracy = [100 * each for each in found["accuracy"]]
+            accuracy = [100 * fraction for fraction in figures["accuracy"]]
             axis.plot(shares, accuracy, label=name, ms=4, **style)
         axis.set_xlabel("share of the perturbation left, in %", color=INK)
         axis.set_ylabel("accuracy in %", color=INK)
@@ -114,14 +115,14 @@ class RemainingPerturbation(Recipe):
             where = slice(begin, begin + BATCH)
             clean, wanted = images[where], labels[where]
             seed = self.seed + number
-            made = np.asarray(attack(clean, wanted, [row.epsilon], seed)[0])
-            # One order of the pixels: a larger share keeps what a smaller one keeps.
+            adversarial = np.asarray(attack(clean, wanted, [row.epsilon], seed)[0])
+            # One order of pixels for all shares: a larger share includes a smaller.
             order = np.random.default_rng(seed).random((*clean.shape[:3], 1))
             for place, share in enumerate(self.shares):
-                part = np.where(order < share, made, clean)
+                part = np.where(order < share, adversarial, clean)
                 right[place, where] = _right(model, part, wanted)
             advance(len(clean))
-        return [float(each) for each in right.mean(axis=1)]
+        return [float(accuracy) for accuracy in right.mean(axis=1)]
 
 
 def _right(model: Any, images: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Rows of a report, as a paper's table has them."""
+"""Rows of a report, arranged as in a paper's table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from keras_maskdef.results.wording import percent_with_interval
 NOTES = {
     "right before": (
         "Accuracy in %, with its 95 % interval.",
-        "Rows of the paper's table count, as the paper does, the images that the base",
-        "model of the column has right before; clean, adaptive and last row count all.",
-        "Matched: at the epsilon where the base model, attacked, is as accurate as the",
-        "paper's.",
+        "As in the paper, rows of its table count only the images that the column's",
+        "base model classifies correctly without an attack; the clean and adaptive",
+        "rows and the worst case count all. Matched: at the epsilon where the attacked",
+        "base model is as accurate as the paper's.",
     ),
     "all": ("Accuracy in %, with its 95 % interval, of all images.",),
 }
 
 
 def counted(score: Score, row: Row, counts: str) -> tuple[float, tuple[float, float]]:
-    """A figure and its interval, of the images that count in this row."""
+    """Accuracy and its interval, over the images that count in this row."""
     interval = score.conditional_interval()
     if counts == "right before" and row.paper and interval is not None:
         assert score.conditional is not None
@@ -35,27 +35,27 @@ def cell(row: Row, name: str, counts: str) -> str:
 
 
 def columns(report: Report) -> list[str]:
-    """The columns of a report, each base model before the first that has it."""
+    """The columns of a report; a base model comes before its first defence."""
     names: dict[str, None] = {}
     for name in report.defences:
-        if report.heading(name) == name:  # not there for the sake of a defence
+        if report.heading(name) == name:  # skips columns added for a defence
             names |= {report.base(name) or name: None, name: None}
     return list(names)
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
-    """Clean, each row of the paper in its epsilon and then matched, the adaptive."""
+    """Clean, the paper's rows, each before its matched row, then the others."""
     figures = [row for row in rows if row.paper]
     first = {_key(row): number for number, row in reversed(list(enumerate(figures)))}
     figures.sort(key=lambda row: (first[_key(row)], is_matched(row)))
     others = [row for row in rows if not row.paper]
-    controls = ("noise", "frozen")
-    last = [row for row in others[1:] if row.threat_model not in controls]
+    checks = ("noise", "frozen")
+    last = [row for row in others[1:] if row.threat_model not in checks]
     return [*others[:1], *figures, *last]
 
 
 def is_matched(row: Row) -> bool:
-    """Whether it is a row of the paper with another epsilon than the paper's."""
+    """Whether it is a row of the paper with a matched epsilon."""
     return bool(row.paper) and row.epsilon != (row.paper or {})["epsilon"]
 
 
@@ -65,7 +65,7 @@ def is_quoted(row: Row) -> bool:
 
 
 def title(row: Row) -> str:
-    """The attack, its epsilon, and what its attacker knows where that is not usual."""
+    """The title of a row, with `(matched)` for a matched epsilon."""
     return f"{row.full_title} (matched)" if is_matched(row) else row.full_title
 
 

@@ -1,4 +1,4 @@
-"""The figures of a recipe, for a screen and for a page."""
+"""The figures of a recipe as a table for a terminal or Markdown."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ class ResultTable:
     """Text in rows and columns.
 
     Args:
-        headings: Of the columns.
-        rows: Cells, as many as there are headings.
-        notes: What has to be known to read it.
-        bold: Numbers of the rows to quote.
+        headings: Headings of the columns.
+        rows: Cells of each row, as many as headings.
+        notes: Notes below the table.
+        bold: Indices of the rows to quote, in bold.
     """
 
     headings: tuple[str, ...]
@@ -31,7 +31,7 @@ class ResultTable:
         )
 
     def markdown(self) -> Iterator[str]:
-        """The lines of a table in Markdown."""
+        """Yields the lines of the table in Markdown."""
         yield _markdown_row(self.headings)
         yield f"|{'---|' * len(self.headings)}"
         for number, (first, *others) in enumerate(self.rows):

@@ -1,4 +1,4 @@
-"""A recipe from its data to its figures."""
+"""Runs a recipe: trains its models and measures its figures."""
 
 import json
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ PICTURE = "figures.png"
 
 @dataclass(frozen=True)
 class RecipeRun:
-    """What a run of a recipe gave.
+    """The result of a run of a recipe.
 
     Args:
-        results: Plain data, as `results.json` holds it.
+        results: Plain data, as in `results.json`.
         table: Its figures beside the paper's.
-        written: The files.
+        written: The written files.
     """
 
     results: dict[str, Any]
@@ -31,11 +31,11 @@ class RecipeRun:
 
 
 def train_recipe(recipe: Recipe, models: ModelCache) -> list[Path]:
-    """Trains what a recipe needs and is not trained yet; returns the folders.
+    """Trains the models of a recipe that are not trained yet; returns their folders.
 
     Args:
         recipe: The recipe, at its scale.
-        models: Where trained models are kept.
+        models: The cache of trained models.
     """
     settings = recipe.trainings()
     for setting in settings:
@@ -50,18 +50,18 @@ def run_recipe(
     folder: Path | None = None,
     start: Start = silent,
 ) -> RecipeRun:
-    """Trains what is not trained yet, and measures what is not measured yet.
+    """Runs a recipe; finished trainings and measurements are reused.
 
     Args:
         recipe: The recipe at `scale="paper"`.
         scale: A name of `recipe.SCALES`.
-        models: Where trained models are kept.
-        folder: Where to keep the work; a stopped run goes on there. One of its own
-            beside the trained models by default.
+        models: The cache of trained models.
+        folder: Where to keep the run; a stopped run is resumed there. By default a
+            folder beside the trained models.
         start: Starts a progress bar, see `keras_maskdef.core.progress`.
 
     Returns:
-        The figures.
+        The run, with its figures.
 
     Raises:
         ValueError: For an unknown scale, or a folder that holds another run.
@@ -73,24 +73,24 @@ def run_recipe(
     store = RunFolder(folder, config, resume=True)
     scaled.check()
     train_recipe(scaled, models)
-    found = scaled.run(models, store, start)
+    result = scaled.run(models, store, start)
     results = {
         **config,
         "title": recipe.title,
         "cuts": recipe.cuts() if scale == "cpu" else [],
         "trained": [_trained(models, setting) for setting in scaled.trainings()],
         "versions": versions(),
-        "result": found,
+        "result": result,
     }
     store.write_json(RESULTS, results)
     written = [folder / RESULTS]
-    if scaled.plot(found, folder / PICTURE):
+    if scaled.plot(result, folder / PICTURE):
         written.append(folder / PICTURE)
-    return RecipeRun(results, scaled.table(found), tuple(written))
+    return RecipeRun(results, scaled.table(result), tuple(written))
 
 
 def published(path: Path, recipes: dict[str, Recipe]) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe, at its scale, and the results of a `results.json`."""
+    """Reads a `results.json`: its recipe, at its scale, and its results."""
     results = json.loads(path.read_text())
     return recipes[results["recipe"]].at(results["scale"]), results
 

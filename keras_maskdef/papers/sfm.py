@@ -1,7 +1,7 @@
 """Experiments of the SFM-Defense paper, as data.
 
-The paper pretrains the classifier "several epochs" before the alternation. Here the
-alternation begins from the undefended model of the same table.
+The paper pretrains the classifier for "several epochs" before the alternation. Here the
+alternation starts from the undefended model of the same table.
 """
 
 from dataclasses import replace
@@ -24,8 +24,8 @@ _DATA = {
 _NOT_BUILT = ("Quilt", "PixelDefend", "Sensitivity")
 _NO_SVHN = "SVHN is not among the data that the figures were made with"
 
-# Table 8: 50 epochs. Section 6.2: the weights; over the batch's tensor, since per image
-# they make the mask of ones optimal.
+# Table 8 gives 50 epochs, section 6.2 the weights. Norms are over the batch's tensor:
+# per image, these weights would make the mask of ones optimal.
 _CIFAR10 = Network(
     "cifar10",
     "resnet18",
@@ -52,8 +52,9 @@ def _alternation(network: Network) -> Alternation:
     return Alternation(
         network,
         masker_widths=(64, 128, 256, 512, 1024),
-        # Where the weights are cut to rho; at 1.07 the masks of Tiny-ImageNet's images,
-        # which have more contrast, go to 0.99 at the mean: nothing is left out.
+        # rho is for `--scale cpu`, which drops the weights. At 1.07 the masks of
+        # Tiny-ImageNet, whose images have more contrast, rise to a mean of 0.99: they
+        # hide nothing.
         rho=1.15 if tiny else 1.07,
         weights=_PRINTED_TINY if tiny else _PRINTED,
         norms="batch",
@@ -69,12 +70,12 @@ def _alone(network: Network) -> Alternation:
 
 
 def _other(network: Network) -> Network:
-    """What an attacker trains who does not know the defended model."""
+    """The surrogate of an attacker who does not know the defended model."""
     return replace(network, seed=network.seed + 1)
 
 
-# The masker's losses are weighted by rho, per image, and the classifier learns from
-# masked images: what works in so few passes.
+# In so few epochs this works: losses weighted by rho and per image, and a classifier
+# trained on masked images.
 _ALTERNATIONS = {
     "masker_widths": (8, 16, 32),
     "weights": None,
@@ -168,8 +169,9 @@ SPARSITY_WEIGHT = AttackTable(
     only=("pgd",),
     first_size=True,
     surrogate=_other(_CIFAR10),
-    # The paper's w1, and where the weights are cut to rho, that. Over a batch of 128
-    # the three w1 are rho of 1.1, 1.6 and 3.1; below 1 the mask of ones is optimal.
+    # The paper's w1, and rho for `--scale cpu`, which drops the weights. Over a batch
+    # of 128 the three w1 equal rho of 1.1, 1.6 and 3.1; below 1 the mask of ones is
+    # optimal.
     defences={
         name: SparseFeatures(replace(_SWEPT, weights=(weight, 1.0, 1.0), rho=rho))
         for name, weight, rho in (

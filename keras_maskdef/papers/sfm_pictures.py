@@ -1,4 +1,4 @@
-"""Figures and pictures of one SFM-Defense."""
+"""Accuracy and pictures of a trained SFM-Defense."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ SHOWN = 8
 
 
 def accuracy(model: keras.Model, data: ImageData) -> float:
-    """Fraction of images that the model is right on, in [0, 1]."""
+    """Fraction of images that the model classifies correctly, in [0, 1]."""
     outputs = model.predict(data.images, batch_size=250, verbose=0)
     return float(np.mean(outputs.argmax(-1) == data.labels))
 
@@ -22,13 +22,13 @@ def accuracy(model: keras.Model, data: ImageData) -> float:
 def save(
     alternation: Alternation, made: Any, data: ImageData, folder: Path
 ) -> list[Path]:
-    """Writes masks of images of several classes, and the curves; returns the paths.
+    """Writes pictures of masks and of the training curves; returns their paths.
 
     Args:
-        alternation: What was trained.
+        alternation: The alternation that was trained.
         made: Its `Alternated`.
-        data: Images to show.
-        folder: Made if it is not there.
+        data: Images to show, one of each class, at most 8.
+        folder: Where to write; made if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "masks.png", folder / "alternation.png"]

@@ -1,4 +1,4 @@
-"""What a defence costs in time, as data."""
+"""A recipe for the time that defences cost."""
 
 import statistics
 import time
@@ -17,47 +17,47 @@ TIMES, REPEATS = "times.json", 3
 
 @dataclass(frozen=True, kw_only=True)
 class TimeCost(Recipe):
-    """Seconds to train each defence, and to classify the test images behind it.
+    """Seconds to train each defence, and to classify the test images with it.
 
     Args:
-        defences: By the heading of its row, what is timed.
-        beside: By heading, the paper's column in its Table 8.
+        defences: The timed defences, by heading of their row.
+        beside: By heading, the method in the paper's Table 8.
     """
 
     defences: Mapping[str, Any] = field(hash=False)
     beside: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
-        """By defence, seconds of its trainings and of a prediction of all images.
+        """By defence, seconds of its trainings and of one prediction of all images.
 
-        Trainings may have been stopped, and have shared the machine: an epoch counts
-        as long as the fastest of its training.
+        Trainings may have been stopped or shared the machine, so every epoch counts as
+        the fastest epoch of its training.
         """
-        built = {name: each.build(models) for name, each in self.defences.items()}
+        built = {name: setting.build(models) for name, setting in self.defences.items()}
         images = models.data(self.dataset, "held out", self.images).images
 
         def times() -> dict[str, float]:
             advance = start("timing", len(built) * (REPEATS + 1))
-            found = {}
+            medians = {}
             for name, defence in as_defences(built).items():
-                defence.outputs(images[:500])  # compiled
+                defence.outputs(images[:500])  # compiles
                 advance(1)
-                found[name] = statistics.median(
+                medians[name] = statistics.median(
                     _seconds(defence, images, advance) for _ in range(REPEATS)
                 )
-            return found
+            return medians
 
         return {
             "images": len(images),
             "training_seconds": {
-                name: sum(_training(models.record(s)) for s in settings_of(each))
-                for name, each in self.defences.items()
+                name: sum(_training(models.record(s)) for s in settings_of(setting))
+                for name, setting in self.defences.items()
             },
             "defending_seconds": store.kept(TIMES, times),
         }
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
-        """Seconds, and how many times those of the first column."""
+        """Seconds, and their ratio to the first defence's."""
         kinds = {
             "training": result["training_seconds"],
             "defending": result["defending_seconds"],
@@ -69,13 +69,15 @@ class TimeCost(Recipe):
                 first = next(iter(seconds.values()))
                 cells.append(f"{seconds[name]:.1f} s ({seconds[name] / first:.2f})")
             paper = TIME_COST.get(self.beside.get(name, ""))
-            cells += ["-", "-"] if paper is None else [f"{each} min" for each in paper]
+            cells += (
+                ["-", "-"] if paper is None else [f"{minutes} min" for minutes in paper]
+            )
             rows.append(cells)
         headings = ("defence", *kinds, "paper: training", "paper: defending")
         notes = [
             f"Defending: {result['images']:,} test images, the median of {REPEATS}.",
-            "Training: as many epochs as there were, each as fast as the fastest.",
-            f"In brackets: times {rows[0][0]}.",
+            "Training: the number of epochs times the seconds of the fastest epoch.",
+            f"In brackets: ratio to {rows[0][0]}.",
         ]
         return ResultTable(headings, rows, notes)
 

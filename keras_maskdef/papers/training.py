@@ -1,4 +1,4 @@
-"""Training that lasts: what is killed at any moment goes on where it was."""
+"""Resumable training: a training that is killed at any time can go on."""
 
 import csv
 import math
@@ -23,11 +23,11 @@ BACKUP, LOG, CHECKPOINT = "backup", "log.csv", "checkpoint.weights.h5"
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training made.
+    """The result of a training.
 
     Args:
-        model: The bare classifier, to logits.
-        history: By name, the figures of each epoch.
+        model: The base model, which returns logits.
+        history: The figures of each epoch, by name.
     """
 
     model: keras.Model
@@ -43,29 +43,29 @@ def train(
     pretrained: keras.Model | None = None,
     keep: Callable[[Trained], None] | None = None,
 ) -> Trained:
-    """Trains a network, or goes on with a training that was stopped.
+    """Trains a network, or resumes a stopped training.
 
-    The order of the images follows from the seed and the epoch alone, so that a resumed
-    training sees what it would have seen. Sets Keras' random seed.
+    The order of the images depends only on the seed and the epoch, so a resumed
+    training sees the same batches. Sets Keras' random seed.
 
     Args:
-        network: What to train, and how long.
+        network: The network and its training settings.
         data: Training images and labels.
         folder: Where to keep a backup of each epoch, the weights of the last one and
             `log.csv`; nowhere by default.
         start: Starts a progress bar, see `keras_maskdef.core.progress`.
         precision: Keras' dtype policy in training, such as `"mixed_float16"` on a GPU.
-            The model that is returned is one of float32.
+            The returned model computes in float32.
         pretrained: The trained model of `network.pretrained`, if there is one.
-        keep: Is given what is returned before the backup is deleted, so that a kill
-            between the two loses nothing.
+        keep: Called with the result before the backup is deleted, so that a kill in
+            between loses nothing.
 
     Returns:
-        The bare classifier and the figures of each epoch.
+        The base model and the figures of each epoch.
 
     Raises:
-        ValueError: For a network that the images are not for, or one that begins with
-            a trained one and no such model.
+        ValueError: For images that do not fit the network, or if exactly one of
+            `pretrained` and `network.pretrained` is given.
     """
     if (network.pretrained is None) != (pretrained is None):
         raise ValueError(
@@ -84,16 +84,16 @@ def train(
     compile_model(model, network, network.epochs * len(batches))
 
     def finished(history: dict[str, list[float]]) -> Trained:
-        made = Trained(_in_float32(network, classifier, shape, classes), history)
+        trained = Trained(_in_float32(network, classifier, shape, classes), history)
         if keep is not None:
-            keep(made)
-        return made
+            keep(trained)
+        return trained
 
     return fit(model, batches, network.epochs, folder, start, network.title, finished)
 
 
 def compile_model(model: keras.Model, network: Network, steps: int) -> None:
-    """With the optimizer of a network, for so many steps."""
+    """Compiles a model with the optimizer of a network, for `steps` steps."""
     rate: Any = network.learning_rate
     if network.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
@@ -118,25 +118,25 @@ def fit(
 
     Args:
         model: Compiled model.
-        batches: Of the training.
-        epochs: In all, those before a stop included.
-        folder: Of backup and log, if any.
+        batches: Training batches.
+        epochs: All epochs, including those before a stop.
+        folder: Folder of backup and log, if any.
         start: Starts the progress bar.
-        title: Of the progress bar.
-        finished: Makes what is returned from the figures of each epoch, while the
-            backup is still there.
-        callbacks: Further ones, which come before the backup.
+        title: Title of the progress bar.
+        finished: Makes the result from the figures of each epoch, before the backup is
+            deleted.
+        callbacks: Further callbacks, which run before the backup.
     """
     kept: list[keras.callbacks.Callback] = [Seconds()]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         kept += [
-            # The log first: a row that is written twice does no harm, a lost one does.
+            # The log first: a row written twice does no harm, a lost row does.
             keras.callbacks.CSVLogger(str(folder / LOG), append=True),
             keras.callbacks.ModelCheckpoint(
                 str(folder / CHECKPOINT), save_weights_only=True
             ),
-            # The second copy is for a kill while the first is being written.
+            # The second copy is for a kill during the writing of the first.
             keras.callbacks.BackupAndRestore(
                 str(folder / BACKUP), double_checkpoint=True
             ),
@@ -154,9 +154,9 @@ def fit(
 
 
 def read_log(path: Path) -> dict[str, list[float]]:
-    """The figures of each epoch, as `CSVLogger` wrote them.
+    """Reads the figures of each epoch that `CSVLogger` wrote.
 
-    An epoch that was trained again after a kill counts by its last row.
+    Of an epoch that was trained again after a kill the last row counts.
     """
     with open(path, newline="") as file:
         rows = {int(row.pop("epoch")): row for row in csv.DictReader(file)}
@@ -164,7 +164,7 @@ def read_log(path: Path) -> dict[str, list[float]]:
         name: [_number(rows[epoch][name]) for epoch in sorted(rows)]
         for name in rows[min(rows)]
     }
-    # Columns that Keras keeps for a validation that there was not.
+    # Keras also writes empty columns for a validation that did not happen.
     return {n: v for n, v in history.items() if not all(map(math.isnan, v))}
 
 
@@ -173,7 +173,7 @@ def _number(text: str) -> float:
 
 
 def _in_training(network: Network, classifier: keras.Model) -> keras.Model:
-    """What the classifier is trained in."""
+    """The model that trains the classifier: with noise, masks or neither."""
     if network.noise:
         inputs = keras.Input(classifier.input_shape[1:])
         noisy = keras.layers.GaussianNoise(network.noise, seed=network.seed)(inputs)
@@ -188,7 +188,7 @@ def _in_training(network: Network, classifier: keras.Model) -> keras.Model:
 def _in_float32(
     network: Network, model: keras.Model, shape: tuple[int, ...], classes: int
 ) -> keras.Model:
-    """The model of the same weights that computes in float32, and is not compiled."""
+    """An uncompiled model with the same weights that computes in float32."""
     with _policy("float32"):
         built = network.build(shape, classes)
     built.set_weights(model.get_weights())
@@ -196,7 +196,7 @@ def _in_float32(
 
 
 class _policy:
-    """A dtype policy for the layers that are made meanwhile."""
+    """Sets the dtype policy for layers that are made in its context."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -210,7 +210,7 @@ class _policy:
 
 
 class _AtTheEnd(keras.callbacks.Callback):
-    """Before `BackupAndRestore`, which deletes the backup then."""
+    """Calls `finished` before `BackupAndRestore` deletes the backup."""
 
     def __init__(self, finished: Callable, log: Path | None) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ class _AtTheEnd(keras.callbacks.Callback):
 
 
 class InOrder(keras.callbacks.Callback):
-    """Gives each epoch its own order and masks, also in a training that resumes."""
+    """Fixes order and masks of each epoch, so that a resumed training repeats them."""
 
     def __init__(self, batches: ShuffledBatches) -> None:
         super().__init__()
@@ -238,7 +238,7 @@ class InOrder(keras.callbacks.Callback):
 
 
 class Seconds(keras.callbacks.Callback):
-    """Logs how long each epoch took, with what callbacks before this one did."""
+    """Logs the seconds of each epoch, including callbacks before this one."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._began = time.perf_counter()
@@ -257,7 +257,7 @@ class Bar(keras.callbacks.Callback):
         self._begun = False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        if not self._begun:  # what was trained before a stop
+        if not self._begun:  # epochs trained before a stop
             self._advance(epoch * self._steps)
         self._begun = True
 

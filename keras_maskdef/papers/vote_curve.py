@@ -1,4 +1,4 @@
-"""Accuracy and speed by the number of votes, as data."""
+"""A recipe for accuracy and speed by the number of votes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ EARLY, REPEATS, PANELS = "early-exit.json", 5, 3
 
 @dataclass(frozen=True, kw_only=True)
 class VoteCurve(AttackTable):
-    """Votes of one view, two, and so on: accuracy and images a second.
+    """Accuracy and images per second of a vote of one view, two, and so on.
 
     Args:
         timed: Images that `predict` is timed on, with and without early exit.
@@ -36,17 +36,17 @@ class VoteCurve(AttackTable):
     timed: int = 500
 
     def run(self, models: Any, store: RunFolder, start: Any) -> dict[str, Any]:
-        """As of every table, with what leaving out views that cannot matter saves."""
-        found = super().run(models, store, start)
+        """Runs the table, and measures the speed-up of early exit."""
+        result = super().run(models, store, start)
 
         def measured() -> dict[str, Any]:
             images = models.data(self.dataset, "held out", self.timed).images
             return {
-                name: _early_exit(each.build(models), images)
-                for name, each in self.defences.items()
+                name: _early_exit(defence.build(models), images)
+                for name, defence in self.defences.items()
             }
 
-        return {**found, "early_exit": store.kept(EARLY, measured)}
+        return {**result, "early_exit": store.kept(EARLY, measured)}
 
     def table(self, result: Mapping[str, Any]) -> ResultTable:
         """One row for each attack and number of views."""
@@ -59,26 +59,28 @@ class VoteCurve(AttackTable):
                 bold |= {len(cells) + number for number in range(len(by_views))}
             cells += by_views
         speeds = {
-            name: [f"{each:.0f}" for each in result["speed"][name]["images_per_second"]]
+            name: [
+                f"{speed:.0f}" for speed in result["speed"][name]["images_per_second"]
+            ]
             for name in self.defences
         }
         cells += _by_views("images a second", speeds)
         notes = [
             f"Accuracy in % of all {result['settings']['images']:,} test images by the",
-            "number of views that vote, with its 95 % interval. The adaptive attack is",
-            "on the whole vote; the worst case is of the whole vote alone. Images a",
-            f"second in one process, the fastest of {REPEATS} times. Early exit, the",
-            "same labels with fewer views:",
+            "number of views that vote, with its 95 % interval. The adaptive attack",
+            "targets the whole vote; the worst case is given for the whole vote only.",
+            f"Images a second in one process, the fastest of {REPEATS} times. Early",
+            "exit gives the same labels with fewer views:",
         ]
-        for name, found in result["early_exit"].items():
+        for name, saved in result["early_exit"].items():
             notes.append(
-                f"{name} {found['views']:.2f} of {found['votes']} views, "
-                f"{found['speed-up']:.2f} times as fast."
+                f"{name} {saved['views']:.2f} of {saved['votes']} views, "
+                f"{saved['speed-up']:.2f} times as fast."
             )
         return ResultTable(("attack", *self.defences), cells, notes, frozenset(bold))
 
     def plot(self, result: Mapping[str, Any], path: Path) -> bool:
-        """A panel for each attack, and the last for speed."""
+        """Draws a panel for each attack, and a last one for speed."""
         report = Report.from_dict(result)
         rows = [row for row in ordered(report.rows) if row.threat_model != "union"]
         down = -(-(len(rows) + 1) // PANELS)
@@ -103,7 +105,7 @@ class VoteCurve(AttackTable):
 
 
 def _percentages(score: Score | None) -> list[str]:
-    """By number of views; of the last row there is one figure."""
+    """Accuracies by number of views; a single one for the worst case."""
     if score is None:
         return []
     if not score.votes:
@@ -114,12 +116,15 @@ def _percentages(score: Score | None) -> list[str]:
 def _by_views(
     attack: str, columns: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, ...]]:
-    """A row for each number of views, if there is more than one figure."""
+    """Yields a row for each number of views; one row if there is one figure."""
     longest = max(map(len, columns.values()))
     for views in range(longest):
-        said = f"{views + 1} view{'s' * (views > 0)}"
-        heading = attack if longest == 1 else f"{attack}, {said}"
-        cells = (each[views] if views < len(each) else "-" for each in columns.values())
+        count = f"{views + 1} view{'s' * (views > 0)}"
+        heading = attack if longest == 1 else f"{attack}, {count}"
+        cells = (
+            figures[views] if views < len(figures) else "-"
+            for figures in columns.values()
+        )
         yield heading, *cells
 
 
@@ -138,12 +143,12 @@ def _draw(axis: Any, curves: Mapping[str, Any], heading: str, label: str) -> Non
 
 
 def _early_exit(vote: Any, images: Any) -> dict[str, float]:
-    """Views taken on average, and how much faster that is."""
+    """Mean number of views with early exit, and its speed-up."""
     seconds = {}
     for early in (True, False):
-        judge = partial(predict, vote, images, early, batch_size=250, seed=0)
-        judge()  # compiled
-        seconds[early] = fastest(judge, REPEATS)
+        predict_all = partial(predict, vote, images, early, batch_size=250, seed=0)
+        predict_all()  # compiles
+        seconds[early] = fastest(predict_all, REPEATS)
     _, views = predict(vote, images, True, batch_size=250, seed=0, return_views=True)
     return {
         "votes": vote.votes,

@@ -1,4 +1,4 @@
-"""Certified accuracy against the size of the attack, as a picture."""
+"""A picture of certified accuracy against the size of the attack."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,37 +29,37 @@ def plot_certificates(
 ) -> None:
     """Writes curves of certified accuracy against the size of the attack, as PNG.
 
-    One panel for each kind of attack. Lines with marks are certified accuracy, with its
-    95 % interval over images; dotted, the accuracy without an attack; dashed, coverage
-    (what is certified, right or wrong), where it is another; dash-dotted, abstentions,
-    where there are any. Without labels, lines with marks are coverage.
+    One panel for each kind of attack. Lines with markers show certified accuracy, with
+    its 95 % interval over images. Dotted lines show clean accuracy; dashed lines
+    coverage (certified images, right or wrong), if it differs; dash-dotted lines
+    abstentions, if there are any. Without labels, lines with markers show coverage.
 
     Args:
-        certificates: Of one or of several methods or models, by name.
+        certificates: Certificates, or several by name of their method or model.
         path: Where to write.
 
     Raises:
-        ValueError: If the certificates are of different numbers of images, or some with
-            labels and some without.
+        ValueError: If the certificates differ in the number of images, or only some
+            have labels.
         ImportError: If matplotlib is not installed.
     """
     named = certificates
     if isinstance(named, Certificates):
         named = {named.method.replace("_", " "): named}
-    alike = {(len(each.views), each.labels is None) for each in named.values()}
+    alike = {(len(c.views), c.labels is None) for c in named.values()}
     if len(alike) != 1:
         raise ValueError(
             "`certificates` must be of as many images, all with labels or all without. "
-            f"Received: {[(name, len(each.views)) for name, each in named.items()]}"
+            f"Received: {[(name, len(c.views)) for name, c in named.items()]}"
         )
-    threats = list(dict.fromkeys(t for each in named.values() for t in each.threats))
+    threats = list(dict.fromkeys(t for c in named.values() for t in c.threats))
     size = (4.2 * len(threats), 3.6)
     figure, grid = new_figure(1, len(threats), size, "plots", sharey=True)
     for axis, threat in zip(grid[0], threats, strict=True):
-        for number, (name, found) in enumerate(named.items()):
-            if threat in found.threats:
+        for number, (name, shown) in enumerate(named.items()):
+            if threat in shown.threats:
                 look = {"color": LINES[number % 6], "marker": MARKERS[number % 6]}
-                _line(axis, plain(name), found, found.of(threat), look)
+                _line(axis, plain(name), shown, shown.of(threat), look)
         axis.set_xlabel(_AXES[threat])
         axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axis.set_ylim(-2, 102)
@@ -80,12 +80,12 @@ def _line(
     along: list[Certificate],
     look: dict[str, Any],
 ) -> None:
-    figures = [each.figures(certificates.labels) for each in along]
-    sizes = [each.size for each in along]
+    figures = [certificate.figures(certificates.labels) for certificate in along]
+    sizes = [certificate.size for certificate in along]
     if certificates.labels is None:
         heights = _percent(figures, "coverage")
     else:
-        # Without an attack; double masking has another prediction for each size.
+        # Clean accuracy; double masking predicts differently for each size.
         clean = _percent(figures, "clean")
         heights = np.insert(_percent(figures, "certified"), 0, clean[0])
         clean, sizes = np.insert(clean, 0, clean[0]), [0, *sizes]
@@ -114,4 +114,4 @@ def _thin(
 
 
 def _percent(figures: list[dict[str, float | None]], name: str) -> np.ndarray:
-    return 100 * np.array([each[name] for each in figures], float)
+    return 100 * np.array([row[name] for row in figures], float)

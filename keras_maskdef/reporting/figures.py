@@ -1,4 +1,4 @@
-"""What pictures have in common."""
+"""Colours, figures and text that all pictures share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,18 +11,18 @@ from keras_maskdef.core.extras import require
 
 # Colour-blind safe (Okabe and Ito).
 RIGHT, WRONG = "#0072B2", "#D55E00"
-MARKERS = "osDv^PX<>"  # not as many as colours, so that no two lines look alike
+MARKERS = "osDv^PX<>"  # more than colours, so that no two lines look alike
 INK = "#333333"
 RULE = "#e3e3e3"
-HIDDEN = 0.35  # grey, since what is hidden and what is drawn are both black
+HIDDEN = 0.35  # grey for hidden cells, since images have black pixels too
 
 BARE = "#767676"
-# Okabe and Ito without gray, the darker ones first.
+# Okabe and Ito without black and yellow.
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
 class Picture(NamedTuple):
-    """A picture of a run, and what a reader has to be told of it."""
+    """A picture of a run, with its description and caption."""
 
     path: Path
     section: str  # "epsilons", "votes", "rows" or "gallery"
@@ -37,7 +37,7 @@ def new_figure(
     extra: str = "plots",
     **grid: Any,
 ) -> Any:
-    """A figure that needs no display, and its axes as a grid."""
+    """Makes a figure that needs no display, and a grid of axes."""
     require("matplotlib", extra)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -48,7 +48,7 @@ def new_figure(
 
 
 def verdict(names: Sequence[str], found: int, label: int) -> tuple[str, str]:
-    """The name of the class, marked not by colour alone."""
+    """The name of a predicted class with ✓ or ✗, and its colour."""
     right = found == label
     marked = f"{plain(str(names[found]))} {'✓' if right else '✗'}"
     return marked, RIGHT if right else WRONG
@@ -62,13 +62,13 @@ def write(axis: Any, text: str, colour: str, fontsize: int = 16) -> None:
 
 
 def beside(axis: Any, name: str) -> None:
-    """A heading to the left, where turning the axis off hides the axis label."""
+    """Writes a heading to the left; the axis label is hidden with the axis."""
     where = {"xycoords": "axes fraction", "ha": "right", "va": "center"}
     axis.annotate(name, (-0.1, 0.5), fontsize=11, **where)
 
 
 def above(axis: Any, name: str) -> None:
-    """A heading above the title."""
+    """Writes a heading above the title."""
     where = {"xycoords": "axes fraction", "ha": "center", "va": "bottom"}
     axis.annotate(name, (0.5, 1.32), fontsize=10, **where)
 
@@ -82,13 +82,13 @@ def show(
 
 
 def spread(heights: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """How far an error bar goes down and up, in percent."""
+    """Lengths of error bars, down and up, in percent."""
     reach = np.array([heights - bounds[:, 0], bounds[:, 1] - heights])
     return 100 * np.clip(reach, 0, None)
 
 
 def plain(text: str, longest: int = 40) -> str:
-    """A name on one line, cut where it is long, not left out of a legend for its _."""
+    """A name on one line, cut if long; a leading _ would hide it in a legend."""
     if len(text) > longest:
         text = f"{text[: longest - 1]}…"
     text = text.replace("\n", " ")
@@ -96,7 +96,7 @@ def plain(text: str, longest: int = 40) -> str:
 
 
 def save(figure: Any, path: str | Path, **options: Any) -> None:
-    """Writes a figure whose text is as it was given: no formulas between dollars."""
+    """Writes a figure with literal text: dollar signs start no formulas."""
     from matplotlib import rc_context
     from matplotlib.text import Text
 
@@ -105,13 +105,13 @@ def save(figure: Any, path: str | Path, **options: Any) -> None:
         path = path.with_name(f"{path.name}.png")
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    with rc_context({"text.parse_math": False}):  # ticks are made while it is drawn
+    with rc_context({"text.parse_math": False}):  # ticks are made during drawing
         with replaced(path) as unfinished:
             figure.savefig(unfinished, **options)
 
 
 def finish(figure: Any, axis: Any, path: Path) -> None:
-    """Writes a figure of a run, with the legend of one axis below everything."""
+    """Writes a figure with the legend of one axis below it."""
     figure.subplots_adjust(bottom=0.5 / figure.get_figheight())
     handles, labels = axis.get_legend_handles_labels()
     where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}

@@ -1,4 +1,4 @@
-"""What an attack made of some images, and what a defence made of that."""
+"""A gallery of adversarial images and the predictions of a defence."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ _LONGEST = 11  # letters of a class name that fit above an image
 
 
 class _Column(NamedTuple):
-    """Images below one heading, with the verdicts above each."""
+    """Images below one heading, with a title above each image."""
 
     heading: str
     images: np.ndarray
@@ -34,23 +34,23 @@ class _Column(NamedTuple):
 
 
 def draw_gallery(run: SavedRun, number: int, path: Path) -> Picture:
-    """Writes the gallery of one defence as PNG, an image a row.
+    """Writes the gallery of one defence as PNG, one image in each row.
 
     Args:
         run: The run.
-        number: Integer, the defence's place among those of the run.
+        number: Integer, index of the defence in the run.
         path: Where to write.
     """
     mine = f"{number}/"
-    own = {
+    parts = {
         key.removeprefix(mine): value
         for key, value in run.gallery.items()
         if key.startswith(mine)
     }
     images, labels = run.gallery["images"], run.gallery["labels"]
     names = [plain(str(name), _LONGEST) for name in run.report.class_names]
-    factor = _factor(own["adversarial"] - images)
-    columns = _columns(own, images, labels, names, factor)
+    factor = _factor(parts["adversarial"] - images)
+    columns = _columns(parts, images, labels, names, factor)
     size = (1.12 * (len(columns) + 1) + 0.8, 1.42 * len(labels))
     figure, axes = new_figure(len(labels), len(columns) + 1, size, "report")
     for place, (cells, label) in enumerate(zip(axes, labels, strict=True)):
@@ -58,12 +58,14 @@ def draw_gallery(run: SavedRun, number: int, path: Path) -> Picture:
         for cell, column in zip(cells, columns, strict=False):
             image = np.clip(column.images[place], 0, 1)
             show(cell, image, *column.titles[place], fontsize=9)
-        write(cells[-1], *verdict(names, own["prediction"][place], label), fontsize=10)
+        write(
+            cells[-1], *verdict(names, parts["prediction"][place], label), fontsize=10
+        )
     for cell, column in zip(axes[0], columns, strict=False):
         above(cell, column.heading)
     above(axes[0, -1], "verdict")
     save(figure, path, bbox_inches="tight", dpi=130)
-    return _told(run, number, path, own, factor)
+    return _told(run, number, path, parts, factor)
 
 
 def _columns(
@@ -96,15 +98,15 @@ def _columns(
 
 
 def _view(own: dict[str, np.ndarray], view: int) -> np.ndarray:
-    """One view with what it hides in grey, since images have black of their own."""
-    seen = own["views"][view]
+    """One view with hidden cells in grey, since images have black pixels too."""
+    pixels = own["views"][view]
     if "hidden" not in own:
-        return seen
-    return np.where(own["hidden"][view][..., None], HIDDEN, seen)
+        return pixels
+    return np.where(own["hidden"][view][..., None], HIDDEN, pixels)
 
 
 def _factor(change: np.ndarray) -> float:
-    """By how much a change can be amplified without being cut."""
+    """The largest whole factor that amplifies a change without clipping."""
     largest = float(np.abs(change).max())
     return 1.0 if largest == 0 else max(1.0, float(np.floor(0.5 / largest + 1e-3)))
 
@@ -115,9 +117,9 @@ def _told(
     name = run.report.heading(run.report.defences[number])
     labels = run.gallery["labels"]
     right = int((own["prediction"] == labels).sum())
-    made = str(run.gallery["title"]) if "title" in run.gallery else "an attack"
+    attack = str(run.gallery["title"]) if "title" in run.gallery else "an attack"
     says = (
-        f"{len(labels)} images, what {made} made of them, and the verdicts of {name}: "
+        f"{len(labels)} images, attacked by {attack}, and the verdicts of {name}: "
         f"{right} of {len(labels)} right when attacked. The change is drawn "
         f"×{factor:g} around grey."
     )

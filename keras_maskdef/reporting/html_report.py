@@ -1,4 +1,4 @@
-"""An evaluation run as one page that needs nothing beside it."""
+"""The report of an evaluation run as one self-contained HTML page."""
 
 import base64
 from importlib import resources
@@ -37,24 +37,24 @@ _SECTIONS = {
 def write_report(run: Path, output: Path | None = None) -> list[Path]:
     """Writes the report of an evaluation run: `report.html` and its pictures.
 
-    The page holds its pictures and its style; it loads nothing and runs no script. In
-    a terminal this is `maskdef report RUN`. What is written takes the place of symbolic
-    links of the same names, and does not follow them.
+    The page contains its pictures and its style; it loads nothing and runs no script.
+    The command is `maskdef report RUN`. Written files replace symbolic links of the
+    same names and do not follow them.
 
     Args:
-        run: The folder of an evaluation run, with its `results.json` and, where they
-            were written, `gallery.npz` and `speed.json`.
+        run: The folder of an evaluation run, with its `results.json` and, if written,
+            `gallery.npz` and `speed.json`.
         output: Folder for `report.html` and `pictures/`, `run` itself by default.
 
     Returns:
-        What was written, the page first.
+        The written files, the page first.
 
     Raises:
         FileNotFoundError: If `run` has no `results.json`.
-        OSError: For a file that is damaged or is none that a run writes; it names the
-            file and the place.
-        ValueError: For another schema, or a run in which a defence has no adaptive or
-            no union row: no report is written without.
+        OSError: For a file that is damaged or was not written by a run; the message
+            names the file and the place.
+        ValueError: For another schema, or a defence without an adaptive or a worst-case
+            row: a report is never written without them.
         ImportError: If jinja2 or matplotlib is not installed.
 
     Example:
@@ -103,7 +103,7 @@ def _context(report: Report, pictures: list[Picture]) -> dict[str, Any]:
 
 
 def _measured(report: Report) -> dict[str, Any]:
-    """The numbers and names of the sentence that says what was measured."""
+    """Numbers and names for the sentence that describes what was measured."""
     attacks = [row for row in report.rows if row.epsilon is not None]
     names = dict.fromkeys(row.attack for row in attacks)
     return {
@@ -115,12 +115,12 @@ def _measured(report: Report) -> dict[str, Any]:
 
 
 def _adaptive(report: Report) -> list[str]:
-    """The adaptive attacks, each once with all its numbers of EOT samples."""
+    """The adaptive attacks, with all their numbers of EOT samples."""
     samples: dict[str, list[str]] = {}
     for row in report.rows:
         if row.threat_model == ADAPTIVE:
-            found = samples.setdefault(wording.budget(row), [])
-            found += [str(row.samples)] if row.samples else []
+            by_attack = samples.setdefault(wording.budget(row), [])
+            by_attack += [str(row.samples)] if row.samples else []
     return [
         f"{title} (EOT samples: {', '.join(numbers)})" if numbers else title
         for title, numbers in samples.items()
@@ -128,25 +128,25 @@ def _adaptive(report: Report) -> list[str]:
 
 
 def _by_name(report: Report) -> dict[str, list[str]]:
-    """Each sanity check that failed, with all that it found."""
-    found: dict[str, list[str]] = {}
+    """The messages of failed sanity checks, by name of the check."""
+    messages: dict[str, list[str]] = {}
     for warning in report.warnings:
-        found.setdefault(warning["name"], []).append(report.message(warning))
-    return found
+        messages.setdefault(warning["name"], []).append(report.message(warning))
+    return messages
 
 
 def _headline(report: Report, name: str) -> dict[str, Any]:
     clean, worst = report.rows[0].scores, report.rows[-1].scores
     base = report.base(name)
-    own, other = worst[name], worst.get(base or "")
+    score, other = worst[name], worst.get(base or "")
     own_clean, other_clean = clean.get(name), clean.get(base or "")
     return {
         "name": report.heading(name),
         "base": base and report.heading(base),
-        "worst": _figure(own),
-        "images": own.images if own else 0,
+        "worst": _figure(score),
+        "images": score.images if score else 0,
         "base_worst": _figure(other),
-        "change": _change(own, other),
+        "change": _change(score, other),
         "clean": _figure(own_clean),
         "base_clean": _figure(other_clean),
         "clean_change": _change(own_clean, other_clean),
@@ -172,7 +172,7 @@ def _table(report: Report, name: str) -> dict[str, Any]:
 
 
 def _row(row: Row, name: str, base: str | None) -> dict[str, Any]:
-    own, other = row.scores.get(name), row.scores.get(base or "")
+    score, other = row.scores.get(name), row.scores.get(base or "")
     paper = row.paper or {}
     return {
         "attack": "worst case" if row.threat_model == "union" else row.attack,
@@ -181,11 +181,15 @@ def _row(row: Row, name: str, base: str | None) -> dict[str, Any]:
         "samples": wording.eot_samples(row.samples) if row.samples else "",
         "library": row.library or "",
         "base": _figure(other),
-        "own": _figure(own),
-        "change": _change(own, other),
-        "worst": own and _bar(own.worst, own.worst_interval(), own.images),
-        "conditional": own
-        and _bar(own.conditional, own.conditional_interval(), own.conditional_images),
+        "own": _figure(score),
+        "change": _change(score, other),
+        "worst": score and _bar(score.worst, score.worst_interval(), score.images),
+        "conditional": score
+        and _bar(
+            score.conditional,
+            score.conditional_interval(),
+            score.conditional_images,
+        ),
         "paper": [_share(paper.get(key)) for key in ("attack", "defence")],
     }
 
@@ -199,7 +203,7 @@ def _figure(score: Score | None) -> dict[str, Any] | None:
 def _bar(
     share: float | None, bounds: tuple[float, float] | None, images: int
 ) -> dict[str, Any] | None:
-    """A fraction in percent with its interval, none where there is none."""
+    """A fraction in percent with its interval; None without either."""
     if share is None or bounds is None:
         return None
     return {
@@ -213,7 +217,7 @@ def _bar(
 
 
 def _change(own: Score | None, other: Score | None) -> dict[str, Any] | None:
-    """What a defence gains or loses over its base model, in points."""
+    """Gain or loss of a defence over its base model, in percentage points."""
     if own is None or other is None:
         return None
     points = wording.points(own.accuracy - other.accuracy)
@@ -228,9 +232,9 @@ def _share(value: float | None) -> str | None:
 
 def _sections(pictures: list[Picture]) -> list[dict[str, Any]]:
     return [
-        {"id": section, "title": title, "intro": intro, "pictures": found}
+        {"id": section, "title": title, "intro": intro, "pictures": shown}
         for section, (title, intro) in _SECTIONS.items()
-        if (found := [_embedded(p) for p in pictures if p.section == section])
+        if (shown := [_embedded(p) for p in pictures if p.section == section])
     ]
 
 

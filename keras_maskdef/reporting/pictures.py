@@ -1,4 +1,4 @@
-"""Pictures of a training and of an evaluation: masks, votes, curves and bars."""
+"""Pictures of masks, votes and training curves."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ from keras_maskdef.reporting.figures import (
 
 _SEEN = {"color": "#0072B2", "marker": "o", "label": "training images"}
 _HELD = {"color": "#D55E00", "marker": "s", "ls": "--", "label": "held-out images"}
-# What `AlternatingTraining` logs, its title and its unit.
+# Logged figures of `AlternatingTraining`: title and axis label.
 _CURVES = {
     "sparsity": ("sparsity loss", "L1 norm of what is left"),
     "semantic": ("semantic loss", "1 - cosine similarity"),
@@ -50,26 +50,26 @@ def plot_votes(
     path: str | Path,
     value_range: Sequence[float] = UNIT,
 ) -> None:
-    """Writes a PNG of images, their adversarial twins, and the views that vote.
+    """Writes a PNG of images, their adversarial images, and the views that vote.
 
     Args:
-        defence: The vote that judges the adversarial images, once.
+        defence: The vote that predicts the adversarial images, once.
         images: Original images, floats `(n, height, width, channels)` in `value_range`.
-        adversarial: What an attack made of them.
+        adversarial: Their adversarial images, of the same shape and range.
         labels: Integers `(n,)`, the true classes.
         class_names: Name of each class.
         path: Where to write.
         value_range: The lowest and the highest value of the images.
 
     Raises:
-        ValueError: For images outside of `value_range`, or labels without a name.
+        ValueError: For images outside `value_range`, or labels without a name.
         ImportError: If matplotlib is not installed.
     """
-    known = check_value_range(value_range)
-    originals = to_unit(check_image_values(images, known), known)
-    adversarial = check_image_values(adversarial, known)
+    checked_range = check_value_range(value_range)
+    originals = to_unit(check_image_values(images, checked_range), checked_range)
+    adversarial = check_image_values(adversarial, checked_range)
     labels = check_labels(labels, len(originals), len(class_names))
-    attacked = to_unit(adversarial, known)
+    attacked = to_unit(adversarial, checked_range)
     keep = defence.mask.sample(adversarial, views=defence.votes)
     views = _drawn(defence.mask, attacked, keep)
     logits = defence.logits_of_views(adversarial, keep)
@@ -94,21 +94,22 @@ def plot_votes(
 def plot_masks(
     masker: SparseFeatureMasker, filters: Any, images: np.ndarray, path: str | Path
 ) -> None:
-    """Writes a PNG of images, their masks, and what is left of them behind each.
+    """Writes a PNG of images, their masks, and the masked and filtered images.
 
-    Figure 4 of the SFM-Defense paper: one image a column; its rows are the image, the
-    mask with its density (white is kept), the masked image, and that filtered.
+    As Figure 4 of the SFM-Defense paper: one column for each image. The rows are the
+    image, the mask with its density (white is kept), the masked image, and the masked
+    and filtered image.
 
     Args:
         masker: The masker, trained or not.
-        filters: Filter layer, or a sequence of them, or nothing for no such row.
+        filters: Filter layer, or a sequence of them; without one the row is left out.
         images: Floats `(n, height, width, channels)` in the masker's `value_range`,
             with 1 or 3 channels.
         path: Where to write.
 
     Raises:
-        ValueError: For images outside of the masker's range, or filters of another.
-        TypeError: For `filters` that are no Keras layers.
+        ValueError: For images outside the masker's range, or filters of another range.
+        TypeError: For `filters` that are not Keras layers.
         ImportError: If matplotlib is not installed.
     """
     filters = as_filters("filters", filters)
@@ -142,9 +143,9 @@ def plot_masks(
 def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
     """Writes the curves of an `AlternatingTraining` as PNG, one panel each.
 
-    The three losses without their weights, the mask's density and the agreement, on
-    the training images and, with `validation_data`, on those held out; then also the
-    accuracy of the defended model on these.
+    The panels show the three losses without their weights, the mask's density and the
+    agreement, on the training images. With `validation_data` they also show the
+    held-out images, and a panel shows the accuracy of the defended model on these.
 
     Args:
         history: `fit(...).history` of the classifier.
@@ -186,13 +187,13 @@ def _classes(outputs: Any) -> np.ndarray:
 
 
 def _drawn(mask: RandomGridMask, images: np.ndarray, keep: Any) -> np.ndarray:
-    """Masked views with hidden cells in grey, since digits are black as well."""
+    """Masked views with hidden cells in grey, since images have black pixels too."""
     grey = RandomGridMask.from_config({**mask.get_config(), "fill_value": HIDDEN})
     return keras.ops.convert_to_numpy(grey.apply(images, keep))
 
 
 def _curve(axis: Any, values: Sequence[float] | None, style: dict[str, Any]) -> None:
-    """Nothing where there are no values; epochs without a pass hold NaN."""
+    """Draws a curve if there are values; epochs without a pass hold NaN."""
     if values is None:
         return
     epochs = np.arange(1, len(values) + 1)

@@ -1,4 +1,4 @@
-"""A dot plot of all rows of a run; bars of two dozen rows would be too thin."""
+"""A dot plot of all rows of a run; bars for two dozen rows would be too thin."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from keras_maskdef.results.wording import attacker
 
 
 def draw_rows(report: Report, path: Path) -> Picture:
-    """Writes all rows of a report as PNG, grouped by what the attackers know.
+    """Writes a dot plot of a report as PNG, grouped by threat model.
 
     Args:
         report: The report.
@@ -55,7 +55,7 @@ def draw_rows(report: Report, path: Path) -> Picture:
 
 
 def _places(report: Report) -> tuple[np.ndarray, list[float]]:
-    """Where each row goes, and where each group begins, with room for its heading."""
+    """Positions of the rows and of the group headings."""
     places, heads, place = [], [], 0.0
     for group in report.groups:
         heads.append(place)
@@ -85,7 +85,7 @@ def _dots(
 
 
 def _head(axis: Any, begin: float, row: Row, end: float) -> None:
-    """Names the attackers, and sets off what the headline comes from."""
+    """Writes a group's heading and highlights the rows that the headline quotes."""
     if row.threat_model == ADAPTIVE:
         axis.axhspan(begin - 0.5, end, color="#f1f1ee", zorder=0, lw=0)
     if row.threat_model in QUOTED:

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation run: curves over size and votes, rows, and images."""
+"""Pictures of an evaluation run: curves over epsilon and votes, rows, images."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,11 +30,11 @@ _MOST = 6
 
 
 def draw_pictures(run: SavedRun, folder: Path) -> list[Picture]:
-    """Writes all pictures that a run has the figures or images for, as PNG.
+    """Writes all pictures that the data of a run allow, as PNG.
 
     Args:
         run: The run.
-        folder: Where to write; made where it does not exist.
+        folder: Where to write; made if missing.
 
     Returns:
         The pictures, in the order of the report.
@@ -62,13 +62,13 @@ def draw_pictures(run: SavedRun, folder: Path) -> list[Picture]:
 
 
 def _can_be_drawn(run: SavedRun) -> bool:
-    """Whether images are gray or in colour; of two channels there are no pictures."""
+    """Whether images have 1, 3 or 4 channels and more than one row and column."""
     *_, height, width, channels = run.gallery["images"].shape
     return min(height, width) > 1 and channels in (1, 3, 4)
 
 
 def _curves(report: Report) -> list[list[Row]]:
-    """The rows of each attack that was run with two epsilons or more, in order."""
+    """The rows of each attack with at least two epsilons, by epsilon."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in report.rows:
         if row.epsilon is not None:
@@ -114,7 +114,7 @@ def _draw_epsilons(report: Report, rows: list[Row], path: Path) -> Picture:
 
 
 def _apart(places: Sequence[float]) -> list[float]:
-    """Those places, of an ascending list, whose labels do not run into each other."""
+    """The places of an ascending list whose labels do not overlap."""
     kept = [places[-1]]
     for place in reversed(places[:-1]):
         if kept[-1] - place > 0.12 * places[-1]:
@@ -165,7 +165,7 @@ def _draw_speed(axis: Any, speed: dict[str, Any]) -> None:
 
 
 def _known(row: Row) -> str:
-    """A row by its attack and by what the attacker knows."""
+    """A label of a row: its attack and its threat model."""
     if row.threat_model in (CLEAN, *QUOTED):
         return plain(row.title, longest=60)
     attacker = wording.attacker(row.threat_model).lower()
@@ -173,7 +173,7 @@ def _known(row: Row) -> str:
 
 
 def _voted(report: Report, name: str) -> list[tuple[Row, Score]]:
-    """The rows that have accuracies by the number of votes."""
+    """The rows with accuracies by the number of votes."""
     return [
         (row, score)
         for row in report.rows
@@ -182,7 +182,7 @@ def _voted(report: Report, name: str) -> list[tuple[Row, Score]]:
 
 
 def _few(rows: list[tuple[Row, Score]]) -> list[tuple[Row, Score]]:
-    """The rows to draw over votes: too many of them could not be told apart."""
+    """The rows to draw over votes; of many, the worst of each threat model."""
     if len(rows) <= _MOST:
         return rows
     worst: dict[str, tuple[Row, Score]] = {}

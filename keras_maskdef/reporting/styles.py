@@ -1,4 +1,4 @@
-"""How the defences of a run look in its pictures."""
+"""Colours and markers of the defences in the pictures of a run."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras_maskdef.results import Report
 
 
 def styles(report: Report) -> dict[str, dict[str, Any]]:
-    """A look for each defence: base models are grey and dashed everywhere."""
+    """A style for each defence; base models are always grey and dashed."""
     looks, colours = {}, 0
     for number, name in enumerate(report.defences):
         is_base = report.base(name) is None

@@ -130,7 +130,7 @@ def test_a_model_without_gradients_is_found_out():
 
 
 def test_controls_of_a_vote_are_run_and_told():
-    with pytest.warns(match="with its masks frozen, pgd Linf 0.01 still leaves"):
+    with pytest.warns(match="with its masks frozen, pgd Linf 0.01 leaves"):
         report = evaluate(
             toy.vote(),
             toy.data(16),

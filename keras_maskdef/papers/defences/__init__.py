@@ -1,4 +1,4 @@
-"""The columns of a recipe's table, as data."""
+"""Settings of the defences that are the columns of a recipe's table."""
 
 from keras_maskdef.papers.defences.bare import Bare
 from keras_maskdef.papers.defences.compared import Compared

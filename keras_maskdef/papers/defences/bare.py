@@ -1,4 +1,4 @@
-"""No defence, as data."""
+"""Settings of an undefended classifier."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +8,14 @@ from keras_maskdef.papers.network import Network
 
 @dataclass(frozen=True)
 class Bare:
-    """A classifier as it is.
+    """A classifier without a defence.
 
     Args:
-        network: What is trained.
+        network: The network that is trained.
     """
 
     network: Network
 
     def build(self, trained: Any) -> Any:
-        """The model; `trained` gives the model of a training."""
+        """The model; `trained` returns the model of a training."""
         return trained(self.network)

@@ -1,4 +1,4 @@
-"""Other people's defences, as data."""
+"""Settings of baselines: other people's defences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from keras_maskdef.papers.network import Network
 
 @dataclass(frozen=True)
 class Compared:
-    """A method of `keras_maskdef.baselines`.
+    """A baseline, a function of `keras_maskdef.baselines`.
 
     Args:
-        network: What is trained.
-        method: Name of its function.
-        options: Its arguments, besides the classifier.
-        reformer: What else is trained, and given to it, if anything.
+        network: The network that is trained.
+        method: Name of the function.
+        options: Its arguments, besides the trained models.
+        reformer: An autoencoder that is trained and passed to it as well, if any.
     """
 
     network: Network
@@ -25,7 +25,7 @@ class Compared:
     reformer: Autoencoder | None = None
 
     def build(self, trained: Any) -> Any:
-        """The defence; `trained` gives what a training made."""
+        """The defence; `trained` returns the result of a training."""
         from keras_maskdef import baselines
 
         parts = [trained(self.network)]

@@ -1,4 +1,4 @@
-"""SFM-Defense, as data."""
+"""Settings of SFM-Defense."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,18 +11,18 @@ from keras_maskdef.papers.alternation import Alternation
 
 @dataclass(frozen=True)
 class SparseFeatures:
-    """A masker, if the alternation has one, then the filters, then the classifier.
+    """A masker (if the alternation has one), the filters, and the classifier.
 
     Args:
-        alternation: What is trained.
-        masked: Whether the masker is there in prediction.
+        alternation: The alternation that is trained.
+        masked: Whether the masker is used in prediction.
     """
 
     alternation: Alternation
     masked: bool = True
 
     def build(self, trained: Any) -> keras.Model:
-        """The defended model; `trained` gives what a training made."""
-        made = trained(self.alternation)
-        masker = made.masker if self.masked else None
-        return defend(made.classifier, masker, self.alternation.filters())
+        """The defended model; `trained` returns the result of a training."""
+        alternated = trained(self.alternation)
+        masker = alternated.masker if self.masked else None
+        return defend(alternated.classifier, masker, self.alternation.filters())

@@ -1,4 +1,4 @@
-"""MAD's vote, as data."""
+"""Settings of MAD's vote."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,12 @@ from keras_maskdef.papers.network import Network
 
 @dataclass(frozen=True)
 class Vote:
-    """Several masked views vote.
+    """A vote over several masked views.
 
     Args:
-        network: What is trained.
+        network: The network that is trained.
         mask: The masks of the views.
-        votes: Views.
+        votes: Number of views.
         pooling: As `VotingEnsemble` takes it.
     """
 
@@ -27,7 +27,7 @@ class Vote:
     pooling: str = "majority"
 
     def build(self, trained: Any) -> VotingEnsemble:
-        """The vote; `trained` gives the model of a training."""
+        """The vote; `trained` returns the model of a training."""
         return self.around(trained(self.network))
 
     def around(self, classifier: keras.Model) -> VotingEnsemble:
@@ -47,7 +47,7 @@ class Vote:
 
 
 def partition(network: Network, cell_size: int, mask_rate: float = 0.75) -> Vote:
-    """The library's recommendation: every cell seen once, geometric pooling.
+    """The recommended vote: each cell is in exactly one view; geometric pooling.
 
     Raises:
         ValueError: For a rate that does not divide the cells into equal parts.
