@@ -102,8 +102,8 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and options.method not in _CHANCE:
             raise ValueError(
-                f"`--{name}` is an option of `--method` {', '.join(_CHANCE)}; others "
-                f"leave nothing to chance. Received: method={options.method!r}, "
+                f"`--{name}` is an option of `--method` {', '.join(_CHANCE)}; the "
+                f"others are deterministic. Received: method={options.method!r}, "
                 f"{name}={value}"
             )
     for name in ("mask_rate", "sampling"):

@@ -95,8 +95,8 @@ def look_through(model: Any) -> Function | None:
 
     def logits(images: Any) -> Any:
         scores = inner(before(images, training=False))
-        for unchanged in reversed(passing):
-            scores = unchanged(scores)
+        for layer_after in reversed(passing):
+            scores = layer_after(scores)
         return scores
 
     return logits

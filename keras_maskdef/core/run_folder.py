@@ -176,7 +176,7 @@ def _said_what_is_kept(path: Path) -> Iterator[Path]:
         yield path
     except OSError as error:
         raise OSError(
-            f"could not write {path}: {error}. What was done before is kept; "
+            f"could not write {path}: {error}. Finished work is kept; "
             "resume the run when there is room"
         ) from error
 

@@ -39,8 +39,8 @@ class Column:
         """Digests that identify the defence across processes.
 
         A part that is not a Keras model, or whose configuration is incomplete, has no
-        digest (None); unless the defence is random, its outputs for some images stand
-        in for it.
+        digest (None). Then a digest of the defence's outputs for some images is added,
+        unless the defence is random.
         """
         parts = [fingerprint.of_model(model) for model in self.models]
         if None in parts and not self.is_random:

@@ -204,8 +204,8 @@ def as_defences(value: Any) -> dict[str, Defence]:
             defence = Defence.of_model(defence)
         if not isinstance(defence, Defence):
             raise TypeError(
-                "`defences` must be Keras models or `Defence`s: of a function alone "
-                "nobody can tell what an attacker would differentiate. Use "
+                "`defences` must be Keras models or `Defence`s: a function alone does "
+                "not tell what an attacker would differentiate. Use "
                 "`Defence(predict=..., classifier=..., ...)` or `Defence.behind("
                 f"preprocess, classifier)`. Received: defences[{name!r}]={defence!r}"
             )

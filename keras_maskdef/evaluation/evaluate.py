@@ -217,7 +217,8 @@ def _classes(columns: Sequence[Column], images: np.ndarray) -> int:
             counts[column.name] = column.classes(images)
     if len({*counts.values()}) > 1:
         raise ValueError(
-            f"`defences` must have the same classes. Received: numbers of them {counts}"
+            "`defences` must have the same classes. "
+            f"Received: numbers of classes {counts}"
         )
     return counts[columns[0].name]
 

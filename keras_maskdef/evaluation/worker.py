@@ -111,10 +111,12 @@ class Worker:
                 ]
                 gradients = {WITHOUT_GRADIENT: np.all(lost, axis=0)}
         # A separate seed: predictions must not replay the masks of the attack.
-        judge_seed = seed_of(seed, key, piece.batch, "judge", column.name)
+        prediction_seed = seed_of(seed, key, piece.batch, "judge", column.name)
         random = column.is_random and scenario.threat_model != "frozen"
         times = self._judgements if random else 1
-        arrays = outcome(defence, crafted, images, labels, scenario, times, judge_seed)
+        arrays = outcome(
+            defence, crafted, images, labels, scenario, times, prediction_seed
+        )
         return {**arrays, **gradients}
 
     def _attacked(self, scenario: Scenario, column: Column) -> tuple[Any, ...]:

@@ -75,14 +75,14 @@ def _columns(
     names: Sequence[str],
     factor: float,
 ) -> list[_Column]:
-    def judged(found: np.ndarray) -> list[tuple[str, str]]:
-        return [verdict(names, *pair) for pair in zip(found, labels, strict=True)]
+    def verdicts(classes: np.ndarray) -> list[tuple[str, str]]:
+        return [verdict(names, *pair) for pair in zip(classes, labels, strict=True)]
 
     none = [("", INK)] * len(labels)
     attacked = own["adversarial"]
     noise = 0.5 + factor * (attacked - images)
     columns = [
-        _Column("original", images, judged(own["clean_prediction"])),
+        _Column("original", images, verdicts(own["clean_prediction"])),
         _Column(f"change ×{factor:g}", noise, none),
         _Column("attacked", attacked, none),
     ]
@@ -92,7 +92,7 @@ def _columns(
     if "filtered" in own:
         columns.append(_Column("filtered", own["filtered"], none))
     for view in range(min(_VIEWS, len(own.get("views", ())))):
-        ballots = judged(own["ballots"][view])
+        ballots = verdicts(own["ballots"][view])
         columns.append(_Column(f"view {view + 1}", _view(own, view), ballots))
     return columns
 

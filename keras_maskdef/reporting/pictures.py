@@ -158,7 +158,7 @@ def plot_alternation(history: Mapping[str, Sequence[float]], path: str | Path) -
     missing = [name for name in _CURVES if f"masker_{name}" not in history]
     if missing:
         raise ValueError(
-            "`history` must be that of a `fit` with `AlternatingTraining`. Received: "
+            "`history` must be of a `fit` with `AlternatingTraining`. Received: "
             f"history of {sorted(history)}, without masker_{missing[0]}"
         )
     figure, axes = new_figure(2, 3, (9.5, 5))
