@@ -134,7 +134,7 @@ class AttackTable(Recipe):
             repeats=self.judgements,
             batch_size=self.batch_size,
             seed=self.seed,
-            checks=self.checks,
+            sanity_checks=self.checks,
             folder=own_folder(store.path / RUN),
             resume=True,
             paper=plan.paper,
