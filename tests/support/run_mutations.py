@@ -128,8 +128,8 @@ def _files(copy: Path) -> set[str]:
 def _check_result(copy: Path, runs: Path, command: str, what: str) -> None:
     folder = copy / ("merged" if command == "merge" else WHOLE)
     found = read_report(folder / RESULTS)
-    scores = [s for row in found["rows"] for s in row["scores"].values() if s]
-    assert all(0 <= score["accuracy"] <= 1 for score in scores), what
+    scores = [s for row in found.rows for s in row.scores.values() if s]
+    assert all(0 <= score.accuracy <= 1 for score in scores), what
     if BYTES in what:
         assert found == read_report(runs / WHOLE / RESULTS), what
 
