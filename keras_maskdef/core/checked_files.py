@@ -7,6 +7,7 @@ size and the form that a run writes, or it is an error that names file and place
 import json
 import math
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ MOST_JSON = 1 << 25
 # Of all arrays of a file, once they are unpacked; who writes them keeps to it.
 MOST_ARRAYS = 1 << 28
 _DEEPEST = 40
+_LONGEST_TEXT = 1000
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _RESTORE = "Restore it from a copy of the run"
-_AGAIN = (
+AGAIN = (
     "Delete it and resume: this piece of work is then done again, and all others are "
     "kept"
 )
@@ -38,7 +40,7 @@ class Form:
     """What an array has to look like.
 
     Args:
-        kinds: Kinds of dtypes, such as `"iu"`.
+        kinds: Kinds of dtypes, such as `"iu"`, or `"U"` for short texts.
         shape: Its shape; `None` for any length of at least 1, and `...` at the end for
             any further axes.
         low: No value is below, and none is NaN.
@@ -58,6 +60,8 @@ class Form:
             return f"is of dtype {array.dtype}"
         if not self._fits(array.shape):
             return f"is of shape {array.shape}"
+        if array.dtype.kind == "U" and not _is_short_text(array):
+            return f"is no text of up to {_LONGEST_TEXT} characters"
         # Written so that NaN fails.
         bounded = math.isfinite(self.low) or math.isfinite(self.high)
         if bounded and not (array.min() >= self.low and array.max() <= self.high):
@@ -75,6 +79,13 @@ class Form:
             length >= 1 if want is None else length == want
             for length, want in zip(shape, wanted, strict=True)
         )
+
+
+def _is_short_text(array: np.ndarray) -> bool:
+    """NumPy reads any 32 bits as a character, and fails where somebody looks at it."""
+    codes = np.frombuffer(array.tobytes(), f"{array.dtype.str[0]}u4")
+    half = (codes >= 0xD800) & (codes <= 0xDFFF)  # of a pair
+    return len(codes) <= _LONGEST_TEXT and not (half | (codes > sys.maxunicode)).any()
 
 
 def read_json(path: Path, schema: str | None = None) -> Any:
@@ -107,7 +118,7 @@ def read_arrays(path: Path, without: Collection[str] = ()) -> Arrays:
         FileNotFoundError: If there is no such file.
         OSError: If it is damaged, or is nothing that a run writes.
     """
-    return _read(path, lambda file: _arrays(file, without), _AGAIN)
+    return _read(path, lambda file: _arrays(file, without), AGAIN)
 
 
 def check_arrays(path: Path, arrays: Arrays, forms: Mapping[str, Form]) -> Arrays:
@@ -120,9 +131,9 @@ def check_arrays(path: Path, arrays: Arrays, forms: Mapping[str, Form]) -> Array
         if name in arrays:
             refusal = form.refusal(arrays[name])
             if refusal is not None:
-                raise damaged(path, f"{name!r} {refusal}", _AGAIN)
+                raise damaged(path, f"{name!r} {refusal}", AGAIN)
         elif not form.optional:
-            raise damaged(path, f"{name!r} is missing", _AGAIN)
+            raise damaged(path, f"{name!r} is missing", AGAIN)
     return {name: array for name, array in arrays.items() if name in forms}
 
 

@@ -15,12 +15,13 @@ from keras_maskdef.core.checked_files import (
     read_json,
 )
 from keras_maskdef.core.run_folder import CONFIG, RunFolder
-from keras_maskdef.core.value_range import UNIT, check_value_range
+from keras_maskdef.core.value_range import UNIT, check_value_range, span
 from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT
 from keras_maskdef.evaluation.rows import CONTROLS, Outcomes
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
 from keras_maskdef.results.report import CLEAN
+from keras_maskdef.results.saved_run import FAR
 
 LABELS = "labels.npz"
 _EXAMPLES = "examples"
@@ -191,10 +192,11 @@ class Stored:
         first = int(key.rpartition("--")[2]) * self.config["batch_size"]
         images = min(self.config["batch_size"], self.config["images"] - first)
         sizes, last = len(scenario.epsilons), len(self.config["class_names"]) - 1
+        low, far = self.value_range[0], FAR * span(self.value_range)
         return {
             "predictions": Form("iu", (sizes, None, images), 0, last),
             "sizes": Form("f", (sizes, images)),
-            _EXAMPLES: Form("f", (sizes, None, None, None, None)),
+            _EXAMPLES: Form("f", (sizes, *[None] * 4), low - far, low + far),
             "votes": Form("iu", (sizes, None, images), 0, last, optional=True),
             WITHOUT_GRADIENT: Form("b", (images,), optional=True),
         }

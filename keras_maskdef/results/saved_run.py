@@ -18,7 +18,7 @@ from keras_maskdef.core.checked_files import (
 from keras_maskdef.results.report import ADAPTIVE, CLEAN, SCHEMA, UNION, Report
 
 # Images are drawn as they are, and far from what any image is nothing can be drawn.
-_FAR = 1e6
+FAR = 1e6
 _EXAMPLES = 8
 
 
@@ -99,7 +99,7 @@ def read_gallery(folder: Path, columns: int, classes: int) -> Arrays:
         return {}
     gallery = read_arrays(path)
     forms = {
-        "images": Form("f", (None, None, None, None), -_FAR, _FAR),
+        "images": Form("f", (None, None, None, None), -FAR, FAR),
         "title": Form("U", (), optional=True),
     }
     shape = check_arrays(path, gallery, forms)["images"].shape
@@ -120,7 +120,7 @@ def _gallery_forms(
     several: tuple[Any, ...] = (None, *shape)
     if views is not None and views.size:
         several = (len(views), *shape)
-    image = Form("f", shape, -_FAR, _FAR)
+    image = Form("f", shape, -FAR, FAR)
     verdicts = Form("iu", shape[:1], 0, classes - 1)
     return {
         "adversarial": image,

@@ -90,6 +90,46 @@ def test_results_that_no_run_writes(places, value, said, tmp_path):
         write_report(run)
 
 
+@pytest.mark.parametrize("codes", [[0x110000], [65, 0xD800], [0xDFFF], [65] * 1001])
+@pytest.mark.parametrize("order", "<>")
+def test_a_title_that_is_no_text(codes, order, tmp_path):
+    run = write_run(tmp_path, speed=False)
+    title = np.array(codes, f"{order}u4").view(f"{order}U{len(codes)}").reshape(())
+    np.savez(run / "gallery.npz", **{**made_gallery(), "title": title})
+    with pytest.raises(OSError, match="gallery.npz is damaged .*'title' is no text of"):
+        write_report(run)
+
+
+def change_outcomes(folder, name, change, pattern="*"):
+    """Another value, or none, for an array of a run's outcomes, where they have it."""
+    for path in sorted((folder / "outcomes").glob(f"{pattern}.npz")):
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        if name in arrays:
+            arrays[name] = change(arrays[name])
+        np.savez(path, **{key: a for key, a in arrays.items() if a is not None})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda found: found[..., 1:, :, :], r"of shape .*where the images are of"),
+        (lambda found: found[:, :1], r"of shape \(1, .*where the images are of \(2,"),
+        (lambda found: found * np.nan, "outside of"),
+        (lambda found: found + np.float32(1e30), "outside of"),
+    ],
+)
+def test_examples_of_other_images(change, said, runs):
+    """They come into a gallery, which has to be one that can be read."""
+    folder = runs / run_mutations.WHOLE
+    for name in ("gallery.npz", "results.json"):
+        (folder / name).unlink()
+    change_outcomes(folder, "examples", change, "*--00000")
+    with pytest.raises(OSError, match=f"--00000.npz is damaged .*'examples'.*{said}"):
+        run_mutations.evaluate_few(folder)
+    assert not (folder / "gallery.npz").exists()
+
+
 def test_a_page_replaces_links_and_does_not_follow_them(tmp_path):
     run = write_run(tmp_path / "run", gallery=False, speed=False)
     (tmp_path / "precious.txt").write_text("mine")
@@ -237,7 +277,7 @@ def test_of_large_images_there_are_fewer_examples(monkeypatch):
     total = sum(array.nbytes for array in arrays.values())
     image = np.zeros((8, 10, 10, 3), "float32")
     assert gallery._with_room(arrays) is arrays
-    assert outcomes._kept(image, 2) == 8
+    assert outcomes.kept_examples(image, 2) == 8
     monkeypatch.setattr(gallery, "MOST_ARRAYS", (1 << 20) + total - 1)
     monkeypatch.setattr(outcomes, "MOST_ARRAYS", 2 * 2 * 3 * image[0].nbytes)
     fewer = gallery._with_room(arrays)
@@ -245,7 +285,7 @@ def test_of_large_images_there_are_fewer_examples(monkeypatch):
     assert len(fewer["images"]) == len(fewer["2/prediction"]) == 2
     for name in ("2/views", "2/hidden", "2/ballots"):
         np.testing.assert_array_equal(fewer[name], arrays[name][:, :2])
-    assert outcomes._kept(image, 2) == 3
+    assert outcomes.kept_examples(image, 2) == 3
 
 
 def certificates():
