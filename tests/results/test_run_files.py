@@ -130,6 +130,29 @@ def test_examples_of_other_images(change, said, runs):
     assert not (folder / "gallery.npz").exists()
 
 
+@pytest.mark.parametrize("command", ["merge", "resume"])
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        (
+            "predictions",
+            lambda found: found[:, :1],
+            r"'predictions' is of shape \(., 1",
+        ),
+        ("predictions", lambda found: found.repeat(3, 1), "'predictions' is of shape"),
+        ("votes", lambda found: found[:, 1:], "'votes' is of shape"),
+        ("votes", lambda found: None, "'votes' is missing"),
+    ],
+)
+def test_outcomes_of_other_repeats_or_votes(command, name, change, said, runs):
+    """All in the same way, so that they fit each other."""
+    parts = run_mutations.PARTS if command == "merge" else (run_mutations.WHOLE,)
+    for part in parts:
+        change_outcomes(runs / part, name, change)
+    with pytest.raises(OSError, match=f"is damaged .*{said}"):
+        run_mutations.READ[command](runs)
+
+
 def test_a_page_replaces_links_and_does_not_follow_them(tmp_path):
     run = write_run(tmp_path / "run", gallery=False, speed=False)
     (tmp_path / "precious.txt").write_text("mine")
