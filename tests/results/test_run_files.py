@@ -65,6 +65,12 @@ def changed(plain, *places, to):
     return copy
 
 
+# The folder that is read first.
+CHANGED = {
+    "report": run_mutations.WHOLE,
+    "merge": run_mutations.PARTS[0],
+    "resume": run_mutations.WHOLE,
+}
 SCORE = ("rows", 3, "scores", VOTING)
 
 
@@ -75,6 +81,7 @@ SCORE = ("rows", 3, "scores", VOTING)
         ((*SCORE, "accuracy"), 1.01, r"rows\[3\].*accuracy.*1.01 is greater"),
         ((*SCORE, "accuracy"), True, "True is not of type"),
         ((*SCORE, "interval_95"), [0.5], r"\[0.5\] is too short"),
+        ((*SCORE, "interval_95"), [0.5, float("inf")], "Infinity is no finite number"),
         ((*SCORE, "interval_95"), [0.5, 0.4], "0.5 is above 0.4"),
         ((*SCORE, "images"), 10**9, "1000000000 is greater"),
         (("defences", VOTING, "bare"), "nobody", "'nobody' is none of the defences"),
@@ -88,6 +95,52 @@ def test_results_that_no_run_writes(places, value, said, tmp_path):
     run = write_run(tmp_path, results, gallery=False, speed=False)
     with pytest.raises(OSError, match=f"results.json is damaged .*{said}"):
         write_report(run)
+
+
+@pytest.mark.parametrize(
+    ("places", "key"),
+    [((), "rows"), ((), "notes"), (("rows", 3), "epsilon"), (SCORE, "images")],
+)
+def test_results_without_a_key(places, key, tmp_path):
+    results = made_results()
+    holder = results
+    for place in places:
+        holder = holder[place]
+    del holder[key]
+    run = write_run(tmp_path, results, gallery=False, speed=False)
+    with pytest.raises(OSError, match=f"damaged .*'{key}' is a required property"):
+        write_report(run)
+
+
+@pytest.mark.parametrize("key", ["columns", "judgements", "seed", "plan"])
+def test_a_configuration_without_a_key(key, runs):
+    change_configs(runs, lambda config: config.pop(key))
+    with pytest.raises(OSError, match=f"damaged .*'{key}' is a required property"):
+        merged(runs)
+
+
+@pytest.mark.parametrize("name", ["config.json", "speed.json"])
+@pytest.mark.parametrize("command", ["merge", "resume"])
+def test_brackets_without_an_end(command, name, runs):
+    (runs / CHANGED[command] / name).write_text("[" * 100_000)
+    with pytest.raises(OSError, match=f"{name} is damaged .*nested too deep"):
+        run_mutations.READ[command](runs)
+
+
+@pytest.mark.parametrize("command", ["report", "merge", "resume"])
+def test_a_header_that_claims_more_than_there_is(command, runs):
+    folder = runs / CHANGED[command]
+    path, name = folder / "gallery.npz", "images"
+    if command == "resume":  # writes its gallery anew
+        path, name = sorted((folder / "outcomes").iterdir())[0], "predictions"
+    run_mutations.claim_much(path, name)
+    tracemalloc.start()
+    with pytest.raises(
+        OSError, match=f"{path.name} is damaged .*8,000,000,000,000,000"
+    ):
+        run_mutations.READ[command](runs)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("codes", [[0x110000], [65, 0xD800], [0xDFFF], [65] * 1001])
@@ -213,15 +266,20 @@ def test_parts_of_other_labels(runs):
         merged(runs)
 
 
-def test_outcomes_of_other_parts_are_left_out(runs, made):
-    """A part brings its own batches, examples and speeds, whatever lies beside."""
+@pytest.mark.parametrize("with_notes", [False, True])
+def test_outcomes_of_other_parts_are_left_out(with_notes, runs, made):
+    """A part brings its own batches, examples and speeds, whatever lies beside.
+
+    What is no outcome would be an error where the others would be wrong figures.
+    """
     first, second = (runs / part for part in run_mutations.PARTS)
     for path in [*(second / "outcomes").iterdir()]:
         with np.load(path) as stored:
             arrays = dict(stored)
         arrays["predictions"] = np.zeros_like(arrays["predictions"])
         np.savez(first / "outcomes" / path.name, **arrays)
-    (first / "outcomes" / "notes.npz").write_text("mine")
+    if with_notes:
+        (first / "outcomes" / "notes.npz").write_text("mine")
     np.savez(second / "gallery.npz", images=np.zeros(3))
     (second / "speed.json").write_text('{"another": {}}')
     assert merged(runs) == (made / run_mutations.WHOLE / RESULTS).read_bytes()
