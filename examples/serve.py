@@ -1,8 +1,8 @@
 """Exported models behind HTTP, in the form of TensorFlow Serving's REST interface.
 
 The models are what `model.export("exported/digits/1")` wrote: the newest numbered
-version in a folder, or a folder by itself. Serving them takes TensorFlow, FastAPI and
-uvicorn, and nothing of this library.
+version in a folder, or a folder by itself. Serving them takes TensorFlow, FastAPI,
+uvicorn and `checked_request.py`, and nothing of this library.
 
     python examples/serve.py digits=exported/digits --port 8501
     curl localhost:8501/v1/models/digits
@@ -13,8 +13,6 @@ Requests that wait together go through a model together, in one thread for each 
 
 import argparse
 import asyncio
-import gc
-import json
 import logging
 import reprlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,16 +27,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import uvicorn
+from checked_request import (
+    MOST,
+    MOST_SAID,
+    SIGNATURE,
+    as_numbers,
+    check_count,
+    check_finite,
+    instances_of,
+)
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
-
-# Images that go through a model at once, and that one request may have.
-MOST = 256
-# Characters of an error: requests and models may put anything into theirs.
-MOST_SAID = 1000
-SIGNATURE = "serving_default"
 
 LOG = logging.getLogger("serve")
 
@@ -89,53 +90,6 @@ async def read_up_to(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def instances_of(body: bytes) -> list:
-    """What the body asks for, of whatever content type: many clients do not say JSON.
-
-    Raises:
-        ValueError: If it is not of the form of a prediction request.
-    """
-    try:
-        content = parsed(body)
-        wrong = what_is_wrong(content)
-    except RecursionError:
-        wrong = "it is nested too deeply"
-    except ValueError as error:  # no JSON, or not UTF-8
-        wrong = str(error)
-    if wrong:
-        received = body[:80].decode(errors="replace")
-        raise ValueError(
-            f'The body must be JSON, {{"instances": [...]}}: {wrong}. '
-            f"Received: body={received!r}"
-        )
-    return content["instances"]
-
-
-def parsed(body: bytes) -> Any:
-    """JSON, which has no cycles: 32 MiB of lists took 2 s so, and 20 s with a search.
-
-    Nothing else runs meanwhile, a status neither.
-    """
-    gc.disable()
-    try:
-        return json.loads(body)
-    finally:
-        gc.enable()
-
-
-def what_is_wrong(content: Any) -> str:
-    if not isinstance(content, dict):
-        return "it is no object"
-    if not isinstance(content.get("instances"), list):
-        return "`instances` must be a list"
-    unknown = next((k for k in content if k not in ("instances", "signature_name")), "")
-    if unknown:
-        return f"there may be no {reprlib.repr(unknown)}"
-    if content.get("signature_name", SIGNATURE) != SIGNATURE:
-        return f"`signature_name` must be {SIGNATURE!r}"
-    return ""
-
-
 def newest_version(folder: Path) -> Path:
     """A folder that is a SavedModel, or the one with the highest number within it."""
     is_model = tf.saved_model.contains_saved_model
@@ -151,36 +105,11 @@ def newest_version(folder: Path) -> Path:
     return max(versions, key=lambda path: int(path.name))
 
 
-def check_finite(name: str, array: np.ndarray) -> None:
-    wrong = np.argwhere(~np.isfinite(array))
-    if len(wrong):
-        place = wrong[0].tolist()
-        raise ValueError(
-            f"`{name}` must be finite. Received: {name}{place}={array[tuple(place)]}"
-        )
-
-
 def kinds_of(dtype: tf.DType) -> set[type]:
     """What JSON has for such numbers; no integer has a fraction, no truth is one."""
     if dtype.is_floating:
         return {int, float}
     return {int} if dtype.is_integer else {bool} if dtype.is_bool else set()
-
-
-def as_numbers(nested: list, dtype: tf.DType) -> np.ndarray:
-    """Lists of numbers as an array. NumPy would take "0.5" and true for some, too."""
-    found = np.array(nested, object)
-    kinds = set(map(type, found.ravel()))
-    if list in kinds:
-        raise ValueError("the lists within must be of one length, and at most 64 deep")
-    wrong = sorted(kind.__name__ for kind in kinds - kinds_of(dtype))
-    if wrong:
-        raise ValueError(f"there is a {' and a '.join(wrong)} among them")
-    with np.errstate(over="ignore"):
-        try:
-            return found.astype(dtype.as_numpy_dtype)
-        except OverflowError:
-            raise ValueError("one of them is too large") from None
 
 
 def rows_of(outputs: Mapping[str, np.ndarray]) -> list:
@@ -230,15 +159,13 @@ class Served:
         batch, *image = self._spec.shape
         expected = (batch or "n", *image)
         if batch is None and len(instances) > MOST:
-            raise ValueError(
-                f"`instances` must be 1 to {MOST} of them. "
-                f"Received: len(instances)={len(instances)}"
-            )
+            check_count(instances, MOST)
+        dtype = self._spec.dtype
         try:
-            images = as_numbers(instances, self._spec.dtype)
+            images = as_numbers(instances, dtype.as_numpy_dtype, kinds_of(dtype))
         except ValueError as error:
             raise ValueError(
-                f"`instances` must be {self._spec.dtype.name} numbers of the shape "
+                f"`instances` must be {dtype.name} numbers of the shape "
                 f"{expected}: {error}. Received: instances="
                 f"{reprlib.repr(instances)[:80]}"
             ) from None
@@ -247,8 +174,8 @@ class Served:
                 f"`instances` must be of the shape {expected}. "
                 f"Received: instances.shape={images.shape}"
             )
-        if not len(images):
-            raise ValueError(f"`instances` must be 1 to {MOST} of them. Received: none")
+        if not instances:
+            check_count(instances, MOST)
         check_finite("instances", images)
         return images
 
