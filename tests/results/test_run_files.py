@@ -13,11 +13,13 @@ from made_run import VOTING, made_gallery, made_results, write_run
 
 import keras_maskdef as kmd
 from keras_maskdef.certification import Certificate, Certificates
-from keras_maskdef.core import checked_files
+from keras_maskdef.core import checked_files, intervals
 from keras_maskdef.core.run_folder import RESULTS, RunFolder
 from keras_maskdef.evaluation import AttackSetting, Defence, evaluate, gallery, outcomes
 from keras_maskdef.evaluation.merge import merge
+from keras_maskdef.reporting import run_pictures
 from keras_maskdef.reporting.html_report import write_report
+from keras_maskdef.results import saved_run
 from maskdef import main
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -110,6 +112,78 @@ def test_results_without_a_key(places, key, tmp_path):
     run = write_run(tmp_path, results, gallery=False, speed=False)
     with pytest.raises(OSError, match=f"damaged .*'{key}' is a required property"):
         write_report(run)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "votes", "said"),
+    [
+        (300, 8, 1, None),
+        (301, 3, 1, r"\$.rows: .*is too long"),
+        (9000, 3, 1, "larger than 8 MiB"),
+        (25, 41, 1, r"\$.defences: .*too many properties"),
+        (61, 40, 1, "2,440 rows times columns, and at most 2,400 are reported"),
+        (
+            101,
+            1,
+            2000,
+            "202,000 accuracies by the number of votes, and at most 200,000",
+        ),
+        (20, 20, 2000, "larger than 8 MiB"),
+    ],
+)
+def test_results_are_no_more_than_a_report_can_show(
+    rows, columns, votes, said, tmp_path
+):
+    results = made_results()
+    one = {**results["rows"][0]["scores"][VOTING], "votes": [0.123456789] * votes}
+    scores = {str(number): one for number in range(columns)}
+    clean, *_, adaptive, union = results["rows"]
+    adaptive["epsilon"] = None  # no curves
+    results["rows"] = [clean, *[adaptive] * (rows - 2), union]
+    for row in results["rows"]:
+        row["scores"] = scores
+    results["defences"] = {name: {"bare": "0", "votes": None} for name in scores}
+    path = write_run(tmp_path, results, gallery=False, speed=False) / RESULTS
+    if said is None:
+        assert len(saved_run.read_report(path).rows) == rows
+        return
+    with pytest.raises(OSError, match=f"results.json is damaged .*{said}"):
+        write_report(tmp_path)
+
+
+def test_results_of_more_threat_models_than_there_are(tmp_path):
+    results = made_results()
+    results["rows"][1:1] = [
+        {**results["rows"][1], "threat_model": f"t{n}"} for n in range(20)
+    ]
+    run = write_run(tmp_path, results, gallery=False, speed=False)
+    with pytest.raises(OSError, match="damaged .28 threat models, and at most 20"):
+        write_report(run)
+
+
+def test_a_run_that_could_not_be_reported_is_refused_before_it_is_done(tmp_path):
+    attacks = [AttackSetting("fgsm", "linf", 0.001 * n) for n in range(1, 200)]
+    with pytest.raises(
+        ValueError, match="divide them. Received: .* rows, and at most 3"
+    ):
+        evaluate(toy.vote(), toy.data(2), attacks, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_of_very_many_curves_those_who_know_most_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_pictures, "_MOST_CURVES", 2)
+    results = made_results()
+    page, *pictures = write_report(write_run(tmp_path, results, False, False))
+    assert [path.name for path in pictures][:2] == ["epsilons-5.png", "epsilons-7.png"]
+    assert "6 more attacks are in the tables alone." in page.read_text("utf-8")
+
+
+def test_wilsons_intervals_of_many_are_those_of_one():
+    for trials in (1, 7, 1000, 10**7):
+        shares = np.array([0, 1 / trials, 0.25, 1 - 1 / trials, 1])
+        expected = [intervals.wilson(share, trials) for share in shares]
+        found = intervals.wilson_of_many(shares, trials)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("key", ["columns", "judgements", "seed", "plan"])
