@@ -10,6 +10,7 @@ import pytest
 import run_mutations
 import toy
 from made_run import VOTING, made_gallery, made_results, write_run
+from meanwhile import begin_meanwhile
 
 import keras_maskdef as kmd
 from keras_maskdef.certification import Certificate, Certificates
@@ -324,6 +325,21 @@ def test_a_plan_names_no_files_elsewhere(attack, runs):
     change_configs(runs, lambda config: config["plan"][-1].update(attack=attack))
     with pytest.raises(OSError, match=rf"config.json is damaged .*{attack}"):
         merged(runs)
+
+
+def test_of_two_merges_at_once_one_is_refused(runs, made, tmp_path, monkeypatch):
+    """Of parts of another run, which begins after the look at the empty folder."""
+    others, whole = shutil.copytree(made, tmp_path / "others"), runs / "merged"
+    change_configs(others, lambda config: config.update(seed=7))
+    parts = [others / part for part in run_mutations.PARTS]
+    begin_meanwhile(monkeypatch, lambda: merge(parts, whole))
+    with pytest.raises(ValueError, match="another configuration.*seed: 7 there, 0 he"):
+        merged(runs)
+    assert json.loads((whole / RESULTS).read_text())["settings"]["seed"] == 7
+    alone = tmp_path / "alone"
+    merge(parts, alone)
+    found = {p.relative_to(whole): p.read_bytes() for p in whole.rglob("*.*")}
+    assert found == {p.relative_to(alone): p.read_bytes() for p in alone.rglob("*.*")}
 
 
 def test_figures_of_a_paper_are_kept(runs):
