@@ -8,6 +8,10 @@ all forked workers draw the same masks, also in sessions that they create themse
 Therefore this module creates no session before the fork, with or without `--preload`,
 and each worker seeds the runtime. Without that seed, ONNX Runtime takes one from the
 clock.
+
+gunicorn's usual (sync) workers handle one request at a time and wait for its body as
+long as the client lets them. A few slow clients would occupy all workers: put a proxy in
+front that buffers requests, such as nginx.
 """
 
 import json
@@ -18,6 +22,13 @@ from functools import cache
 
 import numpy as np
 import onnxruntime
+from checked_request import (
+    MOST_SAID,
+    as_numbers,
+    check_count,
+    check_finite,
+    instances_of,
+)
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 MOST_BYTES = 32 << 20
@@ -33,31 +44,43 @@ def session() -> onnxruntime.InferenceSession:
 def app(environ: dict, start_response: Callable) -> Iterable[bytes]:
     """The WSGI application."""
     model = session()  # a missing model is not a fault of the request
+    status = "400 Bad Request"
     try:
         images = images_of(body_of(environ))
         found = model.run(None, {model.get_inputs()[0].name: images})[0]
+        status = "500 Internal Server Error"  # what is wrong now is the model's fault
+        check_finite("predictions", found)
         status, answer = "200 OK", {"predictions": found.tolist()}
     except (ValueError, InvalidArgument) as error:
-        status, answer = "400 Bad Request", {"error": str(error)[:1000]}
+        answer = {"error": str(error)[:MOST_SAID]}
     start_response(status, [("Content-Type", "application/json")])
     return [json.dumps(answer).encode()]
 
 
 def body_of(environ: dict) -> bytes:
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    if not 0 < length <= MOST_BYTES:
+    """The body, of a length that was told, or in chunks, whose end gunicorn knows."""
+    in_chunks = bool(environ.get("HTTP_TRANSFER_ENCODING"))
+    size = int(environ.get("CONTENT_LENGTH") or 0)
+    body = b""
+    if size <= MOST_BYTES:
+        try:
+            body = environ["wsgi.input"].read(MOST_BYTES + 1 if in_chunks else size)
+        except OSError as error:
+            raise ValueError(f"the body must be sent to its end: {error}") from error
+        size = len(body)
+    if not 0 < size <= MOST_BYTES:
         raise ValueError(
-            f"the body must have a length of 1 to {MOST_BYTES} bytes. Received: "
-            f"Content-Length={length}"
+            f"the body must be 1 to {MOST_BYTES} bytes. Received: at least {size}"
         )
-    return environ["wsgi.input"].read(length)
+    return body
 
 
 def images_of(body: bytes) -> np.ndarray:
-    content = json.loads(body)
-    if not isinstance(content, dict) or "instances" not in content:
-        raise ValueError('the body must be JSON, {"instances": [...]}')
+    instances = instances_of(body)
+    check_count(instances)
     try:
-        return np.asarray(content["instances"], "float32")
-    except TypeError as error:
-        raise ValueError(f"`instances` must be lists of numbers: {error}") from error
+        images = as_numbers(instances, "float32", {int, float})
+    except ValueError as error:
+        raise ValueError(f"`instances` must be lists of numbers: {error}") from None
+    check_finite("instances", images)
+    return images

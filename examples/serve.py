@@ -1,8 +1,8 @@
 """Serves exported models over HTTP with TensorFlow Serving's REST interface.
 
 A model is a folder that `model.export("exported/digits/1")` wrote, or a folder of such
-numbered versions, of which the newest is served. The server needs TensorFlow, FastAPI
-and uvicorn. It does not need this library.
+numbered versions, of which the newest is served. The server needs TensorFlow, FastAPI,
+uvicorn and `checked_request.py`. It does not need this library.
 
     python examples/serve.py digits=exported/digits --port 8501
     curl localhost:8501/v1/models/digits
@@ -13,8 +13,6 @@ Waiting requests go through a model together. Each model has one thread.
 
 import argparse
 import asyncio
-import gc
-import json
 import logging
 import reprlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,16 +27,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import uvicorn
+from checked_request import (
+    MOST,
+    MOST_SAID,
+    SIGNATURE,
+    as_numbers,
+    check_count,
+    check_finite,
+    instances_of,
+)
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
-
-# Most images in one batch, and in one request.
-MOST = 256
-# Most characters of an error message, which may quote the request or the model.
-MOST_SAID = 1000
-SIGNATURE = "serving_default"
 
 LOG = logging.getLogger("serve")
 
@@ -89,54 +90,6 @@ async def read_up_to(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def instances_of(body: bytes) -> list:
-    """The `instances` of a body. Its content type is ignored: many clients send none.
-
-    Raises:
-        ValueError: If the body is not a prediction request.
-    """
-    try:
-        content = parsed(body)
-        wrong = what_is_wrong(content)
-    except RecursionError:
-        wrong = "it is nested too deeply"
-    except ValueError as error:  # not JSON, or not UTF-8
-        wrong = str(error)
-    if wrong:
-        received = body[:80].decode(errors="replace")
-        raise ValueError(
-            f'The body must be JSON, {{"instances": [...]}}: {wrong}. '
-            f"Received: body={received!r}"
-        )
-    return content["instances"]
-
-
-def parsed(body: bytes) -> Any:
-    """Parses JSON without the garbage collector, because JSON has no cycles.
-
-    32 MiB of lists took 2 s without it and 20 s with it. Parsing holds the GIL, so
-    nothing else runs meanwhile, not even a status request.
-    """
-    gc.disable()
-    try:
-        return json.loads(body)
-    finally:
-        gc.enable()
-
-
-def what_is_wrong(content: Any) -> str:
-    if not isinstance(content, dict):
-        return "it is not an object"
-    if not isinstance(content.get("instances"), list):
-        return "`instances` must be a list"
-    unknown = next((k for k in content if k not in ("instances", "signature_name")), "")
-    if unknown:
-        return f"{reprlib.repr(unknown)} is not allowed"
-    if content.get("signature_name", SIGNATURE) != SIGNATURE:
-        return f"`signature_name` must be {SIGNATURE!r}"
-    return ""
-
-
 def newest_version(folder: Path) -> Path:
     """The folder itself if it is a SavedModel, else its highest numbered version."""
     is_model = tf.saved_model.contains_saved_model
@@ -152,36 +105,11 @@ def newest_version(folder: Path) -> Path:
     return max(versions, key=lambda path: int(path.name))
 
 
-def check_finite(name: str, array: np.ndarray) -> None:
-    wrong = np.argwhere(~np.isfinite(array))
-    if len(wrong):
-        place = wrong[0].tolist()
-        raise ValueError(
-            f"`{name}` must be finite. Received: {name}{place}={array[tuple(place)]}"
-        )
-
-
 def kinds_of(dtype: tf.DType) -> set[type]:
     """Types that JSON values of this dtype parse to; a boolean is not an integer."""
     if dtype.is_floating:
         return {int, float}
     return {int} if dtype.is_integer else {bool} if dtype.is_bool else set()
-
-
-def as_numbers(nested: list, dtype: tf.DType) -> np.ndarray:
-    """Lists of numbers as an array. NumPy alone would also accept "0.5" and true."""
-    found = np.array(nested, object)
-    kinds = set(map(type, found.ravel()))
-    if list in kinds:
-        raise ValueError("nested lists must have equal lengths and be at most 64 deep")
-    wrong = sorted(kind.__name__ for kind in kinds - kinds_of(dtype))
-    if wrong:
-        raise ValueError(f"they contain a {' and a '.join(wrong)}")
-    with np.errstate(over="ignore"):
-        try:
-            return found.astype(dtype.as_numpy_dtype)
-        except OverflowError:
-            raise ValueError("a number is too large") from None
 
 
 def rows_of(outputs: Mapping[str, np.ndarray]) -> list:
@@ -231,15 +159,13 @@ class Served:
         batch, *image = self._spec.shape
         expected = (batch or "n", *image)
         if batch is None and len(instances) > MOST:
-            raise ValueError(
-                f"`instances` must have 1 to {MOST} entries. "
-                f"Received: len(instances)={len(instances)}"
-            )
+            check_count(instances, MOST)
+        dtype = self._spec.dtype
         try:
-            images = as_numbers(instances, self._spec.dtype)
+            images = as_numbers(instances, dtype.as_numpy_dtype, kinds_of(dtype))
         except ValueError as error:
             raise ValueError(
-                f"`instances` must be {self._spec.dtype.name} numbers of the shape "
+                f"`instances` must be {dtype.name} numbers of the shape "
                 f"{expected}: {error}. Received: instances="
                 f"{reprlib.repr(instances)[:80]}"
             ) from None
@@ -248,10 +174,8 @@ class Served:
                 f"`instances` must be of the shape {expected}. "
                 f"Received: instances.shape={images.shape}"
             )
-        if not len(images):
-            raise ValueError(
-                f"`instances` must have 1 to {MOST} entries. Received: none"
-            )
+        if not instances:
+            check_count(instances, MOST)
         check_finite("instances", images)
         return images
 

@@ -10,7 +10,8 @@ import os
 import random
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -155,10 +156,27 @@ class GivenPair(keras.random.SeedGenerator):
 
 def settle(states: Sequence[Any]) -> None:
     """Makes this process the home of generators whose states were set on purpose."""
+    for generator in _generators_of(states):
+        generator._home, generator._salt = _home(), 0
+
+
+@contextmanager
+def kept_homes(states: Sequence[Any]) -> Iterator[None]:
+    """Gives the generators of these states back what `settle` takes from them.
+
+    With their states alone, forked children would all go on as their parent does.
+    """
+    homes = [(each, each._home, each._salt) for each in _generators_of(states)]
+    try:
+        yield
+    finally:
+        for generator, home, salt in homes:
+            generator._home, generator._salt = home, salt
+
+
+def _generators_of(states: Sequence[Any]) -> list[SharedSeedGenerator]:
     chosen = {id(state) for state in states}
-    for generator in list(_generators):
-        if id(generator.state) in chosen:
-            generator._home, generator._salt = _home(), 0
+    return [each for each in list(_generators) if id(each.state) in chosen]
 
 
 def as_state(first: Any, second: Any = 0, key: int = 0) -> np.ndarray:
@@ -173,12 +191,15 @@ def as_state(first: Any, second: Any = 0, key: int = 0) -> np.ndarray:
 def _philox(pair: Any, key: Any) -> Any:
     import tensorflow as tf
 
-    # As Keras does before it draws.
-    seed = tf.cast(tf.math.floormod(pair, tf.int32.max - 1), tf.int32)
+    # As Keras does before it draws. The key takes what is lost of the count, after
+    # which masks would repeat.
+    most = tf.int32.max - 1
+    seed = tf.cast(tf.math.floormod(pair, most), tf.int32)
+    rounds = tf.bitwise.bitwise_xor(key, pair[1] // most)
     seed_key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=[2],
-        key=tf.bitwise.bitwise_xor(seed_key, tf.bitcast(key, tf.uint64)),
+        key=tf.bitwise.bitwise_xor(seed_key, tf.bitcast(rounds, tf.uint64)),
         counter=counter,
         alg=1,
         dtype=tf.int64,

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_maskdef.backend.seed_generators import as_state, settle
+from keras_maskdef.backend.seed_generators import as_state, kept_homes, settle
 
 _STATE = "seed_generator_state"
 
@@ -42,12 +42,14 @@ def reseed(models: Sequence[Any], seed: int) -> None:
 @contextmanager
 def kept_seeds(models: Sequence[Any]) -> Iterator[None]:
     """Restores the models' random states in the end, so that no masks replay."""
-    states = [(v, keras.ops.convert_to_numpy(v.value)) for v in _states(models)]
-    try:
-        yield
-    finally:
-        for variable, value in states:
-            variable.assign(value)
+    states = _states(models)
+    values = [keras.ops.convert_to_numpy(variable.value) for variable in states]
+    with kept_homes(states):
+        try:
+            yield
+        finally:
+            for variable, value in zip(states, values, strict=True):
+                variable.assign(value)
 
 
 def _states(models: Sequence[Any]) -> list[Any]:

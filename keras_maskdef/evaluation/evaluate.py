@@ -38,6 +38,7 @@ from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
 from keras_maskdef.results.report import Report
+from keras_maskdef.results.saved_run import too_much
 
 # The repeats of a batch are in memory at once.
 _MOST_REPEATS = 10_000
@@ -164,6 +165,8 @@ def evaluate(
     for scenario in plan:
         _check_scenario(scenario)
     columns = columns_of(defences, images, known_range)
+    if folder is not None:
+        _check_size(plan, columns)
     classes = _classes(columns, images)
     check_labels(labels, len(images), classes)
     class_names = _names(class_names, classes)
@@ -244,6 +247,18 @@ def _check_scenario(scenario: Scenario) -> None:
         check_positive("epsilon", epsilon)
     if info.library in _MODULES:
         require(_MODULES[info.library], "attacks")
+
+
+def _check_size(plan: Sequence[Scenario], columns: Sequence[Column]) -> None:
+    """Before anything is done: what is written has to be read again."""
+    rows = 1 + sum(len(s.epsilons) for s in plan if s.threat_model != "frozen")
+    views = sum(2 * column.votes for column in columns if column.votes)
+    wrong = too_much(rows, len(columns), rows * views)
+    if wrong:
+        raise ValueError(
+            "`attacks` and `defences` must make a smaller report for a `folder`: "
+            f"divide them. Received: {wrong}"
+        )
 
 
 def _check_plan(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_maskdef.backend.seeding import kept_seeds, reseed
-from keras_maskdef.core.checked_files import MOST_ARRAYS, Arrays
+from keras_maskdef.core.checked_files import AGAIN, MOST_ARRAYS, Arrays, damaged
 from keras_maskdef.core.compat import graph_of, nodes_of
 from keras_maskdef.core.durations import fastest
 from keras_maskdef.core.progress import Start, silent
@@ -15,7 +15,9 @@ from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.core.value_range import to_unit
 from keras_maskdef.core.view_passes import MOST_VIEWS
 from keras_maskdef.evaluation.columns import Column
+from keras_maskdef.evaluation.outcomes import kept_examples
 from keras_maskdef.evaluation.run_store import Stored
+from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
 from keras_maskdef.layers.image_filter import ImageFilter
 from keras_maskdef.results.report import Report
@@ -52,12 +54,11 @@ def save_gallery(
     )
     arrays: Arrays = {"title": np.array(last.title)}
     for number, column in enumerate(columns):
-        examples = stored.examples(scenario, column.name)
-        if examples is None:
+        adversarial = _examples(stored, scenario, column.name, images)
+        if adversarial is None:
             return
-        adversarial = examples[-1]
-        arrays["images"] = images[: len(adversarial)]
-        arrays["labels"] = labels[: len(adversarial)]
+        count = len(adversarial)
+        arrays["images"], arrays["labels"] = images[:count], labels[:count]
         with kept_seeds(column.models):
             reseed([column.defence.predict], stored.seed)
             shown = _shown(column, arrays["images"], adversarial)
@@ -69,6 +70,26 @@ def save_gallery(
         if kind in (*_IMAGES, "mask"):
             arrays[name] = _channels_last(arrays[name])
     stored.store.write_arrays(GALLERY, _with_room(arrays))
+
+
+def _examples(
+    stored: Stored, scenario: Scenario, column: str, images: np.ndarray
+) -> np.ndarray | None:
+    """What became of the first images, by the largest epsilon."""
+    found = stored.examples(scenario, column)
+    if found is None:
+        return None
+    first = images[: stored.config["batch_size"]]
+    # As many as of the other columns, too.
+    wanted = (kept_examples(first, len(scenario.epsilons)), *images.shape[1:])
+    if found.shape[1:] != wanted:
+        path = stored.store.outcome(stored.key(scenario, column, 0))
+        raise damaged(
+            path,
+            f"'examples' of shape {found.shape[1:]}, where the images are of {wanted}",
+            AGAIN,
+        )
+    return found[-1]
 
 
 def save_speed(

@@ -135,7 +135,7 @@ def outcome(
         arrays = {
             "predictions": _choose(np.stack(predicted).swapaxes(1, 2), worst).T,
             "sizes": sizes(chosen, images, scenario.norm),
-            "examples": chosen[: _kept(chosen, len(scenario.epsilons))],
+            "examples": chosen[: kept_examples(chosen, len(scenario.epsilons))],
         }
         votes = judge_votes(defence, chosen, seed)
         if votes is not None:
@@ -144,10 +144,15 @@ def outcome(
     return {name: np.stack([a[name] for a in per_size]) for name in per_size[0]}
 
 
-def _kept(images: np.ndarray, sizes: int) -> int:
-    """How many examples of each epsilon fit a file; all 8 of small images."""
+def kept_examples(images: np.ndarray, sizes: int) -> int:
+    """How many examples of each epsilon fit a file; all 8 of small images.
+
+    Args:
+        images: Those of a batch.
+        sizes: Integer, number of epsilons.
+    """
     room = MOST_ARRAYS // 2 // (sizes * images[0].nbytes)
-    return max(1, min(EXAMPLES, room))
+    return max(1, min(EXAMPLES, len(images), room))
 
 
 def sizes(changed: np.ndarray, images: np.ndarray, norm: str | None) -> np.ndarray:

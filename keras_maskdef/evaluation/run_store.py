@@ -15,12 +15,13 @@ from keras_maskdef.core.checked_files import (
     read_json,
 )
 from keras_maskdef.core.run_folder import CONFIG, RunFolder
-from keras_maskdef.core.value_range import UNIT, check_value_range
+from keras_maskdef.core.value_range import UNIT, check_value_range, span
 from keras_maskdef.evaluation.outcomes import WITHOUT_GRADIENT
 from keras_maskdef.evaluation.rows import CONTROLS, Outcomes
 from keras_maskdef.evaluation.scenario import Scenario
 from keras_maskdef.evaluation.threat_models import THREAT_MODELS
 from keras_maskdef.results.report import CLEAN
+from keras_maskdef.results.saved_run import FAR
 
 LABELS = "labels.npz"
 _EXAMPLES = "examples"
@@ -43,6 +44,7 @@ class Stored:
         self.columns: list[str] = [column["name"] for column in config["columns"]]
         self.bare = {column["name"]: column["bare"] for column in config["columns"]}
         self.is_random = {c["name"]: c["is_random"] for c in config["columns"]}
+        self._votes = {column["name"]: column["votes"] for column in config["columns"]}
         self.seed: int = config["seed"]
         self.judgements: int = config["judgements"]
         self._shard, self._shards = config["shard"]
@@ -191,13 +193,21 @@ class Stored:
         first = int(key.rpartition("--")[2]) * self.config["batch_size"]
         images = min(self.config["batch_size"], self.config["images"] - first)
         sizes, last = len(scenario.epsilons), len(self.config["class_names"]) - 1
-        return {
-            "predictions": Form("iu", (sizes, None, images), 0, last),
+        # With its masks frozen a defence is not random, and no views of it vote.
+        is_frozen = scenario.threat_model == "frozen"
+        is_random = self.is_random[column] and not is_frozen
+        repeats = self.judgements if is_random else 1
+        low, far = self.value_range[0], FAR * span(self.value_range)
+        forms = {
+            "predictions": Form("iu", (sizes, repeats, images), 0, last),
             "sizes": Form("f", (sizes, images)),
-            _EXAMPLES: Form("f", (sizes, None, None, None, None)),
-            "votes": Form("iu", (sizes, None, images), 0, last, optional=True),
+            _EXAMPLES: Form("f", (sizes, *[None] * 4), low - far, low + far),
             WITHOUT_GRADIENT: Form("b", (images,), optional=True),
         }
+        votes = self._votes[column]
+        if votes and not is_frozen:
+            forms["votes"] = Form("iu", (sizes, 2 * votes, images), 0, last)
+        return forms
 
 
 def _scenario(plain: dict[str, Any]) -> Scenario:

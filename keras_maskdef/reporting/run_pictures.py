@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_maskdef.core.atomic_files import own_folder
-from keras_maskdef.core.intervals import wilson
+from keras_maskdef.core.intervals import wilson_of_many
 from keras_maskdef.reporting.figures import (
     INK,
     LINES,
@@ -27,6 +27,8 @@ from keras_maskdef.results.report import CLEAN, QUOTED, UNION
 from keras_maskdef.results.saved_run import SavedRun
 
 _MOST = 6
+# Of lines in all pictures over epsilon, and of pictures: 10 ms a line and 0.1 s each.
+_MOST_LINES, _MOST_CURVES, _MOST_VOTES = 200, 16, 12
 
 
 def draw_pictures(run: SavedRun, folder: Path) -> list[Picture]:
@@ -45,14 +47,11 @@ def draw_pictures(run: SavedRun, folder: Path) -> list[Picture]:
     """
     own_folder(folder)
     report, names = run.report, run.report.defences
-    curves = [
-        _draw_epsilons(report, rows, folder / f"epsilons-{number}.png")
-        for number, rows in enumerate(_curves(report))
-    ]
+    curves = _draw_curves(report, folder)
+    voting = [name for name in report.judged if _voted(report, name)]
     votes = [
         _draw_votes(run, name, folder / f"votes-{names.index(name)}.png")
-        for name in report.judged
-        if _voted(report, name)
+        for name in voting[:_MOST_VOTES]
     ]
     images = []
     for number in range(len(names)):
@@ -65,6 +64,23 @@ def _can_be_drawn(run: SavedRun) -> bool:
     """Whether images have 1, 3 or 4 channels and more than one row and column."""
     *_, height, width, channels = run.gallery["images"].shape
     return min(height, width) > 1 and channels in (1, 3, 4)
+
+
+def _draw_curves(report: Report, folder: Path) -> list[Picture]:
+    """Of very many attacks, those whose attackers know most; the tables have all."""
+    curves = _curves(report)
+    most = min(_MOST_CURVES, max(1, _MOST_LINES // len(report.defences)))
+    known = {group[0].threat_model: n for n, group in enumerate(report.groups)}
+    chosen = sorted(curves, key=lambda rows: -known[rows[0].threat_model])[:most]
+    drawn = [
+        _draw_epsilons(report, rows, folder / f"epsilons-{number}.png")
+        for number, rows in enumerate(curves)
+        if any(rows is each for each in chosen)
+    ]
+    if len(drawn) < len(curves):
+        left = f"{len(curves) - len(drawn)} more attacks are in the tables alone."
+        drawn[-1] = drawn[-1]._replace(caption=left)
+    return drawn
 
 
 def _curves(report: Report) -> list[list[Row]]:
@@ -138,7 +154,7 @@ def _draw_votes(run: SavedRun, name: str, path: Path) -> Picture:
             look |= {"color": INK, "ls": "--"}
         if row.threat_model == UNION:
             look |= {"color": INK, "lw": 2.4}
-        bounds = [wilson(height, score.images) for height in heights]
+        bounds = wilson_of_many(np.array(heights), score.images)
         _line(axis, range(1, len(heights) + 1), heights, bounds, look)
     _percent(axis)
     heading = run.report.heading(name)
@@ -190,17 +206,18 @@ def _few(rows: list[tuple[Row, Score]]) -> list[tuple[Row, Score]]:
         _, least = worst.setdefault(row.threat_model, (row, score))
         if score.accuracy < least.accuracy:
             worst[row.threat_model] = row, score
-    return list(worst.values())
+    return list(worst.values())[: 2 * _MOST]
 
 
 def _line(
     axis: Any,
     places: Sequence[float],
     heights: Sequence[float],
-    bounds: Sequence[Sequence[float]],
+    bounds: Any,
     style: dict[str, Any],
 ) -> None:
     look = {"ms": 5, "lw": 1.6, "clip_on": False, **style}
+    look["markevery"] = 1 + len(places) // 100
     axis.plot(places, 100 * np.array(heights), **look)
     low, high = 100 * np.array(bounds).reshape(-1, 2).T
     axis.fill_between(places, low, high, color=style["color"], alpha=0.15, lw=0)

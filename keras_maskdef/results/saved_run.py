@@ -18,8 +18,15 @@ from keras_maskdef.core.checked_files import (
 from keras_maskdef.results.report import ADAPTIVE, CLEAN, SCHEMA, UNION, Report
 
 # Images are drawn as they are, and far from what any image is nothing can be drawn.
-_FAR = 1e6
+FAR = 1e6
 _EXAMPLES = 8
+# Of what a page is made in 10 seconds of a core and 1 GiB; rows and columns are in the
+# schema as well.
+# Of the papers' recipes one has 96 rows, 288 scores and 1,710 accuracies by the number
+# of votes in 0.2 MiB, and another one 9 columns.
+_MOST_ROWS, _MOST_COLUMNS = 300, 40
+_MOST_THREATS = 20  # there are 8
+_MOST_SCORES, _MOST_BY_VOTES, _MOST_BYTES = 2400, 200_000, 1 << 23
 
 
 @dataclass(frozen=True)
@@ -63,14 +70,15 @@ def read_report(path: Path) -> Report:
         OSError: If it is damaged.
         ValueError: For another schema, and for results without their headline.
     """
-    plain = read_json(path, "object")
-    schema = plain.get("schema")
+    # Not kept while it is read again.
+    schema = read_json(path, "object", _MOST_BYTES).get("schema")
     if schema != SCHEMA or schema is True:
         raise ValueError(
             f"`run` must be of schema {SCHEMA}, which this version of keras_maskdef "
             f"reads and writes. Received: schema={schema!r:.60} in {path}"
         )
-    plain = read_json(path, "results")
+    plain = read_json(path, "results", _MOST_BYTES)
+    _check_work(path, plain)
     _check_intervals(path, plain["rows"])
     for name, about in plain["defences"].items():
         if about["bare"] not in plain["defences"]:
@@ -99,7 +107,7 @@ def read_gallery(folder: Path, columns: int, classes: int) -> Arrays:
         return {}
     gallery = read_arrays(path)
     forms = {
-        "images": Form("f", (None, None, None, None), -_FAR, _FAR),
+        "images": Form("f", (None, None, None, None), -FAR, FAR),
         "title": Form("U", (), optional=True),
     }
     shape = check_arrays(path, gallery, forms)["images"].shape
@@ -120,7 +128,7 @@ def _gallery_forms(
     several: tuple[Any, ...] = (None, *shape)
     if views is not None and views.size:
         several = (len(views), *shape)
-    image = Form("f", shape, -_FAR, _FAR)
+    image = Form("f", shape, -FAR, FAR)
     verdicts = Form("iu", shape[:1], 0, classes - 1)
     return {
         "adversarial": image,
@@ -148,6 +156,46 @@ def read_speed(folder: Path) -> dict[str, Any]:
         if len(measured["votes"]) != len(measured["images_per_second"]):
             raise damaged(path, f"numbers of votes and of speeds of {name!r} differ")
     return speed
+
+
+def _check_work(path: Path, plain: dict[str, Any]) -> None:
+    """Rows and columns make a page and its pictures large together, not alone."""
+    rows, columns = plain["rows"], plain["defences"]
+    for row in rows:
+        if not row["scores"].keys() <= columns.keys():
+            raise damaged(path, f"a row of {row['attack']!r} has other columns")
+    threats = {row["threat_model"] for row in rows}
+    if len(threats) > _MOST_THREATS:
+        raise damaged(
+            path, f"{len(threats)} threat models, and at most {_MOST_THREATS}"
+        )
+    by_votes = sum(
+        len((score or {}).get("votes") or ())
+        for row in rows
+        for score in row["scores"].values()
+    )
+    wrong = too_much(len(rows), len(columns), by_votes)
+    if wrong:
+        raise damaged(path, wrong)
+
+
+def too_much(rows: int, columns: int, by_votes: int) -> str | None:
+    """What of a report is more than can be read again.
+
+    Args:
+        rows: Integer, how many it has.
+        columns: Integer, how many.
+        by_votes: Integer, accuracies by the number of votes, of all rows and columns.
+    """
+    for found, most, of_what in (
+        (rows, _MOST_ROWS, "rows"),
+        (columns, _MOST_COLUMNS, "columns"),
+        (rows * columns, _MOST_SCORES, "rows times columns"),
+        (by_votes, _MOST_BY_VOTES, "accuracies by the number of votes"),
+    ):
+        if found > most:
+            return f"{found:,} {of_what}, and at most {most:,} are reported"
+    return None
 
 
 def _check_intervals(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -284,6 +284,22 @@ def test_votes_are_votes_of_masked_views(exported, parts, kind, pooling):
 
 
 @formats
+@pytest.mark.parametrize("seed", [None, 5])
+def test_it_is_told_where_masks_are_fresh_and_not_secret(tmp_path, kind, seed):
+    pytest.importorskip(NEEDS[kind])
+    mask = kmd.RandomGridMask(2, 0.5, seed=seed)
+    model = keras.Sequential([keras.Input((8, 8, 1)), mask])
+    model(IMAGES)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        name = "tf_saved_model" if kind == "saved_model" else kind
+        model.export(tmp_path / f"x{SUFFIXES[kind]}", format=name, verbose=False)
+    said = [str(each.message) for each in caught if "secret" in str(each.message)]
+    assert bool(said) == (seed is None and kind != "saved_model")
+    assert all(f'format="{kind}" are fresh, not secret' in text for text in said)
+
+
+@formats
 def test_images_that_are_too_small_are_refused(tmp_path, kind):
     """By a model of any size; what runs it has no words but an operation's name."""
     for module in (NEEDS[kind], RUNTIMES[kind]):

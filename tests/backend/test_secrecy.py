@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import keras_maskdef as kmd
 from keras_maskdef.backend.seed_generators import SharedSeedGenerator, as_state
+from keras_maskdef.backend.seeding import kept_seeds, reseed
 from keras_maskdef.baselines import GaussianVote
 
 IMAGES = np.ones((1, 8, 16, 1), "float32")
@@ -41,6 +42,25 @@ def test_every_bit_of_the_key_counts(bit):
     one.state.assign(as_state(7, 0, 2**63 + 1))
     other.state.assign(as_state(7, 0, (2**63 + 1) ^ (1 << bit)))
     assert (one.next().numpy() != other.next().numpy()).all()
+
+
+@pytest.mark.parametrize("count", [7, 2**31 - 3])
+def test_masks_do_not_repeat_after_as_many_as_keras_tells_apart(count):
+    """Numbers of seeds that are alike modulo 2^31 - 2."""
+    generator, drawn = SharedSeedGenerator(0), []
+    for rounds in range(3):
+        generator.state.assign(as_state(7, count + rounds * (2**31 - 2), 5))
+        drawn.append(tuple(generator.next().numpy()))
+    assert len({number for pair in drawn for number in pair}) == 6
+
+
+def test_the_seeds_of_a_key_are_those_of_before():
+    generator = SharedSeedGenerator(0)
+    generator.state.assign(as_state(7, 2**31 - 3, 5))
+    assert generator.next().numpy().tolist() == [
+        -3059649465805493432,
+        4393556144652489196,
+    ]
 
 
 @pytest.mark.parametrize("make", [kmd.RandomGridMask, "noise"])
@@ -118,14 +138,15 @@ def in_child(draw, pipe):
     pipe.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-@pytest.mark.parametrize("seed", [None, 5])
-def test_forked_children_that_seed_themselves_alike_draw_other_masks(seed):
-    """Eager calls, as compiled ones of TensorFlow hang in a forked child."""
-    mask, context = kmd.RandomGridMask(1, 0.5, seed=seed), multiprocessing.get_context
-    generator, masks = mask.seed_generator, []
+def salts_of_forks(generator, before):
+    """What parts the keys of three forked children, that do something before.
+
+    Compiled calls of TensorFlow hang in a forked child.
+    """
+    salts, context = [], multiprocessing.get_context
 
     def draw():
+        before()
         generator._settle_in()
         return generator._salt
 
@@ -134,9 +155,32 @@ def test_forked_children_that_seed_themselves_alike_draw_other_masks(seed):
         child = context("fork").Process(target=in_child, args=(draw, theirs))
         child.start()
         theirs.close()
-        masks.append(ours.recv())
+        salts.append(ours.recv())
         child.join()
-    assert len(set(masks)) == 3
+    return salts
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.parametrize("seed", [None, 5])
+def test_forked_children_that_seed_themselves_alike_draw_other_masks(seed):
+    generator = kmd.RandomGridMask(1, 0.5, seed=seed).seed_generator
+    assert len(set(salts_of_forks(generator, lambda: None))) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.parametrize("seed", [None, 5])
+def test_forked_children_that_evaluate_draw_other_masks_afterwards(seed):
+    """An evaluation sets the state of its models, and gives them theirs back."""
+    mask = kmd.RandomGridMask(1, 0.5, seed=seed)
+    model = keras.Sequential([keras.Input((8, 16, 1)), mask])
+
+    def evaluate():
+        with kept_seeds([model]):
+            reseed([model], 0)
+            assert mask.seed_generator._salt == 0
+
+    salts = salts_of_forks(mask.seed_generator, evaluate)
+    assert len({0, *salts}) == 4
 
 
 @pytest.mark.parametrize("seed", [None, 3])

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import toy
+from meanwhile import begin_meanwhile
 
 import keras_maskdef as kmd
 from keras_maskdef.certification import Certificates, _run, certify
@@ -731,3 +732,21 @@ def test_answers_that_are_no_class_are_refused():
     answers = np.where(np.arange(2000) % 3, 5, 0)
     with pytest.raises(ValueError, match="from 0 to 1. Received: from 0 to 5"):
         kmd.certification.per_set(hidden, answers, 0, law, nothing, 2, 1e-3)
+
+
+def test_of_two_runs_at_once_one_is_refused(tmp_path, monkeypatch):
+    """Its own begins between the other's look at the folder and its writing."""
+    folder, images = tmp_path / "run", easy(3)[0]
+
+    def run(seed, folder):
+        defence = kmd.VotingEnsemble(toy.classifier(), kmd.RandomGridMask(2, 0.8))
+        options = {"samples": 200, "selection": 20, "sizes": [1], "seed": seed}
+        return certify(defence, images, method="per_set", folder=folder, **options)
+
+    begin_meanwhile(monkeypatch, lambda: run(1, folder))
+    with pytest.raises(
+        ValueError, match="another configuration.*seed: 1 there, 0 here"
+    ):
+        run(0, folder)
+    found = Certificates.load(folder / "certificates.json")
+    assert found.to_dict() == run(1, tmp_path / "alone").to_dict()

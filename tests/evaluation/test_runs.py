@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 from evaluate_in_process import run
+from meanwhile import begin_meanwhile
 
 from keras_maskdef.core.atomic_files import replaced, write
 from keras_maskdef.core.run_folder import RESULTS, RunFolder
@@ -91,21 +92,6 @@ def test_another_configuration_is_refused(undisturbed):
     ):
         run(undisturbed, seed=1)
     assert {path: path.read_bytes() for path in before} == before
-
-
-def begin_meanwhile(monkeypatch, other, error=None):
-    """Has another run begin where a file is about to get its name."""
-    link, calls = os.link, []
-
-    def slow_link(source, target):
-        calls.append(target)
-        if len(calls) == 1:
-            other()
-        if error:
-            raise OSError(error, os.strerror(error))
-        link(source, target)
-
-    monkeypatch.setattr(os, "link", slow_link)
 
 
 @pytest.mark.parametrize("error", [None, errno.EPERM, errno.EOPNOTSUPP])

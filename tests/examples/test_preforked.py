@@ -1,5 +1,6 @@
 """examples/preforked.py under gunicorn: no two workers draw the same masks."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import urllib.error
 import urllib.request
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -66,9 +68,64 @@ def test_no_two_workers_draw_the_same_masks(address):
     assert len({masks for _, masks in answers}) == len(answers)
 
 
+def with_a(value):
+    """A request of one image with a value of this text in it."""
+    ones = json.dumps({"instances": np.ones((1, 8, 16, 1)).tolist()})
+    return ones.replace("1.0", value, 1).encode()
+
+
+WRONG = {
+    b"": "1 to 33554432 bytes",
+    b"[": "must be JSON",
+    b"[]": "it is no object",
+    b"{}": "`instances` must be a list",
+    b'{"instances": {}}': "`instances` must be a list",
+    b'{"instances": []}': "1 to 256 of them",
+    b'{"instances": [1]}': "Invalid rank for input",
+    b'{"instances": [["a"]]}': "a str among them",
+    b'{"instances": [[[[1]], [[1, 2]]]]}': "must be of one length",
+    b"[" * 100_000: "nested too deeply",
+    with_a("true"): "a bool among them",
+    with_a('"0.5"'): "a str among them",
+    with_a("null"): "a NoneType among them",
+    with_a("NaN"): "instances[0, 0, 0, 0]=nan",
+    with_a("1e400"): "instances[0, 0, 0, 0]=inf",
+    with_a("1e39"): "instances[0, 0, 0, 0]=inf",
+    with_a(str(10**400)): "one of them is too large",
+    json.dumps({"instances": np.ones((300, 8, 16, 1)).tolist()}).encode(): "1 to 256",
+}
+
+
 def test_a_wrong_request_is_told_what_is_wrong(address):
-    wrong = (b"[", b"[]", b"{}", b'{"instances": [["a"]]}', b'{"instances": {}}')
-    for body in (*wrong, b'{"instances": [1]}'):
+    for body, message in WRONG.items():
         status, said = ask(address, body)
         assert status == 400
-        assert json.loads(said)["error"]
+        assert message in json.loads(said)["error"]
+
+
+def test_a_body_in_chunks(address):
+    """Of which no length is told; urllib sends what has none so."""
+    for body, expected in ((with_a("1.0"), 200), (with_a("true"), 400)):
+        status, said = ask(address, iter([body[:100], body[100:]]))
+        assert status == expected and json.loads(said)
+    status, said = ask(address, (b" " * (1 << 20) for _ in range(33)))
+    assert status == 400 and "1 to 33554432 bytes" in json.loads(said)["error"]
+
+
+def test_predictions_that_are_not_finite(monkeypatch):
+    """They are no JSON, and no fault of the request."""
+    import preforked
+
+    class Broken:
+        def get_inputs(self):
+            return [SimpleNamespace(name="x")]
+
+        def run(self, _, images):
+            return [images["x"] * np.nan]
+
+    monkeypatch.setattr(preforked, "session", Broken)
+    body, said = with_a("1.0"), []
+    environ = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+    (answer,) = preforked.app(environ, lambda *started: said.append(started[0]))
+    assert said == ["500 Internal Server Error"]
+    assert "predictions[0, 0, 0, 0]=nan" in json.loads(answer)["error"]

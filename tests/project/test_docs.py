@@ -55,6 +55,7 @@ TOLD = ("README.md", "docs/index.md", "docs/defences.md", "docs/extending.md")
 READ_ONLY = ("docs/at-scale.md", "docs/distribution.md")
 # That of two workers, and the server with its clients, have tests of their own.
 TESTED_ELSEWHERE = {
+    "checked_request.py",
     "preforked.py",
     "serve.py",
     "serve_load.py",

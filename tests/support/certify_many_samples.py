@@ -3,17 +3,13 @@
 python tests/support/certify_many_samples.py 6000000 67108864
 """
 
-import resource
 import sys
 
 import keras
 import numpy as np
+from peak_memory import peak
 
 import keras_maskdef as kmd
-
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def main():

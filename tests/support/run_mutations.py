@@ -90,7 +90,7 @@ def check_drawn(runs: Path, seed: int) -> str:
         what = f"seed {seed}, {command}: {change(copy, command, draw)}"
         outside = _files(copy)
         try:
-            _READ[command](copy)
+            READ[command](copy)
         except (OSError, ValueError) as error:
             assert type(error).__module__ == "builtins", f"{what}: {error!r}"
             assert len(str(error)) > 30, f"{what}: {error!r}"
@@ -117,7 +117,7 @@ def _resume(copy: Path) -> None:
     evaluate_few(copy / WHOLE)
 
 
-_READ = {"report": _report, "merge": _merge, "resume": _resume}
+READ = {"report": _report, "merge": _merge, "resume": _resume}
 
 
 def _files(copy: Path) -> set[str]:
@@ -128,8 +128,8 @@ def _files(copy: Path) -> set[str]:
 def _check_result(copy: Path, runs: Path, command: str, what: str) -> None:
     folder = copy / ("merged" if command == "merge" else WHOLE)
     found = read_report(folder / RESULTS)
-    scores = [s for row in found["rows"] for s in row["scores"].values() if s]
-    assert all(0 <= score["accuracy"] <= 1 for score in scores), what
+    scores = [s for row in found.rows for s in row.scores.values() if s]
+    assert all(0 <= score.accuracy <= 1 for score in scores), what
     if BYTES in what:
         assert found == read_report(runs / WHOLE / RESULTS), what
 
@@ -247,6 +247,12 @@ def _forge(path: Path, draw: random.Random) -> str:
     packing = draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
     _with_member(path, f"{name}.npy", _npy(header) + bytes(800), packing)
     return f"{name!r} {kind} in"
+
+
+def claim_much(path: Path, name: str) -> None:
+    """An array in whose place there is a header, of 8 * 10^15 bytes."""
+    content = _npy(dict(reversed(_HEADERS))["huge"]) + bytes(800)
+    _with_member(path, f"{name}.npy", content, zipfile.ZIP_STORED)
 
 
 def _bomb(path: Path, draw: random.Random) -> str:
