@@ -9,9 +9,9 @@ Therefore this module creates no session before the fork, with or without `--pre
 and each worker seeds the runtime. Without that seed, ONNX Runtime takes one from the
 clock.
 
-gunicorn's usual (sync) workers handle one request at a time and wait for its body as
-long as the client lets them. A few slow clients would occupy all workers: put a proxy in
-front that buffers requests, such as nginx.
+gunicorn's usual (sync) workers handle one request at a time, and wait for its body as
+long as the client lets them. A few slow clients would occupy all workers: put a proxy
+in front that buffers requests, such as nginx.
 """
 
 import json
