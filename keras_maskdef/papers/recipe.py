@@ -205,13 +205,21 @@ _OWNERS = {
     "surrogate": "network",
 }
 
+# Fields keep their names in stored configurations.
+_FIELDS = {
+    "checks": "sanity checks",
+    "judgements": "repeats",
+    "samples": "EOT samples",
+}
+
 
 def _subject(path: tuple[str, ...]) -> str:
     """The name of a field, with its owner unless that is the recipe."""
     owner = path[-2] if len(path) > 1 else ""
     if path[-3:-2] == ("alternations",):  # then the owner is an arbitrary name
         owner = "alternation"
-    return f"{_OWNERS.get(owner, owner)} {path[-1]}".strip().replace("_", " ")
+    field = _FIELDS.get(path[-1], path[-1])
+    return f"{_OWNERS.get(owner, owner)} {field}".strip().replace("_", " ")
 
 
 def _said(value: Any, path: tuple[str, ...] = ()) -> str:
