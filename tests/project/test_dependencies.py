@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from paths import ROOT
+from paths import ROOT, SUPPORT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LIBRARY = ("keras_maskdef", "kernels")
+LIBRARY = ("keras_maskdef", "kernels", "maskdef")
 AROUND = ("tests", "benchmarks", "examples")
 # Packages that are not called what their modules are.
 PACKAGES = {
@@ -82,7 +82,7 @@ def package(module: str) -> str:
 
 def foreign(names: Iterator[str]) -> set[str]:
     """The packages of the modules that are neither Python's nor of this repository."""
-    folders = (ROOT, *(ROOT / folder for folder in AROUND))
+    folders = (ROOT, SUPPORT, *(ROOT / folder for folder in AROUND))
     own = {path.stem for folder in folders for path in folder.glob("*.py")}
     known = own | set(LIBRARY) | set(sys.stdlib_module_names)
     return {package(name) for name in names if name.partition(".")[0] not in known}
