@@ -38,8 +38,7 @@ lint: $(VENV)/.dev
 # For changes of layers and kernels, in a minute.
 quick: $(VENV)/.core
 	$(LINT)
-	$(PYTEST) -m "not slow and not gpu and not simulator and not long" \
-		tests/layers tests/kernels/test_kernels.py
+	$(PYTEST) tests/layers tests/kernels/test_kernels.py
 
 # On another Python than that of `test`: make versions PYTHON=python3.12 VENV=.venv-3.12
 versions: $(VENV)/.versions

@@ -77,6 +77,13 @@ def is_compiled() -> bool:
     )
 
 
+def is_deterministic() -> bool:
+    """Whether TensorFlow's operations were made deterministic; Keras asks so, too."""
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    return is_op_determinism_enabled()
+
+
 def gradients_by_name() -> dict[str, dict[str, Any]]:
     """TensorFlow's registry of gradients of traced functions, under `"type"`."""
     from tensorflow.python.framework.ops import gradient_registry

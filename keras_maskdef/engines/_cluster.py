@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_maskdef.core.compat import is_deterministic
+
 Resources = Mapping[str, float]
 
 
@@ -107,7 +109,7 @@ def environment(cpus: int) -> dict[str, str]:
 def settings() -> dict[str, Any]:
     """Settings of Keras and TensorFlow that workers take over from this process."""
     return {
-        "deterministic": _is_deterministic(),
+        "deterministic": keras.backend.backend() == "tensorflow" and is_deterministic(),
         "floatx": keras.config.floatx(),
         "epsilon": keras.config.epsilon(),
         "image_data_format": keras.config.image_data_format(),
@@ -124,12 +126,3 @@ def set_up(found: Mapping[str, Any]) -> None:
         tf.config.experimental.enable_op_determinism()
     for name, value in of_keras.items():
         getattr(keras.config, f"set_{name}")(value)
-
-
-def _is_deterministic() -> bool:
-    if keras.backend.backend() != "tensorflow":
-        return False
-    # TensorFlow has no public function for this; Keras uses this one too.
-    from tensorflow.python.framework.config import is_op_determinism_enabled
-
-    return is_op_determinism_enabled()

@@ -30,10 +30,11 @@ from keras_maskdef.datasets.batches import labelled_arrays
 from keras_maskdef.engines import Engine, as_engine
 from keras_maskdef.evaluation.checks import warn
 from keras_maskdef.evaluation.columns import Column, columns_of
-from keras_maskdef.evaluation.gallery import save_gallery, save_speed
+from keras_maskdef.evaluation.gallery import save_gallery
 from keras_maskdef.evaluation.pending_work import PendingWork
 from keras_maskdef.evaluation.run_store import LABELS, column_config
 from keras_maskdef.evaluation.scenario import AttackSetting, Scenario, scenarios
+from keras_maskdef.evaluation.speed import save_speed
 from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.evaluation.threat_models import SAMPLES
 from keras_maskdef.evaluation.worker import Worker
@@ -107,7 +108,7 @@ def evaluate(
         resume: Whether to resume the run in `folder`. Its results equal those of a run
             that was never stopped, byte for byte.
         shard: `(i, n)`: run the i-th of n parts; `merge` joins the parts.
-        paper: Figures to show beside the rows, see `results.with_paper`.
+        paper: Figures to show beside the rows, see `evaluation.rows.with_paper`.
         engine: Where to run: `"local"`, in this process, `"ray"`, on a cluster, or an
             object of `keras_maskdef.engines`. The results are the same.
         value_range: The lowest and the highest value of the images that the models

@@ -1,7 +1,6 @@
-"""What a report shows of a run besides its figures: examples, and speed."""
+"""Examples of a run, to be drawn: images, masks, views and predictions."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -9,11 +8,7 @@ import numpy as np
 from keras_maskdef.backend.seeding import kept_seeds, reseed
 from keras_maskdef.core.checked_files import AGAIN, MOST_ARRAYS, Arrays, damaged
 from keras_maskdef.core.compat import graph_of, nodes_of
-from keras_maskdef.core.durations import fastest
-from keras_maskdef.core.progress import Start, silent
-from keras_maskdef.core.run_folder import RunFolder
 from keras_maskdef.core.value_range import to_unit
-from keras_maskdef.core.view_passes import MOST_VIEWS
 from keras_maskdef.evaluation.columns import Column
 from keras_maskdef.evaluation.outcomes import kept_examples
 from keras_maskdef.evaluation.run_store import Stored
@@ -22,10 +17,7 @@ from keras_maskdef.layers import SparseFeatureMasker, VotingEnsemble
 from keras_maskdef.layers.image_filter import ImageFilter
 from keras_maskdef.results.report import Report
 
-GALLERY, SPEED = "gallery.npz", "speed.json"
-_TIMED, _REPEATS = 256, 5
-# Numbers of votes that are timed at most.
-_CURVE = 40
+GALLERY = "gallery.npz"
 # Kept in [0, 1] with their channels last, to be drawn.
 _IMAGES = {"images", "adversarial", "filtered", "views"}
 # Of these the images are the second axis.
@@ -92,35 +84,6 @@ def _examples(
     return found[-1]
 
 
-def save_speed(
-    store: RunFolder, columns: Sequence[Column], images: np.ndarray, start: Start
-) -> None:
-    """Keeps images per second for one view, two, and so on (MAD, Figure 2).
-
-    Times differ from run to run, so they are no part of the results.
-    """
-    store.kept(SPEED, lambda: _speed(columns, images, start), "speed")
-
-
-def _speed(
-    columns: Sequence[Column], images: np.ndarray, start: Start
-) -> dict[str, Any]:
-    voting = [column for column in columns if column.votes]
-    measured = {}
-    advance = start("speed", len(voting)) if voting else silent("speed", 0)
-    for column in voting:
-        assert column.defence.vote is not None
-        front, vote = column.defence.vote
-        few = images[:_TIMED]
-        seen = few if front is None else front.predict_on_batch(few)
-        numbers = _numbers_of_votes(vote.votes)
-        with kept_seeds(column.models):
-            speeds = [_images_per_second(vote, n, seen) for n in numbers]
-        measured[column.name] = {"votes": numbers, "images_per_second": speeds}
-        advance(1)
-    return measured
-
-
 def _with_room(arrays: Arrays) -> Arrays:
     """As many of the images as a file may hold: of small ones all."""
     count = len(arrays["images"])
@@ -136,28 +99,6 @@ def _with_room(arrays: Arrays) -> Arrays:
         else array
         for name, array in arrays.items()
     }
-
-
-def _numbers_of_votes(votes: int) -> list[int]:
-    """Up to twice as many as vote; each takes a compilation, so some of many."""
-    most = min(2 * votes, MOST_VIEWS)
-    return sorted({round(n) for n in np.linspace(1, most, min(most, _CURVE))})
-
-
-def _images_per_second(vote: VotingEnsemble, votes: int, images: np.ndarray) -> float:
-    model = VotingEnsemble(
-        vote.classifier,
-        vote.mask,
-        votes=votes,
-        pooling=vote.pooling,
-        from_logits=vote.from_logits,
-        votes_per_pass=vote.votes_per_pass,
-    )
-    model.predict_on_batch(images)
-    # `predict` waits for TensorFlow's input pipeline to notice its end: 5.3 s for what
-    # takes 2.8.
-    seconds = fastest(lambda: model.predict_on_batch(images), _REPEATS)
-    return round(len(images) / seconds, 1)
 
 
 def _shown(column: Column, images: np.ndarray, adversarial: np.ndarray) -> Arrays:

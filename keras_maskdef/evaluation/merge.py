@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_maskdef.core.run_folder import RESULTS, RunFolder
-from keras_maskdef.evaluation.gallery import GALLERY, SPEED
+from keras_maskdef.evaluation.gallery import GALLERY
 from keras_maskdef.evaluation.run_store import LABELS, Stored
+from keras_maskdef.evaluation.speed import SPEED
 from keras_maskdef.evaluation.summary import summary
 from keras_maskdef.results.report import Report
 from keras_maskdef.results.saved_run import read_gallery, read_speed

@@ -114,3 +114,15 @@ def test_tf2onnx_has_what_is_taught():
         and callable(RandomOp.version_9)
     )
     compat.teach_tf2onnx()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
+def test_determinism_is_known():
+    from tensorflow.python.framework.config import disable_op_determinism
+
+    assert not compat.is_deterministic()
+    try:
+        tf.config.experimental.enable_op_determinism()
+        assert compat.is_deterministic()
+    finally:
+        disable_op_determinism()

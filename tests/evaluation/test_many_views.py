@@ -16,7 +16,7 @@ from peak_memory import peak
 import keras_maskdef as kmd
 from keras_maskdef.baselines import GaussianVote
 from keras_maskdef.core import view_passes
-from keras_maskdef.evaluation import AttackSetting, gallery
+from keras_maskdef.evaluation import AttackSetting, speed
 
 IMAGES, LABELS = toy.data(6)
 MANY = 10_000_000
@@ -104,8 +104,8 @@ def test_usual_votes_are_one_pass():
 
 
 def test_many_votes_are_timed_at_some_numbers():
-    assert gallery._numbers_of_votes(5) == list(range(1, 11))
-    many = gallery._numbers_of_votes(10_000)
+    assert speed._numbers_of_votes(5) == list(range(1, 11))
+    many = speed._numbers_of_votes(10_000)
     assert many[0] == 1 and many[-1] == 10_000 and len(many) == 40
 
 
