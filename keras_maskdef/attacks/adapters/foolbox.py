@@ -1,7 +1,6 @@
 """Adapters to foolbox, with its default settings (those of the MAD paper)."""
 
 from contextlib import nullcontext
-from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -92,11 +91,13 @@ def _with_compiled_gradient(attack_class: Any, target: Target) -> Any:
 
     class Compiled(attack_class):
         def get_loss_fn(self, model: Any, labels: Any) -> Any:
-            return partial(target.loss_gradient, labels=labels.raw)
+            # `Attack` has checked the labels: no copy to the host in each step.
+            gradient = target.compiled_loss().gradient
+            return lambda images: gradient(images, labels.raw)
 
         def value_and_grad(self, loss_fn: Any, x: Any) -> tuple[Any, Any]:
-            loss, gradient = loss_fn(x.raw)
-            return astensor(loss), astensor(gradient)
+            losses, gradient = loss_fn(x.raw)
+            return astensor(ops.sum(losses)), astensor(gradient)
 
     return Compiled
 
