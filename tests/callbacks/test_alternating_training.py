@@ -14,6 +14,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -581,7 +582,7 @@ def test_a_killed_process_resumes(tmp_path):
     """Killed after the classifier was saved and before its masker's pass."""
 
     def run(folder, kill):
-        path = str(SUPPORT)
+        path = os.pathsep.join((str(SUPPORT), str(Path(__file__).parent)))
         return subprocess.run(
             [sys.executable, "-c", KILLED, str(tmp_path / folder), kill],
             env={**os.environ, "PYTHONPATH": path},
