@@ -38,7 +38,8 @@ lint: $(VENV)/.dev
 # For changes of layers and kernels, in a minute.
 quick: $(VENV)/.core
 	$(LINT)
-	$(PYTEST) tests/layers tests/kernels/test_kernels.py
+	$(PYTEST) -m "not slow and not long and not gpu and not simulator" \
+		tests/layers tests/kernels/test_kernels.py
 
 # On another Python than that of `test`: make versions PYTHON=python3.12 VENV=.venv-3.12
 versions: $(VENV)/.versions

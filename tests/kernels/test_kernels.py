@@ -138,6 +138,7 @@ def test_reference_median_equals_scipy(size: int, dtype: str) -> None:
         np.testing.assert_array_equal(reference.median(x, size), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [2, 3, 5, 6])
 def test_median_equals_scipy_over_tiles(size: int, dtype: str) -> None:
@@ -149,6 +150,7 @@ def test_median_equals_scipy_over_tiles(size: int, dtype: str) -> None:
         np.testing.assert_array_equal(kernels.median(x, size), expected)
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_median_orders_nan_last_as_the_reference_does(data: st.DataObject) -> None:
@@ -164,6 +166,7 @@ def test_median_orders_nan_last_as_the_reference_does(data: st.DataObject) -> No
     check(lambda **more: kernels.median(x, size, **more), expected, x, out)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", range(2, 8))
 @pytest.mark.parametrize("shape", [(1, 9, 700, 3), (2, 70, 16, 2), (1, 8, 9, 1)])
 def test_one_nan_is_found_wherever_it_is(size: int, shape: tuple[int, ...]) -> None:
@@ -408,6 +411,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.long
 def test_numba_cuda_that_does_not_fit_numpy_is_found_before_a_kernel_is_tried() -> None:
     """NumPy 2.5 has no `row_stack`, which numba-cuda 0.30 needs to compile."""
     pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
@@ -444,6 +448,7 @@ def run_python(code: str, *arguments: str, **environment: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.long
 def test_import_is_light() -> None:
     loaded = run_python(
         "import sys, keras_maskdef.kernels; print('numba.cuda' in sys.modules, "
@@ -471,6 +476,7 @@ np.testing.assert_array_equal(kernels.superset_sums(np.array([1, 2, 4, 8]))[0], 
 """
 
 
+@pytest.mark.long
 def test_the_same_pixels_where_numba_compiles_nothing(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {"keep": rng.random((2, 3, 3, 4)) < 0.5}
@@ -518,6 +524,7 @@ for i, result in enumerate(data):
 """
 
 
+@pytest.mark.long
 def test_tf_data_maps_in_parallel_under_workqueue() -> None:
     run_python(THREADED, NUMBA_THREADING_LAYER="workqueue", CUDA_VISIBLE_DEVICES="")
 
@@ -552,6 +559,7 @@ def test_eight_threads_call_every_kernel_at_once() -> None:
     assert not failures
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_has_threads_of_its_own() -> None:
     run_python("""

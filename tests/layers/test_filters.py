@@ -169,6 +169,7 @@ def test_dtypes_compute_in_single_precision(name, implementation, dtype):
     check_pixels(result, tf.cast(single, layer.compute_dtype).numpy())
 
 
+@pytest.mark.long
 @EVERY_FILTER
 @EVERY_IMPLEMENTATION
 def test_images_of_any_size_in_one_model(name, implementation):
@@ -263,6 +264,7 @@ def test_exact_gradient_of_the_median_by_finite_differences(size):
     np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 @EVERY_IMPLEMENTATION
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("name", FILTERS)
@@ -285,6 +287,7 @@ def test_a_step_of_fit_trains_layers_before_and_after(
         assert (part.get_weights()[0] != weight).any()
 
 
+@pytest.mark.long
 @EVERY_IMPLEMENTATION
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
 @pytest.mark.parametrize("jit_compile", [False, True])

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from keras_maskdef import kernels
 from keras_maskdef.layers._nl_means_ops import nl_means
 
+pytestmark = pytest.mark.long
+
 WINDOW = (4, 3, 7)
 
 # Keras 3.15 turns PyTorch tensors into arrays in a way NumPy 2 calls deprecated.

@@ -227,6 +227,7 @@ def test_in_a_model_of_unknown_size(sampling):
     np.testing.assert_array_equal(masked, again(ones(4, 7, 9, 3)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_under_xla(sampling):
     """Keras' default on a GPU. TensorFlow's XLA has another random stream."""

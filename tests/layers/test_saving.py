@@ -11,10 +11,13 @@ import pytest
 
 import keras_maskdef as kmd
 
+pytestmark = pytest.mark.long
+
 LOADER = """
 import json, sys
 import keras, numpy as np
 import keras_maskdef
+
 folder = sys.argv[1]
 images = np.load(folder + "/images.npy")
 results = {}

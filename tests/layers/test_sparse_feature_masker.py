@@ -151,6 +151,7 @@ for name in names:
 """
 
 
+@pytest.mark.long
 def test_every_combination_saves_and_exports(tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     models = defended_models()

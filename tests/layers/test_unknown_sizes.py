@@ -12,6 +12,8 @@ from keras_maskdef import layers
 from keras_maskdef.backend.seeding import reseed
 from keras_maskdef.baselines import GaussianVote
 
+pytestmark = pytest.mark.long
+
 RNG = np.random.default_rng(0)
 SIZES = [(1, 1), (8, 8), (1, 5), (5, 1), *RNG.integers(1, 9, (12, 2)).tolist()]
 FEW = 5  # that XLA compiles, too

@@ -201,6 +201,7 @@ def test_majority_has_the_gradient_of_the_mean(pooling, activation):
         assert (found.reshape(6, -1) * reference).sum() > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("build", [sequential, functional, Subclassed])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_compile_fit_evaluate_predict(build, pooling):
@@ -216,6 +217,7 @@ def test_compile_fit_evaluate_predict(build, pooling):
     assert ensemble.predict(x, verbose=0).shape == (32, 3)
 
 
+@pytest.mark.long
 def test_under_xla():
     """Keras' default on a GPU: the same vote, on XLA's own random stream."""
     x, y = images(32), np.arange(32) % 3
