@@ -126,6 +126,7 @@ def test_bit_depth_in_a_graph_gives_every_level(bits, jit_compile):
     check_pixels(function(tf.constant(images)), reference.bit_depth(images, bits))
 
 
+@pytest.mark.long
 @given(
     shape=st.tuples(
         st.integers(0, 2), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])
@@ -232,6 +233,7 @@ def route(images, upstream, size):
     return gradient
 
 
+@pytest.mark.long
 @EVERY_IMPLEMENTATION
 @pytest.mark.parametrize("size", range(2, 8))
 @pytest.mark.parametrize("levels", [0, 3])

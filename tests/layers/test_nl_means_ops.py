@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from keras_maskdef import kernels
 from keras_maskdef.layers._nl_means_ops import nl_means
 
-pytestmark = pytest.mark.long
-
 WINDOW = (4, 3, 7)
 
-# Keras 3.15 turns PyTorch tensors into arrays in a way NumPy 2 calls deprecated.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.long,
+    # Keras 3.15 turns PyTorch tensors into arrays in a way NumPy 2 calls deprecated.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 def smooth(shape, seed=0):
