@@ -1,6 +1,6 @@
-"""What the example servers take for a request, and give for an answer.
+"""Checks the requests and answers of the example servers.
 
-`serve.py` and `preforked.py` need it beside them. It takes NumPy alone.
+`serve.py` and `preforked.py` need this file beside them. It needs only NumPy.
 """
 
 import gc
@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-# Images that one request may have.
+# Most images in one request.
 MOST = 256
-# Characters of an error: requests and models may put anything into theirs.
+# Most characters of an error message, which may quote the request or the model.
 MOST_SAID = 1000
 SIGNATURE = "serving_default"
 
 
 def instances_of(body: bytes) -> list:
-    """What the body asks for, of whatever content type: many clients do not say JSON.
+    """The `instances` of a body. Its content type is ignored: many clients send none.
 
     Raises:
-        ValueError: If it is not of the form of a prediction request.
+        ValueError: If the body is not a prediction request.
     """
     try:
         content = parsed(body)
         wrong = what_is_wrong(content)
     except RecursionError:
         wrong = "it is nested too deeply"
-    except ValueError as error:  # no JSON, or not UTF-8
+    except ValueError as error:  # not JSON, or not UTF-8
         wrong = str(error)
     if wrong:
         received = body[:80].decode(errors="replace")
@@ -40,9 +40,10 @@ def instances_of(body: bytes) -> list:
 
 
 def parsed(body: bytes) -> Any:
-    """JSON, which has no cycles: 32 MiB of lists took 2 s so, and 20 s with a search.
+    """Parses JSON without the garbage collector, because JSON has no cycles.
 
-    Nothing else runs meanwhile, a status neither.
+    32 MiB of lists took 2 s without it and 20 s with it. Parsing holds the GIL, so
+    nothing else runs meanwhile, not even a status request.
     """
     gc.disable()
     try:
@@ -53,46 +54,46 @@ def parsed(body: bytes) -> Any:
 
 def what_is_wrong(content: Any) -> str:
     if not isinstance(content, dict):
-        return "it is no object"
+        return "it is not an object"
     if not isinstance(content.get("instances"), list):
         return "`instances` must be a list"
     unknown = next((k for k in content if k not in ("instances", "signature_name")), "")
     if unknown:
-        return f"there may be no {reprlib.repr(unknown)}"
+        return f"{reprlib.repr(unknown)} is not allowed"
     if content.get("signature_name", SIGNATURE) != SIGNATURE:
         return f"`signature_name` must be {SIGNATURE!r}"
     return ""
 
 
 def as_numbers(nested: list, dtype: Any, kinds: set[type]) -> np.ndarray:
-    """Lists of numbers as an array. NumPy would take "0.5" and true for some, too.
+    """Lists of numbers as an array. NumPy alone would also accept "0.5" and true.
 
     Args:
-        nested: What JSON has.
-        dtype: NumPy's, for the model.
-        kinds: Types that JSON has for such numbers.
+        nested: Lists from JSON.
+        dtype: NumPy's dtype of the model's input.
+        kinds: Types of Python that such numbers may have.
 
     Raises:
-        ValueError: For anything else.
+        ValueError: For other types, lists of unequal lengths, or too large numbers.
     """
     found = np.array(nested, object)
     there = set(map(type, found.ravel()))
     if list in there:
-        raise ValueError("the lists within must be of one length, and at most 64 deep")
+        raise ValueError("nested lists must have equal lengths and be at most 64 deep")
     wrong = sorted(kind.__name__ for kind in there - kinds)
     if wrong:
-        raise ValueError(f"there is a {' and a '.join(wrong)} among them")
+        raise ValueError(f"they contain a {' and a '.join(wrong)}")
     with np.errstate(over="ignore"):
         try:
             return found.astype(dtype)
         except OverflowError:
-            raise ValueError("one of them is too large") from None
+            raise ValueError("a number is too large") from None
 
 
 def check_count(instances: list, most: int = MOST) -> None:
     if not 0 < len(instances) <= most:
         raise ValueError(
-            f"`instances` must be 1 to {most} of them. "
+            f"`instances` must have 1 to {most} entries. "
             f"Received: len(instances)={len(instances)}"
         )
 
