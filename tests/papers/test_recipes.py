@@ -298,6 +298,10 @@ def test_the_small_scale_is_the_papers_but_for_its_cuts(name):
         recipe.at("gpu")
 
 
+# Fields that are told by other words.
+WORDS = {"judgements": "repeats", "samples": "EOT samples", "checks": "sanity checks"}
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_cut_goes_unsaid(name):
     """Every change has its line, and every line its change."""
@@ -318,7 +322,7 @@ def test_no_cut_goes_unsaid(name):
         before = whole.get(path, "the library's")
         if before == value:
             continue
-        field = path[-1].replace("_", " ")
+        field = WORDS.get(path[-1], path[-1].replace("_", " "))
         wanted = {
             f"{field}: {new} instead of {old}"
             for new in written(value)
