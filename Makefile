@@ -20,7 +20,8 @@ $(BIN)/mypy kernels
 endef
 
 # What depends most on versions of Python and of packages.
-VERSIONS = tests/core tests/kernels/test_kernels.py tests/layers \
+VERSIONS = tests/core tests/kernels/test_kernels.py \
+	tests/layers/test_filters.py tests/layers/test_random_grid_mask.py \
 	tests/datasets/test_datasets.py tests/project/test_dependencies.py \
 	tests/project/test_package.py
 
