@@ -82,7 +82,7 @@ def section(name: str, recipe: Any, run: Any) -> Iterator[str]:
         "    " + " ".join([command, *(f"--precision {each}" for each in others)]) + "\n"
     )
     if results["cuts"]:
-        yield f"Reduced at this scale: {'; '.join(results['cuts'])}.\n"
+        yield f"Reduced at this scale: {'; '.join(recipe.cuts())}.\n"
     for trained in results["trained"]:
         yield "- " + training(trained)
     table = scaled.table(results["result"])

@@ -3,8 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-from maskdef.train import DEFENCES
-
 _FLAGS = {"--judgements": "--repeats", "--samples": "--eot-samples"}
 
 
@@ -27,7 +25,8 @@ def in_todays_form(arguments: Sequence[str]) -> list[str]:
     if command == "evaluate":
         renamed = [_renamed(text) for text in rest]
         return given if renamed == rest else _told(given, [command, *renamed])
-    if not {*rest[:1]} & {*DEFENCES, "-h", "--help"}:
+    # Anything else is a defence, or a typing error that the parser names.
+    if rest and rest[0].startswith("-") and rest[0] not in ("-h", "--help"):
         defence, others = _taken("--defence", rest)
         return _told(given, ["train", defence or "mad", *others])
     return given

@@ -162,11 +162,11 @@ def settle(states: Sequence[Any]) -> None:
 
 @contextmanager
 def kept_homes(states: Sequence[Any]) -> Iterator[None]:
-    """Gives the generators of these states back what `settle` takes from them.
+    """Restores the home and the salt of the generators of these states in the end.
 
-    With their states alone, forked children would all go on as their parent does.
+    Without them, forked children would all draw as their parent does.
     """
-    homes = [(each, each._home, each._salt) for each in _generators_of(states)]
+    homes = [(g, g._home, g._salt) for g in _generators_of(states)]
     try:
         yield
     finally:
@@ -176,7 +176,7 @@ def kept_homes(states: Sequence[Any]) -> Iterator[None]:
 
 def _generators_of(states: Sequence[Any]) -> list[SharedSeedGenerator]:
     chosen = {id(state) for state in states}
-    return [each for each in list(_generators) if id(each.state) in chosen]
+    return [g for g in list(_generators) if id(g.state) in chosen]
 
 
 def as_state(first: Any, second: Any = 0, key: int = 0) -> np.ndarray:

@@ -82,7 +82,7 @@ class Form:
 
 
 def _is_short_text(array: np.ndarray) -> bool:
-    """NumPy reads any 32 bits as a character, and fails where somebody looks at it."""
+    """NumPy reads any 32 bits as a character, and fails when the text is used."""
     codes = np.frombuffer(array.tobytes(), f"{array.dtype.str[0]}u4")
     half = (codes >= 0xD800) & (codes <= 0xDFFF)  # of a pair
     return len(codes) <= _LONGEST_TEXT and not (half | (codes > sys.maxunicode)).any()

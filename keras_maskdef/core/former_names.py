@@ -12,10 +12,14 @@ from typing import Any
 
 _PACKAGE = "keras_maskdef"
 MOVED = {
+    "certification.mask_law": "certification.mask_distribution",
     "certification.pictures": "reporting.certificate_curves",
     "comparisons": "baselines",
     "evaluation.html_report": "reporting.html_report",
     "evaluation.pictures": "reporting.pictures",
+    "evaluation.report": "results.report",
+    "evaluation.results": "evaluation.rows",
+    "evaluation.score": "results.score",
     "recipes": "papers",
 }
 
@@ -69,13 +73,20 @@ def renamed_arguments(**renamed: str) -> Callable[[Callable], Callable]:
         @wraps(function)
         def call(*arguments: Any, **options: Any) -> Any:
             for former, today in renamed.items():
-                if former in options:
-                    warnings.warn(
-                        f"`{former}` of `{function.__name__}` is now `{today}`.",
-                        DeprecationWarning,
-                        stacklevel=2,
+                if former not in options:
+                    continue
+                if today in options:
+                    raise TypeError(
+                        f"`{former}` is the former name of `{today}`: give one. "
+                        f"Received: {former}={options[former]!r}, "
+                        f"{today}={options[today]!r}"
                     )
-                    options.setdefault(today, options.pop(former))
+                warnings.warn(
+                    f"`{former}` of `{function.__name__}` is now `{today}`.",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                options[today] = options.pop(former)
             return function(*arguments, **options)
 
         return call

@@ -13,7 +13,7 @@ def wilson(fraction: float, trials: int) -> tuple[float, float]:
 
 
 def wilson_of_many(fractions: np.ndarray, trials: int) -> np.ndarray:
-    """The same of many fractions, `(n, 2)`, up to rounding: scipy takes 0.1 ms of each.
+    """The intervals of many fractions, `(n, 2)`. SciPy takes 0.1 ms for each.
 
     >>> wilson_of_many(np.array([0.5, 1.0]), 100).round(3)
     array([[0.404, 0.596],

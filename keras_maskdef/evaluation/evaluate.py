@@ -251,7 +251,7 @@ def _check_scenario(scenario: Scenario) -> None:
 
 
 def _check_size(plan: Sequence[Scenario], columns: Sequence[Column]) -> None:
-    """Before anything is done: what is written has to be read again."""
+    """Refuses, before the work, a report too large to be read again."""
     rows = 1 + sum(len(s.epsilons) for s in plan if s.threat_model != "frozen")
     views = sum(2 * column.votes for column in columns if column.votes)
     wrong = too_much(rows, len(columns), rows * views)

@@ -67,21 +67,21 @@ def save_gallery(
 def _examples(
     stored: Stored, scenario: Scenario, column: str, images: np.ndarray
 ) -> np.ndarray | None:
-    """What became of the first images, by the largest epsilon."""
-    found = stored.examples(scenario, column)
-    if found is None:
+    """The first images under the attack with its largest epsilon."""
+    examples = stored.examples(scenario, column)
+    if examples is None:
         return None
     first = images[: stored.config["batch_size"]]
-    # As many as of the other columns, too.
-    wanted = (kept_examples(first, len(scenario.epsilons)), *images.shape[1:])
-    if found.shape[1:] != wanted:
+    # All columns keep the same number of examples.
+    shape = (kept_examples(first, len(scenario.epsilons)), *images.shape[1:])
+    if examples.shape[1:] != shape:
         path = stored.store.outcome(stored.key(scenario, column, 0))
         raise damaged(
             path,
-            f"'examples' of shape {found.shape[1:]}, where the images are of {wanted}",
+            f"'examples' of shape {examples.shape[1:]}, where the images are of {shape}",
             AGAIN,
         )
-    return found[-1]
+    return examples[-1]
 
 
 def _with_room(arrays: Arrays) -> Arrays:

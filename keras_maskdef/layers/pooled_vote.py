@@ -1,6 +1,5 @@
-"""What votes over several views of an image have in common."""
+"""The common part of votes over several views of an image."""
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from keras_maskdef.layers.pooling import POOLINGS
 class PooledVote(keras.Model):
     """A classifier whose outputs for several views are pooled.
 
-    Subclasses make the views: `_pass` applies a function to some of them.
+    Subclasses make the views, in `_pass`, and have `logits_of_views`.
 
     Args:
         classifier: Keras model or layer to `(batch, classes)`.
@@ -57,9 +56,9 @@ class PooledVote(keras.Model):
         )
         self.votes_per_pass = check_views_per_pass(votes_per_pass)
 
-    @abstractmethod
     def _pass(self, images: Any, views: Any, function: Callable[[Any], Any]) -> Any:
         """Applies a function to these views: `(views, batch, classes)`."""
+        raise NotImplementedError
 
     def pool_logits(self, logits: Any) -> Any:
         """Pools `logits_of_views` into the vote's own output, `(batch, classes)`."""
@@ -116,7 +115,7 @@ class PooledVote(keras.Model):
         )
 
     def _look_through(self) -> Callable[[Any], Any]:
-        """The vote's logits, pooled as such and not as probabilities."""
+        """Returns a function to the vote's logits, pooled as logits."""
 
         def logits(images: Any) -> Any:
             views = self.logits_of_views(images, exact=True)

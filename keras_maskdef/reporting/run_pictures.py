@@ -27,7 +27,8 @@ from keras_maskdef.results.report import CLEAN, QUOTED, UNION
 from keras_maskdef.results.saved_run import SavedRun
 
 _MOST = 6
-# Of lines in all pictures over epsilon, and of pictures: 10 ms a line and 0.1 s each.
+# Limits of lines over epsilon, of their pictures, and of pictures over votes: a line
+# takes 10 ms, a picture 0.1 s.
 _MOST_LINES, _MOST_CURVES, _MOST_VOTES = 200, 16, 12
 
 
@@ -67,7 +68,7 @@ def _can_be_drawn(run: SavedRun) -> bool:
 
 
 def _draw_curves(report: Report, folder: Path) -> list[Picture]:
-    """Of very many attacks, those whose attackers know most; the tables have all."""
+    """The curves of the attackers who know most, if there are too many to draw all."""
     curves = _curves(report)
     most = min(_MOST_CURVES, max(1, _MOST_LINES // len(report.defences)))
     known = {group[0].threat_model: n for n, group in enumerate(report.groups)}

@@ -17,13 +17,12 @@ from keras_maskdef.core.checked_files import (
 )
 from keras_maskdef.results.report import ADAPTIVE, CLEAN, SCHEMA, UNION, Report
 
-# Images are drawn as they are, and far from what any image is nothing can be drawn.
+# Pixels beyond this are no image, and matplotlib cannot draw them.
 FAR = 1e6
 _EXAMPLES = 8
-# Of what a page is made in 10 seconds of a core and 1 GiB; rows and columns are in the
-# schema as well.
-# Of the papers' recipes one has 96 rows, 288 scores and 1,710 accuracies by the number
-# of votes in 0.2 MiB, and another one 9 columns.
+# Limits within which the page of a run takes at most 10 seconds of a core and 1 GiB.
+# The schema has those of rows and columns, too. The largest recipes of the papers have
+# 96 rows, 9 columns, 288 scores and 1,710 accuracies by the number of votes.
 _MOST_ROWS, _MOST_COLUMNS = 300, 40
 _MOST_THREATS = 20  # there are 8
 _MOST_SCORES, _MOST_BY_VOTES, _MOST_BYTES = 2400, 200_000, 1 << 23
@@ -159,7 +158,7 @@ def read_speed(folder: Path) -> dict[str, Any]:
 
 
 def _check_work(path: Path, plain: dict[str, Any]) -> None:
-    """Rows and columns make a page and its pictures large together, not alone."""
+    """Refuses a report whose page would take too long to make."""
     rows, columns = plain["rows"], plain["defences"]
     for row in rows:
         if not row["scores"].keys() <= columns.keys():
@@ -180,11 +179,11 @@ def _check_work(path: Path, plain: dict[str, Any]) -> None:
 
 
 def too_much(rows: int, columns: int, by_votes: int) -> str | None:
-    """What of a report is more than can be read again.
+    """The limit that a report exceeds, in words, or None.
 
     Args:
-        rows: Integer, how many it has.
-        columns: Integer, how many.
+        rows: Integer, number of rows.
+        columns: Integer, number of columns.
         by_votes: Integer, accuracies by the number of votes, of all rows and columns.
     """
     for found, most, of_what in (

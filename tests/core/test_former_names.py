@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_maskdef import certification
-from keras_maskdef.core.former_names import MOVED, todays_name
+from keras_maskdef.core.former_names import MOVED, renamed_arguments, todays_name
 
 
 @pytest.mark.parametrize("name", [*MOVED, "recipes.training"])
@@ -32,6 +32,17 @@ def test_names_are_found_in_packages_that_moved():
     from keras_maskdef import baselines
 
     assert GaussianVote is baselines.GaussianVote and jpeg is baselines.jpeg
+
+
+def test_an_argument_by_both_of_its_names_is_refused():
+    @renamed_arguments(old="new")
+    def double(new):
+        return 2 * new
+
+    with pytest.warns(DeprecationWarning, match="`old` of `double` is now `new`"):
+        assert double(old=3) == 6
+    with pytest.raises(TypeError, match="Received: old=3, new=4"):
+        double(old=3, new=4)
 
 
 def test_other_names_are_not_found():

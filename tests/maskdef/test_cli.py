@@ -280,6 +280,8 @@ def test_train_then_certify(tmp_path, capsys):
         ("train sfm --rho 0".split(), "--rho: must be above 0, received 0"),
         ("train mad --output x.h5".split(), "must end in .keras, received x.h5"),
         (["train", "mad"], "required: --output"),
+        (["train"], "required: DEFENCE"),
+        ("train smf --output x.keras".split(), "invalid choice: 'smf'"),
         ("train mad --rho 2 --output x.keras".split(), "arguments: --rho 2"),
         ("train sfm --vote none --output x.keras".split(), "arguments: --vote none"),
         ("train mad --width 2 --output x.keras".split(), "arguments: --width 2"),
