@@ -76,11 +76,8 @@ def _examples(
     shape = (kept_examples(first, len(scenario.epsilons)), *images.shape[1:])
     if examples.shape[1:] != shape:
         path = stored.store.outcome(stored.key(scenario, column, 0))
-        raise damaged(
-            path,
-            f"'examples' of shape {examples.shape[1:]}, where the images are of {shape}",
-            AGAIN,
-        )
+        found = f"'examples' of shape {examples.shape[1:]}"
+        raise damaged(path, f"{found}, where the images are of {shape}", AGAIN)
     return examples[-1]
 
 
